@@ -27,6 +27,7 @@ from freqexp.schemas.choices import (
     Threshold,
     Tracking,
 )
+from freqexp.schemas.cluster import ClusterConfig
 from freqexp.schemas.compressor import (
     COMPRESSORS,
     BlockDctConfig,
@@ -34,6 +35,7 @@ from freqexp.schemas.compressor import (
     NoneConfig,
     TokenConfig,
 )
+from freqexp.schemas.model import ModelConfig
 from freqexp.schemas.needles import NeedlesConfig
 from freqexp.schemas.render import RENDERS, CellsRender, GlyphRender, RenderConfig
 from freqexp.schemas.section import Section
@@ -77,32 +79,6 @@ __all__ = [
 
 
 @dataclass
-class ModelConfig(Section):
-    """A vision-language model and how it is asked.
-
-    path: folder or hub id of the weights; None: the weights inside the package.
-    revision: the hub commit of the weights, needed with a hub id and only there.
-    form: form of generated samples this model is meant to read.
-    """
-
-    name: str
-    max_new_tokens: int
-    form: Form
-    render: RenderConfig
-    family: Family = Family.glm4v
-    path: str | None = None
-    revision: str | None = None
-    dtype: Dtype = Dtype.float32
-    device: Device = Device.auto
-    attention: Attention = Attention.sdpa
-
-    def check(self, prefix: str) -> list[str]:
-        faults = ranges.integers(self, prefix, ("max_new_tokens",), 1, 131_072)
-        faults += ranges.weights(self.path, self.revision, prefix)
-        return faults + self.render.check(f"{prefix}.render")
-
-
-@dataclass
 class ProfileConfig(Section):
     """Bits of the low, mid and high radial band, and the radii where mid and high begin."""
 
@@ -120,17 +96,6 @@ class ProfileConfig(Section):
             allowed = f"at least {prefix}.edge_low ({self.edge_low})"
             edges.append(fault(f"{prefix}.edge_mid", self.edge_mid, allowed))
         return faults + edges
-
-
-@dataclass
-class ClusterConfig(Section):
-    """Where runs are computed. threads: CPU threads of the model; None: torch's own choice."""
-
-    name: str = "local"
-    threads: int | None = None
-
-    def check(self, prefix: str) -> list[str]:
-        return ranges.integers(self, prefix, ("threads",), 1, 1024)
 
 
 @dataclass
