@@ -125,7 +125,7 @@ def collect(arguments: Sequence[str]) -> list[Point]:
             unresolved.append(error)
 
     unresolved: list[OmegaConfBaseException] = []
-    typed = normalize(arguments)
+    typed = _flag_first(normalize(arguments))
     try:
         with _hydra_surroundings(typed):
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=PRIMARY)(task)()
@@ -137,6 +137,12 @@ def collect(arguments: Sequence[str]) -> list[Point]:
     if faults:
         raise ConfigError(faults)
     return [Point(overrides, cfg) for overrides, cfg in composed]
+
+
+def _flag_first(arguments: Sequence[str]) -> list[str]:
+    """`-m` before everything else: Hydra's parser refuses it between overrides."""
+    flags = [text for text in arguments if text in ("-m", "--multirun")]
+    return [*flags[:1], *(text for text in arguments if text not in flags)]
 
 
 @contextmanager
