@@ -1,0 +1,99 @@
+"""The tables of the documentation, each computed by the command that stands above it.
+
+    python -m bench.results [--output-dir outputs] [FILE ...]
+
+In a Markdown file a table stands between `<!-- table -->` and `<!-- /table -->`, right below a code
+block with one `python -m freqexp.run ...` command. Every command is run (what is in the output
+folder is not computed again) and its table written anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from freqexp.compose import collect
+from freqexp.files import read_json
+from freqexp.provenance import PROVENANCE
+from freqexp.summary import Summary
+from freqexp.sweep import run_points
+from freqexp.table import COLUMNS, MISSING, WHEN_DIFFERENT, WHEN_FILLED
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = ("docs/results.md", "docs/tiny_reader.md")
+TABLE = re.compile(
+    r"```sh\n(?P<command>python -m freqexp\.run [^\n]+)\n```\n\n<!-- table -->\n"
+    r"(?P<table>.*?)<!-- /table -->",
+    re.DOTALL,
+)
+OPENING = re.compile(r"^<!-- table -->$", re.MULTILINE)
+# Milliseconds are those of one machine at one moment; the command prints them.
+NOT_IN_DOCS = ("ms",)
+
+
+def main() -> None:
+    """Rewrite the tables of the given files, or of all files that hold some."""
+    parser = argparse.ArgumentParser(description="Compute the tables of the documentation.")
+    parser.add_argument("--output-dir", default="outputs", help="where runs are, and are written")
+    parser.add_argument("files", nargs="*", default=[str(ROOT / name) for name in FILES])
+    arguments = parser.parse_args()
+    for name in arguments.files:
+        path = Path(name)
+        text = path.read_text(encoding="utf-8")
+        path.write_text(with_tables(text, arguments.output_dir), encoding="utf-8")
+
+
+def with_tables(text: str, output_dir: str) -> str:
+    """`text` with every table computed. Raises ValueError for a table without its command."""
+    pieces, end = [], 0
+    found = list(TABLE.finditer(text))
+    if len(found) != len(OPENING.findall(text)):
+        raise ValueError("a table has no command of one line right above it, or does not end")
+    for match in found:
+        table = markdown_table(summaries(match["command"], output_dir), Path(output_dir))
+        pieces += [text[end : match.start("table")], table, "\n"]
+        end = match.end("table")
+    return "".join([*pieces, text[end:]])
+
+
+def summaries(command: str, output_dir: str) -> list[Summary]:
+    """The summaries of `python -m freqexp.run ...`, computed where they are missing."""
+    arguments = shlex.split(command)[3:]
+    points = collect([*arguments, f"output_dir={output_dir}", "tracking=off"])
+    return run_points([point.config for point in points], lambda cfg: ())
+
+
+def markdown_table(rows: Sequence[Summary], output_dir: Path) -> str:
+    """What all rows share in a line, then one row a run."""
+    shared, columns = [], []
+    for name, cell in COLUMNS:
+        values = [cell(summary) for summary in rows]
+        if name in WHEN_DIFFERENT and len(set(values)) == 1:
+            shared.append(f"{name}: {values[0]}")
+        elif name in NOT_IN_DOCS:
+            continue
+        elif name not in WHEN_FILLED or any(value.strip(MISSING) for value in values):
+            columns.append([name, *values])
+    head, *body = zip(*columns, strict=True)
+    lines = [head, ["---"] * len(head), *body]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{', '.join(shared)}; {origin(rows, output_dir)}.\n\n{table}\n"
+
+
+def origin(rows: Sequence[Summary], output_dir: Path) -> str:
+    """Commit and versions the runs were computed with, from their provenance."""
+    found = set()
+    for summary in rows:
+        provenance = read_json(output_dir / "runs" / summary.run_id / PROVENANCE) or {}
+        versions = provenance.get("versions", {})
+        commit = str(provenance.get("commit"))[:7] + (" and changes" * bool(provenance["dirty"]))
+        libraries = " ".join(f"{name} {versions.get(name)}" for name in ("torch", "transformers"))
+        found.add(f"commit {commit}, {libraries}, {provenance.get('host_kind')}")
+    return "; ".join(sorted(found))
+
+
+if __name__ == "__main__":
+    main()
