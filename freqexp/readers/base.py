@@ -10,17 +10,32 @@ from freqexp.page import Pixels
 from freqexp.tokens.base import CompressedTokens, VisionTokens
 
 
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A question about pages, whose (compressed) tokens come before it."""
+
+    question: str
+    vision: Sequence[CompressedTokens]
+
+
 @dataclass(frozen=True)
 class Answer:
     """An answer and what it measurably took.
 
-    text: the decoded answer, special tokens removed.
+    text: the decoded answer, special tokens removed, without the thinking before it.
     truncated: generation stopped at max_new_tokens, not at an end token.
     vision_tokens_in / vision_tokens_out: vision tokens before compression / in the decoder's
     sequence.
-    decoder_tokens: prompt length the decoder really saw at prefill (text and vision tokens).
-    kv_cache_bytes: summed size of the cache tensors right after prefill.
-    prefill_ms / decode_ms: wall time of the prefill / of all later steps.
+    decoder_tokens: prompt length the decoder really saw at prefill (text and vision tokens),
+    without the padding of a batch.
+    kv_cache_bytes: size of the cache tensors right after prefill, without the padding of a batch.
+    prefill_ms / decode_ms: wall time of the prefill / of all later steps; of a batch, its time
+    divided by its size.
+    cache_tokens: tokens in each layer's cache right after prefill, without padding; empty where the
+    cache can't be read.
+    new_tokens: generated tokens, the end token included.
+    raw_text: all that was generated, special tokens removed.
+    batch_size: requests that were answered together.
     """
 
     text: str
@@ -31,21 +46,40 @@ class Answer:
     kv_cache_bytes: int
     prefill_ms: float
     decode_ms: float
+    cache_tokens: tuple[int, ...] = ()
+    new_tokens: int | None = None
+    raw_text: str | None = None
+    batch_size: int = 1
 
 
 class Reader(ABC):
     """A model that reads pages. Owns everything particular to a model family."""
 
+    can_batch: bool = False
+    """Whether `answer_batch` answers several requests at once; if not, it takes them in turn."""
+
     @abstractmethod
     def encode(self, pages: Sequence[Pixels]) -> list[VisionTokens]:
         """Vision tokens of each page.
 
-        Raises UserError for a page larger than the model's limits.
+        Raises UserError without pages and for a page outside the model's limits.
         """
 
     @abstractmethod
     def answer(self, question: str, vision: Sequence[CompressedTokens]) -> Answer:
         """Greedy answer to `question` with the pages' (compressed) tokens before it.
 
-        Raises UserError when the prompt exceeds the model's context.
+        Raises UserError when the prompt exceeds the model's context, and for tokens that do not
+        fit their grid or the model.
         """
+
+    def prompt_tokens(self, request: Request) -> int | None:
+        """Length of the sequence the decoder would see; None where only answering tells."""
+        return None
+
+    def answer_batch(self, requests: Sequence[Request]) -> list[Answer]:
+        """Answers in the order of the requests, each as `answer` would give it in float32.
+
+        Raises what `answer` raises, for the whole batch.
+        """
+        return [self.answer(request.question, request.vision) for request in requests]

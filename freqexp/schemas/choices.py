@@ -9,6 +9,11 @@ class Family(Enum):
     """Model families a reader exists for."""
 
     glm4v = "glm4v"
+    qwen2_vl = "qwen2_vl"
+    qwen2_5_vl = "qwen2_5_vl"
+    qwen3_vl = "qwen3_vl"
+    llava_onevision = "llava_onevision"
+    glm4v_remote = "glm4v_remote"
 
 
 class Dtype(Enum):
@@ -32,6 +37,7 @@ class Attention(Enum):
 
     sdpa = "sdpa"
     eager = "eager"
+    flash_attention_2 = "flash_attention_2"
 
 
 class Form(Enum):

@@ -16,10 +16,13 @@ class VisionTokens:
 
     features: [rows * columns, channels], raster order, the encoder's dtype.
     grid: (rows, columns) after the merge; pages differ, and a grid need not be square.
+    deepstack: features [rows * columns, channels] that enter the first decoder layers, one tensor
+    a layer (arXiv 2406.04334); empty in most families. Compressors leave them alone.
     """
 
     features: Tensor
     grid: tuple[int, int]
+    deepstack: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +34,7 @@ class CompressedTokens:
     grid: the grid before compression.
     nominal_ratio: bits before over bits after counted from bit depths, never a storage figure.
     stored_bytes: length of a bitstream that was decoded again to `features`; None without one.
+    deepstack: the rows `kept` of the encoder's own; they leave the decoder with their tokens.
     """
 
     features: Tensor
@@ -38,6 +42,7 @@ class CompressedTokens:
     grid: tuple[int, int]
     nominal_ratio: float | None = None
     stored_bytes: int | None = None
+    deepstack: tuple[Tensor, ...] = ()
 
 
 class TokenCompressor(ABC):
@@ -57,4 +62,4 @@ def keep_all(tokens: VisionTokens) -> CompressedTokens:
 
     rows, columns = tokens.grid
     kept = torch.arange(rows * columns, device=tokens.features.device)
-    return CompressedTokens(tokens.features, kept, tokens.grid)
+    return CompressedTokens(tokens.features, kept, tokens.grid, deepstack=tokens.deepstack)

@@ -1,0 +1,33 @@
+"""Choosing a reader by the model's family."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from freqexp.errors import UserError
+from freqexp.schemas.choices import Family
+
+if TYPE_CHECKING:
+    from freqexp.config import ModelConfig
+    from freqexp.readers.base import Reader
+
+
+def load_reader(config: ModelConfig) -> Reader:
+    """The model of `config`, loaded.
+
+    Raises UserError for weights that are missing, of another family, or do not fit their config.
+    """
+    match config.family:
+        case Family.glm4v:
+            from freqexp.readers.glm4v import Glm4vReader
+
+            return Glm4vReader.load(config)
+        case Family.qwen2_vl | Family.qwen2_5_vl:
+            from freqexp.readers.qwen2_vl import Qwen2VlReader
+
+            return Qwen2VlReader.load(config)
+        case Family.qwen3_vl:
+            from freqexp.readers.qwen3_vl import Qwen3VlReader
+
+            return Qwen3VlReader.load(config)
+    raise UserError(f"model.family: got {config.family.value!r}, which has no reader yet")
