@@ -1,10 +1,22 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import scipy.stats
 
-from freqexp.stats import bootstrap_mean_ci, paired_bootstrap
+from freqexp.stats import (
+    bootstrap_intervals,
+    bootstrap_mean_ci,
+    holm,
+    paired_bootstrap,
+    permutation_p_value,
+    rate_interval,
+    samples_needed,
+    verdict,
+    worst_delta,
+)
 
 GENERATOR = np.random.default_rng(5)
 SCORES = [float(value) for value in GENERATOR.beta(0.5, 0.5, size=64)]
@@ -69,3 +81,110 @@ def test_one_sample_has_no_interval(count: int) -> None:
 def test_pairs_need_partners() -> None:
     with pytest.raises(ValueError, match="3 and 2"):
         paired_bootstrap([0.5] * 3, [0.5] * 2, seed=0)
+
+
+def test_many_lists_have_the_intervals_of_each() -> None:
+    lists = [SCORES, OTHERS, SCORES[:20], OTHERS[:2]]
+    for found, values in zip(bootstrap_intervals(lists, seed=4), lists, strict=True):
+        assert found == pytest.approx(bootstrap_mean_ci(values, seed=4), abs=1e-12)
+    with pytest.raises(ValueError, match="at least 2"):
+        bootstrap_intervals([SCORES, [0.5]], seed=4)
+
+
+def test_intervals_cover_at_the_nominal_rate() -> None:
+    """MRCR-like paired differences: most are zero, some are large. 95 % +- 2 of 1,500 intervals."""
+    generator = np.random.default_rng(11)
+    shape = (1_500, 250)
+    changed = generator.uniform(size=shape) < 0.3
+    differences = np.where(changed, generator.beta(0.6, 0.8, size=shape) * 1.6 - 0.9, 0.0)
+    truth = 0.3 * (0.6 / 1.4 * 1.6 - 0.9)
+    intervals = np.array(bootstrap_intervals(differences.tolist(), seed=0))
+    covered = np.mean((intervals[:, 0] <= truth) & (truth <= intervals[:, 1]))
+    assert 0.93 <= covered <= 0.97
+
+
+@pytest.mark.parametrize("count", [3, 9, 64])
+def test_the_permutation_test_agrees_with_scipy(count: int) -> None:
+    reference = scipy.stats.permutation_test(
+        (SCORES[:count], OTHERS[:count]),
+        lambda x, y, axis: np.mean(x - y, axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=50_000,
+        rng=np.random.default_rng(1),
+    ).pvalue
+    found = permutation_p_value(np.subtract(SCORES[:count], OTHERS[:count]).tolist(), seed=0)
+    assert found == pytest.approx(reference, abs=1e-9 if count < 10 else 0.012)
+
+
+def test_pairs_without_a_difference_do_not_change_the_permutation_test() -> None:
+    differences = [0.5, 0.25, 0.5, -0.125]
+    # Flipping the smallest sign or none, and the same mirrored: 4 of 16 sums reach 1.125 or more.
+    assert permutation_p_value(differences, seed=0) == 4 / 16
+    assert permutation_p_value([*differences, *[0.0] * 200], seed=0) == 4 / 16
+    assert permutation_p_value([0.0] * 5, seed=0) == 1.0
+    with pytest.raises(ValueError, match="at least 1"):
+        permutation_p_value([], seed=0)
+
+
+def test_the_permutation_test_is_fair_when_nothing_differs() -> None:
+    generator = np.random.default_rng(3)
+    p_values = [
+        permutation_p_value(generator.normal(size=60).tolist(), seed) for seed in range(300)
+    ]
+    assert 6 <= sum(p < 0.05 for p in p_values) <= 26
+
+
+def test_holm_is_the_textbook_procedure() -> None:
+    # Holm (1979) by hand: 0.01 x 4, 0.02 x 3, 0.03 x 2, max with the one before; 0.5 x 1.
+    assert holm([0.02, None, 0.5, 0.01, 0.03]) == pytest.approx([0.06, None, 0.5, 0.04, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_no_harm_seen_is_not_no_harm() -> None:
+    """The bound is Clopper and Pearson's for no event in n."""
+    exact = scipy.stats.binomtest(0, 64).proportion_ci(0.95, "exact").high
+    assert worst_delta([0.0] * 64, 0.0) == pytest.approx(-exact)
+    assert worst_delta([0.5] * 64, 0.5) == pytest.approx(-exact)
+    assert worst_delta([0.0, -0.5], -0.5) == -0.5
+
+
+def test_non_inferiority_needs_the_whole_interval() -> None:
+    assert verdict(-0.009, 0.02) == "non-inferior"
+    assert verdict(-0.011, 0.02) == "undecided"
+    assert verdict(-0.2, -0.011) == "inferior"
+    assert verdict(-0.2, -0.011, margin=0.25) == "non-inferior"
+    with pytest.raises(ValueError, match="margin"):
+        verdict(0.0, 0.1, margin=0.0)
+
+
+def test_the_samples_needed_give_the_power_promised() -> None:
+    """Independent check by simulation: with so many samples 80 % of t tests see the effect."""
+    generator = np.random.default_rng(8)
+    pilot = generator.normal(0.0, 0.3, size=4_000)
+    count = samples_needed(pilot.tolist(), effect=0.05)
+    assert count is not None
+    trials = generator.normal(0.05, 0.3, size=(2_000, count))
+    seen = np.mean(scipy.stats.ttest_1samp(trials, 0, axis=1).pvalue < 0.05)
+    assert seen == pytest.approx(0.8, abs=0.04)
+    assert samples_needed([0.25] * 9) is None
+    assert samples_needed([0.25]) is None
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 64), (3, 64), (64, 64), (1, 1)])
+def test_the_rate_interval_is_wilsons(hits: int, n: int) -> None:
+    reference = scipy.stats.binomtest(hits, n).proportion_ci(0.95, "wilson")
+    assert rate_interval(hits, n) == pytest.approx((reference.low, reference.high), abs=1e-12)
+
+
+def test_a_rate_is_of_something() -> None:
+    with pytest.raises(ValueError, match="2 hits of 1"):
+        rate_interval(2, 1)
+
+
+def test_a_hundred_runs_of_250_samples_take_seconds() -> None:
+    lists = np.random.default_rng(0).uniform(size=(100, 250)).tolist()
+    start = time.perf_counter()
+    bootstrap_intervals(lists, seed=0)
+    assert time.perf_counter() - start < 5
