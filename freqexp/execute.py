@@ -6,7 +6,7 @@ the two places where compressors act.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -15,7 +15,8 @@ from freqexp import provenance
 from freqexp.errors import UserError
 from freqexp.pipeline import PageImages, Pipeline
 from freqexp.progress import Progress
-from freqexp.record import RECORDS, Record, Records, settle
+from freqexp.record import Record, Records, settle
+from freqexp.shares import Share
 from freqexp.summary import Baseline, Summary, finished_records, summarize, write_summary
 
 if TYPE_CHECKING:
@@ -59,12 +60,29 @@ def execute(
     Raises UserError for anything the user can mend, and when every sample failed (the summary is
     written then, too).
     """
+    summary = execute_share(cfg, session, progress, observers, Share())
+    assert summary is not None
+    return summary
+
+
+def execute_share(
+    cfg: RunConfig,
+    session: Session,
+    progress: Progress,
+    observers: Sequence[Observer],
+    share: Share,
+) -> Summary | None:
+    """`execute` in one of several processes: it answers its share of the samples.
+
+    Process 0 waits for the others and summarises; in those the result is None. Raises Preempted,
+    after a sample, when the share was told to leave.
+    """
     run_id = session.run_id(cfg)
     folder = run_folder(cfg, run_id)
     done = finished_records(folder)
     if done is None:
-        with Records(folder / RECORDS) as store:
-            return _finish(cfg, session, progress, observers, store)
+        with Records(share.file(folder)) as store:
+            return _finish(cfg, session, progress, observers, store, share)
     summary = summarize(cfg, run_id, done, _baseline(cfg, session))
     write_summary(folder, summary)
     return summary
@@ -76,25 +94,36 @@ def _finish(
     progress: Progress,
     observers: Sequence[Observer],
     store: Records,
-) -> Summary:
+    share: Share,
+) -> Summary | None:
     """Compute the missing samples of a locked run, then write its summary."""
     folder, run_id = store.path.parent, session.run_id(cfg)
+    share.begin(folder)
     samples = session.samples(cfg)
-    missing = _missing(samples, store)
-    provenance.start(cfg, folder, session.hashes(cfg))
+    mine = [samples[index] for index in share.mine(len(samples))]
+    missing = _missing(samples, mine, {store.path: store.records, **share.of_others(folder)})
+    if share.rank == 0:
+        provenance.start(cfg, folder, session.hashes(cfg))
     pipeline = Pipeline(cfg, session) if missing else None
     summary = None
     try:
         for observer in observers:
             observer.on_start(cfg, folder)
         if pipeline is not None:
-            with progress.run(label(cfg), len(samples), len(samples) - len(missing)) as advance:
+            with progress.run(label(cfg), len(mine), len(mine) - len(missing)) as advance:
                 for sample in missing:
                     record, images = pipeline.run(sample)
                     store.append(record)
                     for observer in observers:
                         observer.on_record(record, images)
                     advance()
+                    share.check()
+        if share.rank:
+            share.end(folder)
+            return None
+        for record in share.gather(folder, store):
+            for observer in observers:
+                observer.on_record(record, None)
         done = settle(store.records)
         summary = summarize(cfg, run_id, done, _baseline(cfg, session))
         write_summary(folder, summary)
@@ -108,8 +137,12 @@ def _finish(
     return summary
 
 
-def _missing(samples: Sequence[Sample], store: Records) -> list[Sample]:
-    """Samples without a score yet, failed ones included.
+def _missing(
+    samples: Sequence[Sample],
+    mine: Sequence[Sample],
+    records: Mapping[Path, Sequence[Record]],
+) -> list[Sample]:
+    """Those of `mine` without a score yet, failed ones included. records: by their file.
 
     Raises UserError for an empty data set and for records of samples that are not in it: the run id
     covers the data, so such a file was edited or copied here, and no number from it can be trusted.
@@ -119,14 +152,17 @@ def _missing(samples: Sequence[Sample], store: Records) -> list[Sample]:
     ids = {sample.sample_id for sample in samples}
     if len(ids) < len(samples):
         raise UserError("the data set holds several samples of the same id")
-    for number, record in enumerate(store.records, start=1):
-        if record.sample_id not in ids:
-            raise UserError(
-                f"{store.path}, line {number}: sample {record.sample_id!r} is not in this run's "
-                f"data. Nothing was changed; move {store.path.parent} away to start it afresh."
-            )
-    scored = {record.sample_id for record in store.records if record.score is not None}
-    return [sample for sample in samples if sample.sample_id not in scored]
+    scored = set()
+    for path, of_file in records.items():
+        for number, record in enumerate(of_file, start=1):
+            if record.sample_id not in ids:
+                raise UserError(
+                    f"{path}, line {number}: sample {record.sample_id!r} is not in this run's "
+                    f"data. Nothing was changed; move {path.parent} away to start it afresh."
+                )
+            if record.score is not None:
+                scored.add(record.sample_id)
+    return [sample for sample in mine if sample.sample_id not in scored]
 
 
 def _baseline(cfg: RunConfig, session: Session) -> Baseline | None:
