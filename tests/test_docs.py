@@ -1,0 +1,206 @@
+"""The documentation does not rot: commands compose, links lead somewhere, the example works."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import freqexp
+from bench.results import FILES, OPENING, TABLE
+from freqexp.compose import collect
+
+ROOT = Path(freqexp.__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+GUIDE = ROOT / "docs" / "add_a_method.md"
+COMMAND = re.compile(r"python -m (?P<module>[a-z]+(?:\.[a-z_]+)*)(?P<arguments>[^\n`#]*)")
+LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+# What a person has to fill in stands in capitals or is left open.
+PLACEHOLDER = re.compile(r"=[A-Z][A-Z_]+\b|\.\.\.|<|\[")
+# Defined by the worked example alone.
+EXAMPLE_OPTION = "largest_norm"
+
+
+def name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def commands() -> list[tuple[str, str, str]]:
+    """(page, module, arguments) of every `python -m` in the pages, each once a page."""
+    found = [
+        (name(page), match["module"], match["arguments"].strip())
+        for page in PAGES
+        for match in COMMAND.finditer(page.read_text())
+    ]
+    return list(dict.fromkeys(found))
+
+
+def runs() -> list[tuple[str, str]]:
+    """(page, arguments) of the runs that need nothing filled in."""
+    return [
+        (page, arguments)
+        for page, module, arguments in commands()
+        if module == "freqexp.run"
+        and EXAMPLE_OPTION not in arguments
+        and not PLACEHOLDER.search(arguments)
+        and not {"--help", "--version"} & set(arguments.split())
+    ]
+
+
+def test_the_pages_hold_commands() -> None:
+    assert {"README.md", "docs/results.md"} <= {page for page, _ in runs()}
+
+
+@pytest.mark.parametrize(("page", "arguments"), runs())
+def test_every_run_composes(page: str, arguments: str, tmp_path: Path) -> None:
+    assert collect([*shlex.split(arguments), f"output_dir={tmp_path}"])
+
+
+@pytest.mark.parametrize("module", sorted({module for _, module, _ in commands()}))
+def test_every_module_exists(module: str) -> None:
+    assert importlib.util.find_spec(module) is not None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_make_targets_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"^ {4}(?:[A-Z_]+=\S+ )*make ([a-z]+)", page.read_text(), re.MULTILINE))
+    assert named <= targets
+    if name(page) == "README.md":
+        assert {"run", "test"} <= named
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for match in LINK.finditer(FENCED.sub("", page.read_text())):
+        target, _, anchor = match["target"].partition("#")
+        if "://" in target:
+            continue
+        file = (page.parent / target).resolve() if target else page
+        assert file.exists(), f"{name(page)}: {match['target']}"
+        assert file.is_relative_to(ROOT)
+        if anchor:
+            assert anchor in anchors(file), f"{name(page)}: {match['target']}"
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub calls the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", FENCED.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", FILES)
+def test_every_table_stands_below_its_command_and_is_filled(page: str) -> None:
+    text = (ROOT / page).read_text()
+    tables = [match["table"] for match in TABLE.finditer(text)]
+    assert tables
+    assert len(tables) == len(OPENING.findall(text))
+    for table in tables:
+        assert re.search(r"commit [0-9a-f]{7}, torch ", table)
+        assert table.count("\n| none |") + table.count("| none |") >= 1
+
+
+def test_the_readme_says_what_the_results_say() -> None:
+    readme = (ROOT / "README.md").read_text()
+    results = (ROOT / "docs" / "results.md").read_text()
+    figures = re.findall(r"\d\.\d{3}(?: \[[^\]]+\])?|[\d.]+ [KM]iB", readme)
+    assert len(figures) > 8
+    assert [figure for figure in figures if figure not in results] == []
+
+
+def test_the_rooms_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    _, _, rooms = text.partition("## The rooms")
+    table, _, _ = rooms.partition("\n## ")
+    paths = re.findall(r"`([a-z_]+/[^`]*)`", table)
+    assert len(paths) > 20
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_figures_are_small() -> None:
+    for figure in (ROOT / "docs" / "figures").iterdir():
+        assert figure.stat().st_size < 150_000
+
+
+def guide_blocks() -> list[tuple[str, str]]:
+    """(language, text) of the code blocks of the worked example."""
+    return re.findall(r"^```(\w+)\n(.*?)^```", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project with the worked example's three steps done as the page says."""
+    copy = tmp_path_factory.mktemp("example")
+    unwanted = shutil.ignore_patterns("__pycache__")
+    for folder in ("freqexp", "conf", "launchers"):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=unwanted)
+    (copy / "tests").mkdir()
+    for file in ("pyproject.toml", "tests/conftest.py", "tests/test_conformance.py"):
+        shutil.copy(ROOT / file, copy / file)
+    (_, module), (_, entry), (_, option) = guide_blocks()
+    paths = re.findall(r"^`([^`]+\.(?:py|yaml))`$", GUIDE.read_text(), re.MULTILINE)
+    for path, text in zip(paths, (module, option), strict=True):
+        assert not (copy / path).exists()
+        (copy / path).write_text(text)
+    schemas = copy / "freqexp" / "schemas" / "compressor.py"
+    class_name = re.search(r"class (\w+)", entry)
+    assert class_name is not None
+    before, opening, after = schemas.read_text().partition("\nCOMPRESSORS: ")
+    assert opening
+    listed = re.sub(r",?\s*\)", f", {class_name[1]})", after, count=1)
+    schemas.write_text(f"{before}\n{entry}\n{opening}{listed}")
+    return copy
+
+
+def run_in(copy: Path, *arguments: str) -> str:
+    """What Python prints in the copy, with the copy's package."""
+    path = os.pathsep.join([str(copy), str(copy / "launchers")])
+    done = subprocess.run(
+        [sys.executable, "-P", *arguments],
+        cwd=copy,
+        env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_example_is_the_copys(example: Path) -> None:
+    printed = run_in(example, "-c", "import freqexp; print(freqexp.__file__)")
+    assert Path(printed.strip()).is_relative_to(example)
+
+
+def test_the_example_meets_the_conformance_tests(example: Path) -> None:
+    printed = run_in(
+        example, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+        "tests/test_conformance.py", "-k", EXAMPLE_OPTION,
+    )  # fmt: skip
+    passed = re.search(r"(\d+) passed", printed)
+    assert passed is not None
+    assert int(passed[1]) > 10
+
+
+@pytest.mark.slow
+def test_the_example_runs(example: Path) -> None:
+    printed = run_in(
+        example, "-m", "freqexp.run", "-m", f"compressor={EXAMPLE_OPTION}", "samples=2",
+        "keep_ratio=0.5", "tracking=off",
+    )  # fmt: skip
+    row = next(line for line in printed.splitlines() if line.startswith(EXAMPLE_OPTION))
+    assert re.search(r"\b288 -> 144\b", row)
+
+
+def test_the_example_is_well_kept(example: Path) -> None:
+    files = ["freqexp/tokens/largest_norm.py", "freqexp/schemas/compressor.py"]
+    run_in(example, "-m", "ruff", "check", "--no-cache", *files)
