@@ -71,14 +71,21 @@ class HfReader(Reader):
         return self.model.model.language_model
 
     @abstractmethod
-    def encode_page(self, page: Pixels) -> VisionTokens:
-        """Vision tokens of one page, in inference mode. Raises UserError outside the limits."""
+    def encode_page(self, page: Pixels) -> list[VisionTokens]:
+        """Vision tokens of one page, one entry a grid, in inference mode.
+
+        Raises UserError outside the limits.
+        """
 
     @abstractmethod
     def positions(self, ids: Tensor, vision: Sequence[CompressedTokens]) -> Tensor:
         """Positions [axes, length] of the full sequence `ids` [length]; the first axis counts
         tokens.
         """
+
+    def position_ids(self, positions: Tensor) -> Tensor:
+        """Positions [axes, batch, length] in the shape the model takes."""
+        return positions
 
     @abstractmethod
     def encoder_output(self, vision: Sequence[CompressedTokens]) -> Any:
@@ -88,11 +95,11 @@ class HfReader(Reader):
         """Vision tokens of each page, one page at a time so that memory stays bounded."""
         if not pages:
             raise UserError("sample: got no pages, allowed: at least one")
-        encoded = []
+        encoded: list[VisionTokens] = []
         with torch.inference_mode():
             for number, page in enumerate(pages, start=1):
                 try:
-                    encoded.append(self.encode_page(page))
+                    encoded += self.encode_page(page)
                 except UserError as error:
                     raise UserError(f"page {number}: {error}") from error
         return encoded
@@ -175,7 +182,7 @@ class HfReader(Reader):
                 output = self.model.generate(
                     input_ids=ids,
                     attention_mask=mask,
-                    position_ids=positions,
+                    position_ids=self.position_ids(positions),
                     mm_encoder_outputs={"image": self.encoder_output(pages)},
                     generation_config=self._generation,
                 )

@@ -38,7 +38,7 @@ class MropeReader(HfReader):
         """Most pixels a page may have."""
         return int(self.processor.size["longest_edge"])
 
-    def encode_page(self, page: Pixels) -> VisionTokens:
+    def encode_page(self, page: Pixels) -> list[VisionTokens]:
         """Vision tokens of one page [height, width] or [height, width, 3] uint8."""
         height, width = page.shape[:2]
         side = self.processor.patch_size * self.processor.merge_size
@@ -56,11 +56,12 @@ class MropeReader(HfReader):
         _, rows, columns = inputs["image_grid_thw"][0].tolist()
         merge = self.processor.merge_size
         layers = getattr(output, "deepstack_features", None) or []
-        return VisionTokens(
+        tokens = VisionTokens(
             output.pooler_output[0],
             (rows // merge, columns // merge),
             tuple(layer[0] for layer in layers),
         )
+        return [tokens]
 
     def positions(self, ids: Tensor, vision: Sequence[CompressedTokens]) -> Tensor:
         """Order in the sequence and M-RoPE positions [4, length] (text, time, height, width)."""
