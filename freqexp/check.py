@@ -27,6 +27,9 @@ def check(cfg: RunConfig) -> list[str]:
         faults.append(fault("samples", cfg.samples, "an integer from 1 to 10000000"))
     if not 0 <= cfg.seed < 2**63:
         faults.append(fault("seed", cfg.seed, "an integer from 0 to 2**63 - 1"))
+    if not 0 <= cfg.encodings_cache_gb < float("inf"):
+        allowed = "gigabytes, 0 (no cache on disk) or more"
+        faults.append(fault("encodings_cache_gb", cfg.encodings_cache_gb, allowed))
     for field in dataclasses.fields(cfg):
         section = getattr(cfg, field.name)
         if isinstance(section, Section):

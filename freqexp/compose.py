@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hydra.errors import HydraException
@@ -17,11 +17,14 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from freqexp.check import check
-from freqexp.config import RunConfig, register
+from freqexp.config import NoneConfig, RunConfig, register
 from freqexp.errors import ConfigError
 from freqexp.paths import conf_dir, launchers_dir
+from freqexp.schemas.compressor import CombinedConfig, Part
 
 PRIMARY = "run"
+# What stands before `codec` or `token` where Hydra chooses the parts of a combination.
+PLACE = "compressor@compressor."
 # Hydra also raises plain ValueErrors, and lets those of the YAML parser through.
 COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, ValueError, YAMLError)
 _BARE_INTEGER = re.compile(r"(?<![\w'\".])\d+(?![\w'\".])")
@@ -47,7 +50,19 @@ def compose(overrides: Sequence[str] = ()) -> RunConfig:
     faults = check(cfg)
     if faults:
         raise ConfigError(faults)
-    return cfg
+    return simplest(cfg)
+
+
+def simplest(cfg: RunConfig) -> RunConfig:
+    """The same run without what does nothing: a combination of one method is that method, one of
+    none the baseline. So a grid of codecs by token compressors, `none` among both, shares its
+    edges with the sweeps of each.
+    """
+    parts = cfg.compressor.parts(cfg.keep_ratio)
+    if len(parts) > 1:
+        return cfg
+    part = parts[0] if parts else Part(NoneConfig(), cfg.keep_ratio)
+    return replace(cfg, compressor=part.config, keep_ratio=part.keep_ratio)
 
 
 def to_run(config: DictConfig) -> RunConfig:
@@ -88,8 +103,9 @@ def prepare() -> None:
 def normalize(overrides: Sequence[str]) -> list[str]:
     """Overrides as Hydra needs them where that is not what a person would type.
 
-    `needles=2,4` becomes `needles='2','4'` (names of options must be text) and `render=x` becomes
-    `render@model.render=x` (the group's place in the configuration).
+    `needles=2,4` becomes `needles='2','4'` (names of options must be text), `render=x` becomes
+    `render@model.render=x` (the group's place in the configuration), and `codec=x` and `token=x`
+    become `compressor@compressor.codec=x` and so on (a place in `compressor=combined`).
     """
     return [_normalized(override) for override in overrides]
 
@@ -100,6 +116,8 @@ def _normalized(override: str) -> str:
         value = _BARE_INTEGER.sub(lambda number: f"'{number[0]}'", value)
     if key == "render":
         key = "render@model.render"
+    if key in CombinedConfig.places:
+        key = f"{PLACE}{key}"
     return f"{key}{equals}{value}"
 
 
@@ -136,7 +154,7 @@ def collect(arguments: Sequence[str]) -> list[Point]:
     faults = merge_faults([(overrides, check(cfg)) for overrides, cfg in composed])
     if faults:
         raise ConfigError(faults)
-    return [Point(overrides, cfg) for overrides, cfg in composed]
+    return [Point(overrides, simplest(cfg)) for overrides, cfg in composed]
 
 
 def _flag_first(arguments: Sequence[str]) -> list[str]:

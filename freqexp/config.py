@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from freqexp.errors import ConfigError, UserError, fault
 from freqexp.paths import conf_dir
@@ -31,6 +31,7 @@ from freqexp.schemas.cluster import ClusterConfig
 from freqexp.schemas.compressor import (
     COMPRESSORS,
     BlockDctConfig,
+    CombinedConfig,
     CompressorConfig,
     NoneConfig,
     TokenConfig,
@@ -52,6 +53,7 @@ __all__ = [
     "BlockDctConfig",
     "CellsRender",
     "ClusterConfig",
+    "CombinedConfig",
     "CompressorConfig",
     "Device",
     "Dtype",
@@ -107,6 +109,8 @@ class RunConfig:
     baseline: also compute the same run with compressor=none and compare with it.
     output_dir: results go to <output_dir>/runs/<run id>; a relative path starts
         where the command does.
+    encodings_cache_gb: gigabytes (10^9 bytes) that vision encodings may take on disk
+        in <output_dir>/cache, for later runs; 0: none.
     sweep_name: W&B group of the runs of one sweep; None: a name is made.
     """
 
@@ -123,6 +127,7 @@ class RunConfig:
     wandb_project: str = "freqexp"
     wandb_entity: str | None = None
     output_dir: str = "outputs"
+    encodings_cache_gb: float = 0.0
     sweep_name: str | None = None
 
 
@@ -140,7 +145,8 @@ def register() -> None:
     ):
         store.store(group="schema", name=name, node=section)
     for compressor in COMPRESSORS:
-        store.store(group="schema/compressor", name=option_name(compressor), node=compressor)
+        node = _compressor_schema(compressor)
+        store.store(group="schema/compressor", name=option_name(compressor), node=node)
     for render in RENDERS:
         store.store(group="schema/render", name=option_name(render), node=render)
 
@@ -164,7 +170,11 @@ def from_yaml(path: str | Path) -> RunConfig:
     try:
         saved = OmegaConf.create(Path(path).read_text(encoding="utf-8"))
         schema = OmegaConf.structured(RunConfig)
-        schema.compressor = _chosen(COMPRESSORS, saved, "compressor.name")
+        chosen = _chosen(COMPRESSORS, saved, "compressor.name")
+        schema.compressor = _compressor_schema(chosen)
+        for place in _places(chosen):
+            key = f"compressor.{place}"
+            OmegaConf.update(schema, key, _chosen(COMPRESSORS, saved, f"{key}.name"))
         schema.model = ModelConfig
         schema.model.render = _chosen(RENDERS, saved, "model.render.name")
         cfg = OmegaConf.to_object(OmegaConf.merge(schema, saved))
@@ -175,6 +185,23 @@ def from_yaml(path: str | Path) -> RunConfig:
         raise ConfigError([f"{path}: not a run this version can read ({reason})"]) from error
     assert isinstance(cfg, RunConfig)
     return cfg
+
+
+def _places(option: type[CompressorConfig]) -> tuple[str, ...]:
+    """Keys of a combination at which another compressor stands; none of a single method."""
+    return option.places if issubclass(option, CombinedConfig) else ()
+
+
+def _compressor_schema(option: type[CompressorConfig]) -> Any:
+    """The schema of a compressor. The places of a combination are empty in it, because OmegaConf
+    lets only a subclass take the place of a default.
+    """
+    from omegaconf import OmegaConf
+
+    schema = OmegaConf.structured(option)
+    for place in _places(option):
+        schema[place] = "???"
+    return schema
 
 
 def _chosen(options: Sequence[type[Option]], saved: Container, key: str) -> type[Option]:

@@ -1,7 +1,7 @@
 """One run: samples -> pages -> (codec) -> encoder -> (token compressor) -> decoder -> grade.
 
 Knows nothing of Hydra, SLURM or W&B. The uncompressed baseline takes the same path with nothing at
-the two places where compressors act.
+the places where compressors act.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def baseline_of(cfg: RunConfig) -> RunConfig | None:
     """The uncompressed run that `cfg` is compared with; None when it is one itself."""
     from freqexp.config import NoneConfig
 
-    return None if cfg.compressor.stage == "none" else replace(cfg, compressor=NoneConfig())
+    acts = bool(cfg.compressor.parts(cfg.keep_ratio))
+    return replace(cfg, compressor=NoneConfig()) if acts else None
 
 
 def execute(
@@ -111,12 +112,12 @@ def _finish(
             observer.on_start(cfg, folder)
         if pipeline is not None:
             with progress.run(label(cfg), len(mine), len(mine) - len(missing)) as advance:
-                for sample in missing:
-                    record, images = pipeline.run(sample)
-                    store.append(record)
-                    for observer in observers:
-                        observer.on_record(record, images)
-                    advance()
+                for batch in pipeline.batches(missing):
+                    for record, images in pipeline.run(batch):
+                        store.append(record)
+                        for observer in observers:
+                            observer.on_record(record, images)
+                        advance()
                     share.check()
         if share.rank:
             share.end(folder)
@@ -179,4 +180,4 @@ def label(cfg: RunConfig) -> str:
     """A run in a few words, for people."""
     kept = f" keep {cfg.keep_ratio:g}" if cfg.compressor.uses_keep_ratio else ""
     profile = f" {cfg.profile.name}" if cfg.compressor.uses_profile else ""
-    return f"{cfg.compressor.name}{kept}{profile}, {cfg.needles.count} needles"
+    return f"{cfg.compressor.title}{kept}{profile}, {cfg.needles.count} needles"

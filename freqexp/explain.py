@@ -22,8 +22,17 @@ from omegaconf import BooleanNode, DictConfig, EnumNode, FloatNode, IntegerNode
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from freqexp.check import check, unknown_key
-from freqexp.compose import COMPOSE_ERRORS, PRIMARY, compose_raw, hydra_ready, to_run
+from freqexp.compose import (
+    COMPOSE_ERRORS,
+    PLACE,
+    PRIMARY,
+    compose_raw,
+    hydra_ready,
+    normalize,
+    to_run,
+)
 from freqexp.errors import fault
+from freqexp.schemas.compressor import names_at
 
 SHOWN_POINTS = 3
 _INTERNAL = re.compile(r"\s*(object|reference)_type=")
@@ -61,11 +70,12 @@ def merge_faults(points: Sequence[Faults]) -> list[str]:
 def label(overrides: Sequence[str]) -> str:
     """Overrides as they are typed."""
     shown = (text for text in overrides if not text.startswith("hydra."))
-    return " ".join(shown).replace("'", "") or "the defaults"
+    return " ".join(shown).replace("'", "").replace(PLACE, "") or "the defaults"
 
 
 def point_faults(overrides: Sequence[str], config_name: str = PRIMARY) -> list[str]:
     """Every fault of one point, inside `hydra_ready`."""
+    overrides = normalize(overrides)
     faults: list[str] = []
     kept: list[str] = []
     base: DictConfig | None = None
@@ -73,9 +83,11 @@ def point_faults(overrides: Sequence[str], config_name: str = PRIMARY) -> list[s
         base = compose_raw(kept, config_name)
     except COMPOSE_ERRORS as error:
         return [one_line(error)]
-    # First where more YAML is, then what chooses options: that decides which keys exist.
+    # First where more YAML is, then what chooses options: that decides which keys exist. Options at
+    # a place inside another option (group@place) come after that.
     settings = [text for text in overrides if text.startswith("hydra.")]
     choices = [text for text in overrides if _options(_key(text), settings)]
+    choices.sort(key=lambda text: text.startswith(PLACE))
     values = [text for text in overrides if text not in {*settings, *choices}]
     for override in (*settings, *choices, *values):
         try:
@@ -150,6 +162,11 @@ def _override_fault(text: str, options: list[str], base: DictConfig, error: Exce
     if override.is_sweep_override():
         return f"{label([text])}: several values need -m (--multirun)"
     value = override.value()
+    if text.startswith(PLACE):
+        key = override.package or key
+        if base.compressor.name != "combined":
+            return fault(key, value, "only with compressor=combined")
+        options = names_at(key.rpartition(".")[2])
     if options and value not in options:
         return fault(key, value, ", ".join(sorted(options)))
     if options or key.startswith("hydra."):

@@ -29,7 +29,9 @@ Values
   tracking=auto          W&B mirror: auto (offline without a key), online, offline, off
   wandb_project=freqexp  W&B project; wandb_entity=null its owner
   output_dir=outputs     where results are written
+  encodings_cache_gb=0   disk in output_dir/cache for vision encodings that later runs reuse
   sweep_name=null        name of the sweep and W&B group; null: a name is made
+  codec=..., token=...   what compressor=combined is made of, one option of compressor each
   group.key=value        any value of a chosen option, for example compressor.block=8;
                          --cfg job shows them all
 """
@@ -40,6 +42,7 @@ Examples
   python -m freqexp.run compressor=token profile=mild keep_ratio=0.3 samples=200
   python -m freqexp.run -m compressor=block_dct,token keep_ratio=0.3,0.5,0.7
   python -m freqexp.run compressor=token compressor.quantize=false      pruning alone
+  python -m freqexp.run -m compressor=combined codec=none,block_dct token=none,token
   python -m freqexp.run needles=4 needles.path=4needle.parquet          an openai/mrcr file
 
 Results

@@ -25,6 +25,7 @@ NOT_IN_IDENTITY = frozenset(
         "wandb_project",
         "wandb_entity",
         "output_dir",
+        "encodings_cache_gb",
         "sweep_name",
         "baseline",
     }

@@ -19,6 +19,13 @@ def _cuda() -> ModuleType | None:
     return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
 
 
+def free_cuda_cache() -> None:
+    """Give unused blocks of torch's CUDA allocator back, so that smaller tensors find room."""
+    cuda = _cuda()
+    if cuda is not None:
+        cuda.empty_cache()
+
+
 class Stopwatch:
     """ms: wall time of the timed block in milliseconds, set when it ends without an exception."""
 
@@ -43,9 +50,8 @@ def stopwatch() -> Iterator[Stopwatch]:
 class PeakMemory:
     """Peak memory since `start`.
 
-    On CUDA: the most bytes that tensors took on the device, cached vision encodings included. On a
-    CPU: the process's peak resident size (Linux only), which the kernel lets a process reset for
-    itself.
+    On CUDA: the most bytes that tensors took on the device. On a CPU: the process's peak resident
+    size (Linux only), which the kernel lets a process reset for itself.
     """
 
     def __init__(self) -> None:

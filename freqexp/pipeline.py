@@ -1,18 +1,20 @@
-"""The path one sample takes, every stage timed, whatever the compressor."""
+"""The path one sample takes, every stage timed, whatever acts on the way."""
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from freqexp.codecs.base import Codec, CodecResult
+from freqexp.codecs.base import Codec
 from freqexp.errors import UserError
-from freqexp.measure import PeakMemory, stopwatch
+from freqexp.measure import PeakMemory, free_cuda_cache, stopwatch
 from freqexp.page import Pixels, png_size_bytes
+from freqexp.readers.base import Answer, Request
 from freqexp.record import Record
+from freqexp.storage import Stored, keep_deepstack, stored_pages, stored_tokens
 from freqexp.tokens.base import CompressedTokens, TokenCompressor, VisionTokens, keep_all
 
 if TYPE_CHECKING:
@@ -29,45 +31,98 @@ class PageImages:
     after: Sequence[Pixels]
 
 
+@dataclass(eq=False)
+class _Work:
+    """A sample on its way: what was found so far, and its tokens once it is ready to be asked."""
+
+    sample: Sample
+    found: dict[str, Any]
+    images: PageImages | None = None
+    tokens: list[CompressedTokens] = field(default_factory=list)
+
+    def fail(self, error: str) -> None:
+        self.found["error"] = error
+        self.tokens = []
+
+    def record(self) -> Record:
+        return Record(
+            sample_id=self.sample.sample_id,
+            needles=self.sample.needles,
+            bucket=self.sample.bucket,
+            expected=self.sample.answer,
+            **self.found,
+        )
+
+
 class Pipeline:
     """Takes samples of one run through every stage. Making it loads the model.
 
-    Raises UserError when the model or the compressor cannot be had.
+    batch_size: how many samples are answered together from now on; it falls when the memory does
+    not suffice for a batch.
+
+    Raises UserError when the model or a compressor cannot be had.
     """
 
     def __init__(self, cfg: RunConfig, session: Session) -> None:
         self._cfg = cfg
         self._session = session
-        built = cfg.compressor.build(cfg.keep_ratio, cfg.profile)
-        self._codec = built if isinstance(built, Codec) else None
-        self._compressor = built if isinstance(built, TokenCompressor) else None
-        self._simulated = built is not None and built.simulated
+        built = {
+            part.config.stage: part.config.build(part.keep_ratio, cfg.profile)
+            for part in cfg.compressor.parts(cfg.keep_ratio)
+        }
+        codec, compressor = built.get("codec"), built.get("token")
+        assert codec is None or isinstance(codec, Codec)
+        assert compressor is None or isinstance(compressor, TokenCompressor)
+        self._codec, self._compressor = codec, compressor
+        flags = {f"{stage}_simulated": part.simulated for stage, part in built.items() if part}
+        self._flags = {"simulated": any(flags.values()), **flags}
         self._reader = session.reader(cfg)
+        self.batch_size = cfg.model.batch_size if self._reader.can_batch else 1
 
-    def run(self, sample: Sample) -> tuple[Record, PageImages | None]:
-        """The record of one sample, and its page images if it got that far.
+    def batches(self, samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
+        """Samples that are answered together: one by one as given, or neighbours in length.
+
+        The length is that of the text, which the number of pages and so the prompt follow. Short
+        ones come first, so that a batch too large for the memory is met as late as possible.
+        """
+        if self.batch_size > 1:
+            samples = sorted(samples, key=_text_length)
+        start = 0
+        while start < len(samples):
+            batch = samples[start : start + self.batch_size]
+            yield batch
+            start += len(batch)
+
+    def run(self, samples: Sequence[Sample]) -> list[tuple[Record, PageImages | None]]:
+        """The record of each sample of a batch, and its page images if it got that far.
 
         Whatever goes wrong on the way becomes the record's `error`: one sample must not take the
         others with it. What was measured before stays in the record.
         """
-        found: dict[str, Any] = {"simulated": self._simulated}
-        images: PageImages | None = None
         memory = PeakMemory()
         memory.start()
+        works = [self._prepared(sample) for sample in samples]
+        self._answer([work for work in works if "error" not in work.found])
+        peak_memory_bytes = memory.read_bytes()
+        for work in works:
+            work.found["peak_memory_bytes"] = peak_memory_bytes
+        return [(work.record(), work.images) for work in works]
+
+    def _prepared(self, sample: Sample) -> _Work:
+        """A sample up to the tokens that its answer needs."""
+        work = _Work(sample, dict(self._flags))
         try:
-            images = self._pages(sample, found)
-            self._read(sample, images, found)
+            work.images = self._pages(sample, work.found)
+            vision, work.found["encode_ms"] = self._session.encode(
+                self._reader,
+                work.images.after,
+                # No other run asks for what a codec alone made; token compressors behind it do.
+                share=self._codec is None or self._compressor is not None,
+            )
+            work.tokens = self._tokens(vision, work.found)
         except Exception as error:
-            found["error"] = describe(error)
-        found["peak_memory_bytes"] = memory.read_bytes()
-        record = Record(
-            sample_id=sample.sample_id,
-            needles=sample.needles,
-            bucket=sample.bucket,
-            expected=sample.answer,
-            **found,
-        )
-        return record, images
+            work.fail(describe(error))
+        return work
 
     def _pages(self, sample: Sample, found: dict[str, Any]) -> PageImages:
         """Draw the pages and put them through the codec, if there is one."""
@@ -85,36 +140,9 @@ class Pipeline:
         with stopwatch() as watch:
             results = [self._codec.compress(pixels) for pixels in before]
         after = [result.pixels for result in results]
-        found.update(
-            compress_ms=watch.ms,
-            png_bytes_after=sum(png_size_bytes(pixels) for pixels in after),
-            **_storage(results, [pixels.size for pixels in before]),
-        )
+        found["png_bytes_after"] = sum(png_size_bytes(pixels) for pixels in after)
+        self._note("codec", watch.ms, stored_pages(before, results), found)
         return PageImages(before, after)
-
-    def _read(self, sample: Sample, images: PageImages, found: dict[str, Any]) -> None:
-        """Encode, compress the tokens if that is the method, answer and grade."""
-        vision, found["encode_ms"] = self._session.encode(
-            self._reader, images.after, share=self._codec is None
-        )
-        answer = self._reader.answer(sample.question, self._tokens(vision, found))
-        found.update(
-            answer=answer.text,
-            truncated=answer.truncated,
-            vision_tokens_in=answer.vision_tokens_in,
-            vision_tokens_out=answer.vision_tokens_out,
-            decoder_tokens=answer.decoder_tokens,
-            kv_cache_bytes=answer.kv_cache_bytes,
-            prefill_ms=answer.prefill_ms,
-            decode_ms=answer.decode_ms,
-        )
-        grade = self._session.grade(answer.text, sample)
-        found.update(
-            score=float(grade.score),
-            prefix_hit=grade.prefix_hit,
-            similarity=float(grade.similarity),
-            chance=grade.chance,
-        )
 
     def _tokens(
         self, vision: Sequence[VisionTokens], found: dict[str, Any]
@@ -122,26 +150,104 @@ class Pipeline:
         if self._compressor is None:
             return [keep_all(page) for page in vision]
         with stopwatch() as watch:
-            compressed = [self._compressor.compress(page) for page in vision]
-        sizes = [page.features.nelement() for page in vision]
-        found.update(compress_ms=watch.ms, **_storage(compressed, sizes))
+            compressed = [keep_deepstack(page, self._compressor.compress(page)) for page in vision]
+        self._note("token", watch.ms, stored_tokens(vision, compressed), found)
         return compressed
 
+    def _note(self, stage: str, ms: float, stored: Stored, found: dict[str, Any]) -> None:
+        """Write down what one part took and made, and the run's own figures where they follow.
 
-def _storage(
-    results: Sequence[CodecResult] | Sequence[CompressedTokens], sizes: Sequence[int]
-) -> dict[str, float | int | None]:
-    """Nominal ratio and stored bytes of all pages of a sample; None where a page has none.
+        Pages and tokens are stored in different places: bytes and ratios of two parts have no sum.
+        """
+        found[f"{stage}_ms"] = ms
+        found[f"{stage}_stored_bytes"] = stored.stored_bytes
+        found[f"{stage}_nominal_ratio"] = stored.nominal_ratio
+        found["compress_ms"] = found.get("compress_ms", 0.0) + ms
+        if self._codec is None or self._compressor is None:
+            found["stored_bytes"] = stored.stored_bytes
+            found["nominal_ratio"] = stored.nominal_ratio
 
-    The ratio of the whole is all input over all kept: the harmonic mean weighted by page size.
-    """
-    ratios = [item.nominal_ratio for item in results if item.nominal_ratio is not None]
-    stored = [item.stored_bytes for item in results if item.stored_bytes is not None]
-    kept = sum(size / ratio for size, ratio in zip(sizes, ratios, strict=False))
+    def _answer(self, works: Sequence[_Work]) -> None:
+        """Answer together; where that fails, each half by itself, down to single samples.
+
+        So one bad sample costs its neighbours time and nothing else, and a batch that needs too
+        much memory is repeated in smaller ones. The next batches are as small from the start.
+        """
+        if not works:
+            return
+        failure = self._attempt(works)
+        if failure is None:
+            return
+        error, out_of_memory = failure
+        if out_of_memory:
+            free_cuda_cache()
+        if len(works) == 1:
+            works[0].fail(error)
+            return
+        middle = (len(works) + 1) // 2
+        if out_of_memory:
+            self.batch_size = min(self.batch_size, middle)
+        self._answer(works[:middle])
+        self._answer(works[middle:])
+
+    def _attempt(self, works: Sequence[_Work]) -> tuple[str, bool] | None:
+        """None when all were answered and graded; else the error, and whether memory was short.
+
+        Only text leaves the handler: the exception's frames hold the tensors of the failed batch.
+        """
+        try:
+            requests = [Request(work.sample.question, work.tokens) for work in works]
+            if len(requests) == 1:
+                answers = [self._reader.answer(requests[0].question, requests[0].vision)]
+            else:
+                answers = self._reader.answer_batch(requests)
+            grades = [
+                self._session.grade(answer.text, work.sample)
+                for work, answer in zip(works, answers, strict=True)
+            ]
+        except Exception as error:
+            return describe(error), is_out_of_memory(error)
+        for work, answer, grade in zip(works, answers, grades, strict=True):
+            work.tokens = []
+            work.found.update(_figures(answer))
+            work.found.update(
+                score=float(grade.score),
+                prefix_hit=grade.prefix_hit,
+                similarity=float(grade.similarity),
+                chance=grade.chance,
+            )
+        return None
+
+
+def _figures(answer: Answer) -> dict[str, Any]:
     return {
-        "nominal_ratio": sum(sizes) / kept if len(ratios) == len(results) and kept else None,
-        "stored_bytes": sum(stored) if len(stored) == len(results) else None,
+        "answer": answer.text,
+        "raw_answer": None if answer.raw_text == answer.text else answer.raw_text,
+        "truncated": answer.truncated,
+        "vision_tokens_in": answer.vision_tokens_in,
+        "vision_tokens_out": answer.vision_tokens_out,
+        "decoder_tokens": answer.decoder_tokens,
+        "kv_cache_bytes": answer.kv_cache_bytes,
+        "prefill_ms": answer.prefill_ms,
+        "decode_ms": answer.decode_ms,
+        "new_tokens": answer.new_tokens,
+        "cache_tokens_min": min(answer.cache_tokens, default=None),
+        "cache_tokens_max": max(answer.cache_tokens, default=None),
+        "batch_size": answer.batch_size,
     }
+
+
+def _text_length(sample: Sample) -> int:
+    turns = sum(len(turn.user) + len(turn.assistant) for turn in sample.turns)
+    return turns + len(sample.question)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a smaller batch could go where this failed; torch has no class for CPU memory."""
+    import torch
+
+    kinds = (torch.OutOfMemoryError, MemoryError)
+    return isinstance(error, kinds) or "can't allocate memory" in str(error)
 
 
 def describe(error: Exception) -> str:

@@ -30,14 +30,23 @@ class Record:
 
     score: the official grade in [0, 1]; None exactly when `error` says why there is none.
     prefix_hit, similarity, chance: see `Grade`. truncated: generation ran into max_new_tokens.
-    vision_tokens_in / vision_tokens_out / decoder_tokens / kv_cache_bytes: as the decoder saw them,
-        see `Answer`.
+    answer: what was graded. raw_answer: all that was generated, where that is more (thinking).
+    vision_tokens_in / vision_tokens_out / decoder_tokens / kv_cache_bytes / new_tokens: as the
+        decoder saw them, see `Answer`. cache_tokens_min / cache_tokens_max: length of the layers'
+        caches after prefill, shortest and longest.
     raw_bytes: the pages' pixels, uncompressed. png_bytes / png_bytes_after: their PNGs before /
         after the codec (equal without a codec). lossless_bytes: the best lossless image format.
     stored_bytes: the bitstream that was decoded again. nominal_ratio: a count of coefficients or
-        bits, not storage. simulated: nothing really got shorter or smaller.
-    render_ms, encode_ms: None when the pages or their encoding came from the session's cache.
-    peak_memory_bytes: on CUDA the most memory that tensors took during the sample; on a CPU the
+        bits, not storage. simulated: nothing really got shorter or smaller; where several methods
+        act in a run: that holds for one of them.
+    codec_* / token_*: the same figures of each method by the stage it acts at (None: none acts
+        there). With several, compress_ms is the sum of their times, and stored_bytes and
+        nominal_ratio are None: pages and tokens are stored in different places.
+    render_ms, encode_ms: None when the pages or their encoding came from a cache.
+    batch_size: samples answered together in the end, this one included (smaller than
+        model.batch_size after a lack of memory or an error in the batch). prefill_ms, decode_ms: of
+        one sample; in a batch the batch's time over its size.
+    peak_memory_bytes: on CUDA the most memory that tensors took during the batch; on a CPU the
         peak resident size of the whole process during it (weights and libraries included).
     """
 
@@ -50,6 +59,7 @@ class Record:
     similarity: float | None = None
     chance: float | None = None
     answer: str | None = None
+    raw_answer: str | None = None
     error: str | None = None
     truncated: bool | None = None
     pages: int | None = None
@@ -64,11 +74,23 @@ class Record:
     stored_bytes: int | None = None
     nominal_ratio: float | None = None
     simulated: bool | None = None
+    codec_ms: float | None = None
+    codec_stored_bytes: int | None = None
+    codec_nominal_ratio: float | None = None
+    codec_simulated: bool | None = None
+    token_ms: float | None = None
+    token_stored_bytes: int | None = None
+    token_nominal_ratio: float | None = None
+    token_simulated: bool | None = None
     render_ms: float | None = None
     compress_ms: float | None = None
     encode_ms: float | None = None
     prefill_ms: float | None = None
     decode_ms: float | None = None
+    new_tokens: int | None = None
+    cache_tokens_min: int | None = None
+    cache_tokens_max: int | None = None
+    batch_size: int | None = None
     peak_memory_bytes: int | None = None
 
 

@@ -6,12 +6,16 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from freqexp.encodings import DiskEncodings, encoder_key
 from freqexp.measure import stopwatch
 from freqexp.page import Page, Pixels, png_size_bytes
 
 if TYPE_CHECKING:
+    import torch
+
     from freqexp.benchmarks.base import Grade, Sample
     from freqexp.config import ModelConfig, NeedlesConfig, RenderConfig, RunConfig
     from freqexp.readers.base import Reader
@@ -68,9 +72,9 @@ class Rendered:
 
 def load_reader(model: ModelConfig) -> Reader:
     """The model of `model`, loaded. Raises UserError for weights that are missing or do not fit."""
-    from freqexp.readers.glm4v import Glm4vReader
+    from freqexp.readers.load import load_reader as load
 
-    return Glm4vReader.load(model)
+    return load(model)
 
 
 def load_samples(needles: NeedlesConfig, samples: int, seed: int) -> list[Sample]:
@@ -111,7 +115,8 @@ class Session:
     """Holds one loaded model at a time, and bounded caches.
 
     The parameters are where the parts come from; tests put their own there.
-    encodings_bytes: how much the cached encodings may take, on the device they were made on.
+    encodings_bytes: how much the encodings in memory may take. They are held in main memory, so
+        that on a GPU the room is the model's.
     """
 
     def __init__(
@@ -134,6 +139,7 @@ class Session:
         self._reader: tuple[str, Reader] | None = None
         self._pages: ByteLru[Rendered] = ByteLru(PAGES_BYTES)
         self._encodings: ByteLru[list[VisionTokens]] = ByteLru(encodings_bytes)
+        self._disk: DiskEncodings | None = None
 
     def run_id(self, cfg: RunConfig) -> str:
         """The run id of `cfg`, fixed when first asked for: later edits of code do not change it."""
@@ -160,7 +166,16 @@ class Session:
 
                 torch.set_num_threads(cfg.cluster.threads)
             self._reader = (key, self._load_reader(cfg.model))
+        self._disk = self._disk_encodings(cfg)
         return self._reader[1]
+
+    def _disk_encodings(self, cfg: RunConfig) -> DiskEncodings | None:
+        """The encodings that runs of this model share on disk, if they are to."""
+        if cfg.encodings_cache_gb == 0:
+            return None
+        encoder = encoder_key(cfg.model, self.hashes(cfg)["weights_hash"])
+        folder = Path(cfg.output_dir) / "cache" / "encodings"
+        return DiskEncodings(folder, encoder, int(cfg.encodings_cache_gb * 1e9))
 
     def render(self, config: RenderConfig, sample: Sample) -> tuple[Rendered, float | None]:
         """The sample's pages and the milliseconds of drawing them now (None: from the cache)."""
@@ -188,14 +203,37 @@ class Session:
         """
         key = pixels_key(pixels)
         held = self._encodings.get(key)
+        if held is None and self._disk is not None:
+            held = self._disk.get(key)
+            if held is not None:
+                self._encodings.put(key, held, held_bytes(held))
         if held is not None:
-            return held, None
+            device = getattr(reader, "device", "cpu")
+            return [moved(page, device) for page in held], None
         with stopwatch() as watch:
             vision = reader.encode(pixels)
         if share:
-            size = sum(page.features.element_size() * page.features.nelement() for page in vision)
-            self._encodings.put(key, vision, size)
+            held = [moved(page, "cpu") for page in vision]
+            self._encodings.put(key, held, held_bytes(held))
+            if self._disk is not None:
+                self._disk.put(key, held)
         return vision, watch.ms
+
+
+def moved(page: VisionTokens, device: torch.device | str) -> VisionTokens:
+    """A page's tokens on a device; the same tensors where they are there already."""
+    deepstack = tuple(level.to(device) for level in page.deepstack)
+    return replace(page, features=page.features.to(device), deepstack=deepstack)
+
+
+def held_bytes(vision: Sequence[VisionTokens]) -> int:
+    """Memory that holding these tokens keeps taken: whole storages, also where a tensor is a view
+    of a part of one.
+    """
+    storages = [
+        tensor.untyped_storage() for page in vision for tensor in (page.features, *page.deepstack)
+    ]
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
 def pixels_key(pixels: Sequence[Pixels]) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
 SUMMARY = "summary.json"
 
-TIMES = ("render_ms", "compress_ms", "encode_ms", "prefill_ms", "decode_ms")
+TIMES = (
+    "render_ms",
+    "compress_ms",
+    "codec_ms",
+    "token_ms",
+    "encode_ms",
+    "prefill_ms",
+    "decode_ms",
+)
 """Figures that differ from one machine or start to the next, as does the peak memory."""
 
 FIGURES = (
@@ -32,7 +40,15 @@ FIGURES = (
     "lossless_bytes",
     "stored_bytes",
     "nominal_ratio",
+    "codec_stored_bytes",
+    "codec_nominal_ratio",
+    "token_stored_bytes",
+    "token_nominal_ratio",
     *TIMES,
+    "new_tokens",
+    "cache_tokens_min",
+    "cache_tokens_max",
+    "batch_size",
     "peak_memory_bytes",
 )
 """Fields of a record whose means over the scored samples a summary carries under the same names."""
@@ -42,6 +58,7 @@ FIGURES = (
 class Summary:
     """One run in numbers. Depends on the records alone, not on their order or on interruptions.
 
+    compressor: its name; the names of all methods of a combination, joined by "+".
     keep_ratio, profile: None where the compressor does not use them. options: the compressor's
         settings that differ from their defaults, "name=value" joined by commas.
     samples: in the data set. failed: those without a score. truncated: scored ones that ran into
@@ -49,7 +66,7 @@ class Summary:
     accuracy: mean official score of the scored samples with its 95 % bootstrap interval (None below
         two samples). prefix_miss_rate: share of their answers without the prefix. similarity,
         chance: means of `Grade`'s.
-    pages ... peak_memory_bytes: means over the scored samples where measured; simulated: as in
+    pages ... peak_memory_bytes: means over the scored samples where measured; *simulated: as in
         `Record`.
     delta: mean score minus the baseline's over the `delta_samples` samples scored in both, with the
         95 % paired bootstrap interval and its two-sided p value.
@@ -83,11 +100,23 @@ class Summary:
     stored_bytes: float | None
     nominal_ratio: float | None
     simulated: bool | None
+    codec_stored_bytes: float | None
+    codec_nominal_ratio: float | None
+    codec_simulated: bool | None
+    token_stored_bytes: float | None
+    token_nominal_ratio: float | None
+    token_simulated: bool | None
     render_ms: float | None
     compress_ms: float | None
+    codec_ms: float | None
+    token_ms: float | None
     encode_ms: float | None
     prefill_ms: float | None
     decode_ms: float | None
+    new_tokens: float | None
+    cache_tokens_min: float | None
+    cache_tokens_max: float | None
+    batch_size: float | None
     peak_memory_bytes: float | None
     baseline_run_id: str | None = None
     delta_samples: int | None = None
@@ -105,18 +134,22 @@ class Baseline:
     records: Mapping[str, Record]
 
 
-def changed_options(config: object) -> str:
-    """Settings of a configuration that differ from their defaults, as "name=value,..."."""
+def changed_options(config: object, prefix: str = "") -> str:
+    """Settings of a configuration that differ from their defaults, as "name=value,...".
+
+    Those of a part of it as "part.name=value": beside the part's own defaults.
+    """
     changes = []
     for item in fields(config):  # type: ignore[arg-type]
         default = item.default_factory() if item.default_factory is not MISSING else item.default
         value = getattr(config, item.name)
-        if item.name != "name" and value != default:
+        if is_dataclass(value):
+            changes.append(changed_options(value, f"{prefix}{item.name}."))
+        elif item.name != "name" and value != default:
             shown = value.name if isinstance(value, Enum) else value
-            changes.append(
-                f"{item.name}={str(shown).lower() if isinstance(shown, bool) else shown}"
-            )
-    return ",".join(changes)
+            shown = str(shown).lower() if isinstance(shown, bool) else shown
+            changes.append(f"{prefix}{item.name}={shown}")
+    return ",".join(filter(None, changes))
 
 
 def _identity(cfg: RunConfig, run_id: str) -> dict[str, Any]:
@@ -124,7 +157,7 @@ def _identity(cfg: RunConfig, run_id: str) -> dict[str, Any]:
     return {
         "run_id": run_id,
         "model": cfg.model.name,
-        "compressor": compressor.name,
+        "compressor": compressor.title,
         "options": changed_options(compressor),
         "keep_ratio": cfg.keep_ratio if compressor.uses_keep_ratio else None,
         "profile": cfg.profile.name if compressor.uses_profile else None,
@@ -153,6 +186,12 @@ def _difference(scored: Sequence[Record], baseline: Baseline | None, seed: int) 
     return found
 
 
+def _any(flags: Iterable[bool | None]) -> bool | None:
+    """Whether one is true; None when none is known."""
+    known = [flag for flag in flags if flag is not None]
+    return any(known) if known else None
+
+
 def summarize(
     cfg: RunConfig, run_id: str, records: Mapping[str, Record], baseline: Baseline | None = None
 ) -> Summary:
@@ -171,7 +210,9 @@ def summarize(
         similarity=mean(record.similarity for record in scored),
         chance=mean(record.chance for record in scored),
         **figures,
-        simulated=any(record.simulated for record in scored) if scored else None,
+        simulated=_any(record.simulated for record in scored),
+        codec_simulated=_any(record.codec_simulated for record in scored),
+        token_simulated=_any(record.token_simulated for record in scored),
         **_difference(scored, baseline, cfg.seed),
     )
 

@@ -60,7 +60,12 @@ def samples(summary: Summary) -> str:
 
 def notes(summary: Summary) -> str:
     """What a reader of the row must not miss."""
-    found = ["simulated"] if summary.simulated else []
+    parts = {"codec": summary.codec_simulated, "token": summary.token_simulated}
+    real = [name for name, simulated in parts.items() if simulated is False]
+    which = [name for name, simulated in parts.items() if simulated]
+    found = []
+    if summary.simulated:
+        found.append(f"{' and '.join(which)} simulated" if real else "simulated")
     if summary.truncated:
         found.append(f"{summary.truncated} truncated")
     if summary.failed:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from freqexp.errors import fault
 from freqexp.schemas import ranges
@@ -15,8 +15,16 @@ if TYPE_CHECKING:
     from freqexp.config import ProfileConfig
     from freqexp.tokens.base import TokenCompressor
 
-# Where a method acts: nowhere, on page images before the vision encoder, on vision tokens after it.
-StageName = Literal["none", "codec", "token"]
+# Where a method acts: nowhere, on page images before the vision encoder, on vision tokens after it,
+# or at several of these places at once.
+StageName = Literal["none", "codec", "token", "combined"]
+
+
+class Part(NamedTuple):
+    """A method that acts in a run, and the share it keeps, in (0, 1]."""
+
+    config: CompressorConfig
+    keep_ratio: float
 
 
 @dataclass
@@ -36,9 +44,24 @@ class CompressorConfig(Section):
         """Whether `profile` can change what this compressor does."""
         return False
 
+    @property
+    def title(self) -> str:
+        """What people see: the name, or the names of the parts."""
+        return self.name
+
+    def parts(self, keep_ratio: float) -> tuple[Part, ...]:
+        """The methods that act, in the order in which a sample meets them; none for the baseline.
+
+        keep_ratio: the run's, for every part without one of its own.
+        """
+        return () if self.stage == "none" else (Part(self, keep_ratio),)
+
     def build(self, keep_ratio: float, profile: ProfileConfig) -> Codec | TokenCompressor | None:
-        """The compressor of these settings; None where nothing is compressed."""
-        raise TypeError(f"{type(self).__name__} is a base class")
+        """The compressor of these settings; None where nothing is compressed.
+
+        For a method alone: a combination is built part by part (`parts`).
+        """
+        raise TypeError(f"{type(self).__name__} builds nothing by itself")
 
 
 @dataclass
@@ -121,4 +144,74 @@ class TokenConfig(CompressorConfig):
         )
 
 
-COMPRESSORS: tuple[type[CompressorConfig], ...] = (NoneConfig, BlockDctConfig, TokenConfig)
+@dataclass
+class CombinedConfig(CompressorConfig):
+    """Several methods in one run, each at its own stage; `none` leaves a stage alone.
+
+    codec_keep_ratio, token_keep_ratio: the share that part keeps; None: the run's keep_ratio.
+    """
+
+    name: str = "combined"
+    codec: CompressorConfig = field(default_factory=BlockDctConfig)
+    token: CompressorConfig = field(default_factory=TokenConfig)
+    codec_keep_ratio: float | None = None
+    token_keep_ratio: float | None = None
+    stage: ClassVar[StageName] = "combined"
+    places: ClassVar[tuple[StageName, ...]] = ("codec", "token")
+
+    def _placed(self) -> list[tuple[StageName, CompressorConfig, float | None]]:
+        """Each place in order: its name, its method (maybe `none`) and its own keep ratio."""
+        return [
+            (place, getattr(self, place), getattr(self, f"{place}_keep_ratio"))
+            for place in self.places
+        ]
+
+    @property
+    def title(self) -> str:
+        return "+".join(part.config.name for part in self.parts(1.0)) or "none"
+
+    @property
+    def uses_keep_ratio(self) -> bool:
+        return any(config.uses_keep_ratio and own is None for _, config, own in self._placed())
+
+    @property
+    def uses_profile(self) -> bool:
+        return any(config.uses_profile for _, config, _ in self._placed())
+
+    def parts(self, keep_ratio: float) -> tuple[Part, ...]:
+        return tuple(
+            Part(config, keep_ratio if own is None else own)
+            for _, config, own in self._placed()
+            if config.stage != "none"
+        )
+
+    def check(self, prefix: str) -> list[str]:
+        faults = []
+        for place, config, own in self._placed():
+            if config.stage not in ("none", place):
+                allowed = ", ".join(names_at(place))
+                faults.append(fault(f"{prefix}.{place}", config.name, allowed))
+                continue
+            faults += config.check(f"{prefix}.{place}")
+            if own is None or config.stage == "none":
+                continue
+            name = f"{prefix}.{place}_keep_ratio"
+            if not config.uses_keep_ratio:
+                faults.append(fault(name, own, f"null ({config.name} has no use for it)"))
+            elif not 0 < own <= 1:
+                faults.append(fault(name, own, "a number above 0 and at most 1, or null"))
+        return faults
+
+
+def names_at(place: str) -> list[str]:
+    """Names of the methods that may stand at a place of a combination."""
+    allowed = [option for option in COMPRESSORS if option.stage in ("none", place)]
+    return sorted(str(item.default) for o in allowed for item in fields(o) if item.name == "name")
+
+
+COMPRESSORS: tuple[type[CompressorConfig], ...] = (
+    NoneConfig,
+    BlockDctConfig,
+    TokenConfig,
+    CombinedConfig,
+)

@@ -1,0 +1,69 @@
+"""What the pages or tokens of a sample take after a method, counted over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from freqexp.codecs.base import CodecResult
+from freqexp.page import Pixels
+from freqexp.tokens.base import CompressedTokens, VisionTokens
+
+
+@dataclass(frozen=True)
+class Stored:
+    """nominal_ratio: all input over all kept, the harmonic mean weighted by page size.
+    stored_bytes: summed. Each None when one page has none.
+    """
+
+    nominal_ratio: float | None
+    stored_bytes: int | None
+
+
+def stored_pages(before: Sequence[Pixels], results: Sequence[CodecResult]) -> Stored:
+    """Figures of pages that went through a codec."""
+    ratios = [result.nominal_ratio for result in results]
+    kept = [
+        None if ratio is None else page.size / ratio
+        for page, ratio in zip(before, ratios, strict=True)
+    ]
+    return _total(
+        sum(page.size for page in before), kept, [result.stored_bytes for result in results]
+    )
+
+
+def stored_tokens(before: Sequence[VisionTokens], results: Sequence[CompressedTokens]) -> Stored:
+    """Figures of tokens after a compressor.
+
+    Deep-stack features pass it uncompressed: those of the kept tokens count as they are.
+    """
+    kept: list[float | None] = []
+    stored: list[int | None] = []
+    for page, result in zip(before, results, strict=True):
+        numbers = sum(level.nelement() for level in result.deepstack)
+        size_bytes = sum(level.nelement() * level.element_size() for level in result.deepstack)
+        ratio = result.nominal_ratio
+        kept.append(None if ratio is None else page.features.nelement() / ratio + numbers)
+        stored.append(None if result.stored_bytes is None else result.stored_bytes + size_bytes)
+    whole = sum(level.nelement() for page in before for level in (page.features, *page.deepstack))
+    return _total(whole, kept, stored)
+
+
+def _total(whole: int, kept: Sequence[float | None], stored: Sequence[int | None]) -> Stored:
+    kept_total = sum(value for value in kept if value is not None)
+    return Stored(
+        whole / kept_total if None not in kept and kept_total else None,
+        None if None in stored else sum(value for value in stored if value is not None),
+    )
+
+
+def keep_deepstack(page: VisionTokens, result: CompressedTokens) -> CompressedTokens:
+    """`result` with the deep-stack features of the tokens it kept.
+
+    These enter early decoder layers at the places of their tokens, so they go where those go; a
+    compressor that sees to them itself is left alone.
+    """
+    if not page.deepstack or result.deepstack:
+        return result
+    kept = result.kept
+    return replace(result, deepstack=tuple(level[kept] for level in page.deepstack))
