@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import sys
@@ -90,14 +89,11 @@ def hydra_ready() -> Iterator[None]:
 
 
 def prepare() -> None:
-    """Let Hydra find the schemas and, in a checkout that is not installed, the launchers."""
+    """Let Hydra find the schemas and, in a checkout, its launchers before any installed ones."""
     register()
-    try:
-        found = importlib.util.find_spec("hydra_plugins.freqexp_local")
-    except ModuleNotFoundError:
-        found = None
-    if found is None:
-        sys.path.append(str(launchers_dir()))
+    folder = launchers_dir()
+    if folder.is_dir() and str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
 
 
 def normalize(overrides: Sequence[str]) -> list[str]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -26,12 +30,24 @@ class PointSweeper(BasicSweeper):
         assert self.launcher is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides(normalize([*self._parse_config(), *arguments]))
-        (points,) = self.split_arguments(overrides, max_batch_size=None)
+        (points,) = self.split_arguments(overrides, max_batch_size=None) or [[]]
         return self.launcher.launch(points, initial_job_idx=0)
 
 
-class LocalLauncher(Launcher):
-    """Hands points to the task function, all composed before the first is handed on."""
+@dataclass(frozen=True)
+class _Composed:
+    """One point: what Hydra says of its job, and the configuration that the task gets."""
+
+    surroundings: DictConfig
+    config: DictConfig
+    overrides: list[str]
+
+
+class PointLauncher(Launcher):
+    """Hands points to the task function, all composed before the first is handed on.
+
+    Where they are computed (`cluster=...`) is decided when all are known and checked.
+    """
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -40,28 +56,63 @@ class LocalLauncher(Launcher):
         self.hydra_context = hydra_context
         self.task_function = task_function
         self.config = config
+        self._bases: dict[tuple[str, ...], tuple[DictConfig, DictConfig]] = {}
+        self._groups: dict[str, bool] = {}
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Compose all points, then call the task function with each. Raises what Hydra raises."""
-        loader = self.hydra_context.config_loader
-        composed = [loader.load_sweep_config(self.config, list(point)) for point in job_overrides]
-        return [
-            self._hand_on(config, number) for number, config in enumerate(composed, initial_job_idx)
-        ]
+        """Compose all points, then call the task function with each. Raises what Hydra raises, and
+        ValueError when there is no point.
+        """
+        if not job_overrides:
+            raise ValueError("the sweep has no points: one of its lists of values is empty")
+        composed = [self._compose(list(point)) for point in job_overrides]
+        return [self._hand_on(point, number) for number, point in enumerate(composed)]
 
-    def _hand_on(self, config: DictConfig, number: int) -> JobReturn:
-        with open_dict(config):
-            config.hydra.job.id = str(number)
-            config.hydra.job.num = number
+    def _compose(self, point: list[str]) -> _Composed:
+        """Hydra's composition. Its expensive part, choosing options, is done once for each choice.
+
+        Setting values afterwards is what Hydra does, too, so errors and results are the same.
+        """
+        parsed = OverridesParser.create().parse_overrides(point)
+        values = [override for override in parsed if self._sets_value(override)]
+        choices = [str(item.input_line) for item in parsed if item not in values]
+        surroundings, base = self._base(choices)
+        config = copy.deepcopy(base)
+        ConfigLoaderImpl._apply_overrides_to_config(values, config)
+        return _Composed(surroundings, config, point)
+
+    def _sets_value(self, override: Override) -> bool:
+        """Whether this only sets a value of a key, and chooses no option."""
+        key = override.key_or_group
+        if override.package is not None or key.split(".")[0] == "hydra":
+            return False
+        if key not in self._groups:
+            repository = self.hydra_context.config_loader.repository  # type: ignore[attr-defined]
+            self._groups[key] = repository.group_exists(key)
+        return not self._groups[key]
+
+    def _base(self, choices: list[str]) -> tuple[DictConfig, DictConfig]:
+        """What these options alone give: Hydra's part, and the application's."""
+        key = tuple(choices)
+        if key not in self._bases:
+            loader = self.hydra_context.config_loader
+            surroundings = loader.load_sweep_config(self.config, choices)
+            config = surroundings.copy()
+            with open_dict(config):
+                del config["hydra"]
+            self._bases[key] = surroundings, config
+        return self._bases[key]
+
+    def _hand_on(self, point: _Composed, number: int) -> JobReturn:
+        with open_dict(point.surroundings):
+            point.surroundings.hydra.job.id = str(number)
+            point.surroundings.hydra.job.num = number
+            point.surroundings.hydra.overrides.task = point.overrides
         before = HydraConfig.instance().cfg
-        HydraConfig.instance().set_config(config)
+        HydraConfig.instance().cfg = point.surroundings
         try:
-            task_config = config.copy()
-            with open_dict(task_config):
-                del task_config["hydra"]
-            value = self.task_function(task_config)
-            return JobReturn(cfg=task_config, _return_value=value)
+            return JobReturn(cfg=point.config, _return_value=self.task_function(point.config))
         finally:
             HydraConfig.instance().cfg = before
