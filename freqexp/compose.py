@@ -92,7 +92,7 @@ def prepare() -> None:
     """Let Hydra find the schemas and, in a checkout, its launchers before any installed ones."""
     register()
     folder = launchers_dir()
-    if folder.is_dir() and str(folder) not in sys.path:
+    if folder.is_dir() and sys.path[0] != str(folder):
         sys.path.insert(0, str(folder))
 
 
