@@ -11,7 +11,7 @@ from typing import Any
 _CONTROL = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#!|~&$:@])")
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>#!|~&$:@])")
 _LATEX = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -32,6 +32,7 @@ _LATEX = {
     "−": r"$-$",
     "→": r"$\to$",
 }
+_MINUS = re.compile(r"(?<![\w)}])-(?=\d)")
 _FORMULA = re.compile(r"^[=+\-@\t\r]")
 _NUMBER = re.compile(r"^[+-]?\d+(\.\d+)?(e[+-]?\d+)?$")
 
@@ -52,7 +53,8 @@ def markdown(text: object) -> str:
 def latex(text: object) -> str:
     """`text` as LaTeX prints it; characters outside Latin-1 that no table here needs become ?."""
     escaped = (_LATEX.get(character, character) for character in plain(text))
-    return "".join(part if part.isascii() or ord(part) < 256 else "?" for part in escaped)
+    shown = "".join(part if part.isascii() or ord(part) < 256 else "?" for part in escaped)
+    return _MINUS.sub("$-$", shown)
 
 
 def html_text(text: object) -> str:
