@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 
 from freqexp.errors import UserError, fault
 from freqexp.readers import bundled
@@ -127,6 +128,10 @@ def loading(source: str) -> Iterator[None]:
         raise UserError(
             f"model.path: {source!r} does not fit into the GPU's memory: {first_line(error)}"
         ) from error
+    except StrictDataclassError as error:
+        # Its own text names transformers' check; the cause names field and value.
+        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+        raise UserError(f"model.path: can't load {source!r}: {first_line(cause)}") from error
     except (*LOAD_ERRORS, json.JSONDecodeError) as error:
         raise UserError(f"model.path: can't load {source!r}: {first_line(error)}") from error
 
