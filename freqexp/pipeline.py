@@ -86,7 +86,7 @@ class Pipeline:
         ones come first, so that a batch too large for the memory is met as late as possible.
         """
         if self.batch_size > 1:
-            samples = sorted(samples, key=_text_length)
+            samples = sorted(samples, key=lambda sample: sample.characters)
         start = 0
         while start < len(samples):
             batch = samples[start : start + self.batch_size]
@@ -235,11 +235,6 @@ def _figures(answer: Answer) -> dict[str, Any]:
         "cache_tokens_max": max(answer.cache_tokens, default=None),
         "batch_size": answer.batch_size,
     }
-
-
-def _text_length(sample: Sample) -> int:
-    turns = sum(len(turn.user) + len(turn.assistant) for turn in sample.turns)
-    return turns + len(sample.question)
 
 
 def is_out_of_memory(error: Exception) -> bool:

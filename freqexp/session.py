@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from freqexp.encodings import DiskEncodings, encoder_key
-from freqexp.measure import stopwatch
+from freqexp.measure import free_cuda_cache, stopwatch
+from freqexp.memory import check_memory
 from freqexp.page import Page, Pixels, png_size_bytes
 
 if TYPE_CHECKING:
@@ -156,15 +157,20 @@ class Session:
         return self._data[1]
 
     def reader(self, cfg: RunConfig) -> Reader:
-        """The loaded model of `cfg`. Another one takes the place of the last and its encodings."""
+        """The loaded model of `cfg`. Another one takes the place of the last and its encodings.
+
+        Raises UserError for weights that can't be had, and for a model that can't fit here.
+        """
         key = repr(cfg.model)
         if self._reader is None or self._reader[0] != key:
             self._reader = None
             self._encodings.clear()
+            free_cuda_cache()
             if cfg.cluster.threads is not None:
                 import torch
 
                 torch.set_num_threads(cfg.cluster.threads)
+            check_memory(cfg, self.samples(cfg))
             self._reader = (key, self._load_reader(cfg.model))
         self._disk = self._disk_encodings(cfg)
         return self._reader[1]

@@ -34,6 +34,12 @@ class Sample:
     answer: str
     prefix: str
 
+    @property
+    def characters(self) -> int:
+        """Length of the conversation and the question, which pages and prompt follow."""
+        turns = sum(len(turn.user) + len(turn.assistant) for turn in self.turns)
+        return turns + len(self.question)
+
 
 @dataclass(frozen=True)
 class Grade:
