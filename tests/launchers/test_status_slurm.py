@@ -51,7 +51,9 @@ def test_states_of_real_jobs(slurm: Slurm, tmp_path: Path) -> None:
     assert notes["raises"] == "ValueError: x"
     assert notes["requeued"] == "requeues: 1, BeginTime"
     # SLURM forgets a job after a while.
-    file = tmp_path / "runs" / "cancelled" / "submission.json"
+    log = tmp_path / "runs" / "cancelled" / "log"
+    until(lambda: "CANCELLED" in log.read_text(), 20)
+    file = log.with_name("submission.json")
     file.write_text(file.read_text().replace(jobs["cancelled"], "999999"))
     states = {point.run.run_id: point.state for point in sweep_status(sweep).points}
     assert states["cancelled"] == "cancelled"
