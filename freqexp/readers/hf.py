@@ -219,16 +219,21 @@ class HfReader(Reader):
 
         The mark may be a special token, which decoding would drop, or plain text.
         """
-        mark = self.answer_after
-        if mark is None:
-            return self._text(ids)
-        mark_ids = self.tokenizer(mark, add_special_tokens=False)["input_ids"]
-        if len(mark_ids) == 1:
-            marks = (ids == mark_ids[0]).nonzero()
-            if len(marks):
-                return self._text(ids[int(marks[-1]) + 1 :]).lstrip()
-        text = self._text(ids)
-        return text.rpartition(mark)[2].lstrip() if mark in text else text
+        return answer_text(self.tokenizer, ids, self.answer_after)
+
+
+def answer_text(tokenizer: Any, ids: Tensor, mark: str | None) -> str:
+    """Text of `ids` after the last `mark`, see `HfReader.final_answer`."""
+    if mark is None:
+        return str(tokenizer.decode(ids, skip_special_tokens=True))
+    mark_ids = tokenizer(mark, add_special_tokens=False)["input_ids"]
+    if len(mark_ids) == 1:
+        marks = (ids == mark_ids[0]).nonzero()
+        if len(marks):
+            after = ids[int(marks[-1]) + 1 :]
+            return str(tokenizer.decode(after, skip_special_tokens=True)).lstrip()
+    text = str(tokenizer.decode(ids, skip_special_tokens=True))
+    return text.rpartition(mark)[2].lstrip() if mark in text else text
 
 
 def _context(model: Any, limit: int | None) -> int:
