@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 
 from freqexp.errors import UserError, fault
 from freqexp.readers import bundled
@@ -18,7 +18,18 @@ from freqexp.readers import bundled
 if TYPE_CHECKING:
     from freqexp.config import ModelConfig
 
-LOAD_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError)
+# What transformers and its file formats raise for a checkpoint they can't use.
+LOAD_ERRORS = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    ImportError,
+    SafetensorError,
+    StrictDataclassError,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,11 +139,7 @@ def loading(source: str) -> Iterator[None]:
         raise UserError(
             f"model.path: {source!r} does not fit into the GPU's memory: {first_line(error)}"
         ) from error
-    except StrictDataclassError as error:
-        # Its own text names transformers' check; the cause names field and value.
-        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
-        raise UserError(f"model.path: can't load {source!r}: {first_line(cause)}") from error
-    except (*LOAD_ERRORS, json.JSONDecodeError) as error:
+    except LOAD_ERRORS as error:
         raise UserError(f"model.path: can't load {source!r}: {first_line(error)}") from error
 
 
@@ -152,4 +159,7 @@ def quiet() -> Iterator[None]:
 
 def first_line(error: Exception) -> str:
     """An error's first line; its type when it says nothing."""
+    if isinstance(error, StrictDataclassError) and isinstance(error.__cause__, Exception):
+        # Its own text names transformers' check; the cause names field and value.
+        error = error.__cause__
     return str(error).strip().split("\n", 1)[0] or type(error).__name__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from freqexp.errors import fault
 from freqexp.schemas import ranges
@@ -16,7 +17,7 @@ class ModelConfig(Section):
     """A vision-language model and how it is asked.
 
     path: folder or hub id of the weights; None: the weights inside the package.
-    revision: the hub commit of the weights, needed with a hub id and only there.
+    revision: the hub commit of the weights, needed with a hub id; says nothing of a folder.
     form: form of generated samples this model is meant to read.
     repetition_penalty: divides the logits of tokens that occurred (arXiv 1909.05858); None: as the
         checkpoint's generation_config says.
@@ -52,7 +53,8 @@ class ModelConfig(Section):
         faults += ranges.integers(self, prefix, ("context",), 2, 16_777_216)
         faults += ranges.integers(self, prefix, ("min_pixels", "max_pixels"), 1, 268_435_456)
         faults += self._check_limits(prefix)
-        faults += ranges.weights(self.path, self.revision, prefix)
+        on_disk = self.path is not None and Path(self.path).expanduser().is_dir()
+        faults += ranges.weights(self.path, None if on_disk else self.revision, prefix)
         return faults + self._check_family(prefix) + self.render.check(f"{prefix}.render")
 
     def _check_limits(self, prefix: str) -> list[str]:

@@ -1,156 +1,119 @@
-"""Dropped tokens really leave the sequence, and with nothing dropped nothing changes."""
+"""GLM-4.1V's own: the bundled reader's real answers, thinking models, ends of answers."""
 
 from __future__ import annotations
 
 import random
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from reader_checkpoints import KINDS, Plain, configure, write_checkpoint
 from torch import Tensor
 
+from freqexp.benchmarks.mrcr import grade
 from freqexp.benchmarks.short import short_sample
-from freqexp.config import CellsRender, Device, ModelConfig
+from freqexp.config import CellsRender, ModelConfig
 from freqexp.errors import UserError
-from freqexp.page import Pixels
+from freqexp.readers import bundled
+from freqexp.readers.base import Request
 from freqexp.readers.glm4v import Glm4vReader
-from freqexp.tokens.base import CompressedTokens, VisionTokens, keep_all
+from freqexp.tokens.base import VisionTokens, keep_all
 
-LAYERS, HEADS, HEAD_DIM = 6, 4, 48
-
-
-def pages_and_question(needles: int) -> tuple[list[Pixels], str]:
-    sample = short_sample(random.Random(f"reader{needles}"), needles, "eval")
-    pages = CellsRender().build().render(sample.turns)
-    return [page.pixels for page in pages], sample.question
+KIND = KINDS["glm4v"]
+SAMPLES = 24
 
 
-def plain_generate(reader: Glm4vReader, pages: Sequence[Pixels], ids: Tensor) -> str:
-    """What a user of transformers would type, nothing of ours in it but the prompt."""
-    images = [np.stack([page] * 3, axis=-1) for page in pages]
-    output = reader.model.generate(
-        input_ids=ids,
-        attention_mask=torch.ones_like(ids),
-        mm_token_type_ids=(ids == reader.image_id).int(),
-        **reader.processor(images=images, return_tensors="pt"),
-        max_new_tokens=reader.max_new_tokens,
-        do_sample=False,
-    )
-    return str(reader.tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True))
+@pytest.fixture(scope="module")
+def thinker(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Glm4vReader]:
+    """Makes a reader with `answer_after`, for its tokenizer."""
+    folder = write_checkpoint(KIND, tmp_path_factory.mktemp("thinker"))
+
+    def make(mark: str | None) -> Glm4vReader:
+        return Glm4vReader.load(replace(configure(KIND, folder), answer_after=mark))
+
+    return make
 
 
-def pruned_by_hand(
-    reader: Glm4vReader, question: str, vision: Sequence[VisionTokens], keep: Tensor
-) -> list[int]:
-    """Greedy tokens from full forward passes over the kept embeddings, no cache and no generate."""
-    ids = reader.prompt(question, [page.grid for page in vision])
-    is_image = ids == reader.image_id
-    grids = torch.tensor([[1, 2 * r, 2 * c] for r, c in (page.grid for page in vision)])
-    positions, _ = reader.model.model.get_rope_index(ids, is_image.int(), image_grid_thw=grids)
-    text_model = reader.model.model.language_model
-    embeds = text_model.embed_tokens(ids).clone()
-    embeds[is_image] = torch.cat([page.features for page in vision])
-    inside = torch.cat([keep + 144 * page for page in range(len(vision))])
-    kept = torch.cat([(~is_image[0]).nonzero()[:, 0], is_image[0].nonzero()[inside, 0]])
-    kept = kept.sort().values
-    embeds, at = embeds[:, kept], positions[..., kept]
-    tokens: list[int] = []
-    for step in range(reader.max_new_tokens):
-        hidden = text_model(inputs_embeds=embeds, position_ids=at, use_cache=False)
-        tokens.append(int(reader.model.lm_head(hidden.last_hidden_state[0, -1]).argmax()))
-        embeds = torch.cat([embeds, text_model.embed_tokens(torch.tensor([[tokens[-1]]]))], dim=1)
-        following = torch.full((3, 1, 1), int(positions.max()) + 1 + step)
-        at = torch.cat([at, following], dim=-1)
-    return tokens
+def requests(reader: Glm4vReader, count: int) -> tuple[list[Request], list[SimpleNamespace]]:
+    samples = [short_sample(random.Random(f"bar{n}"), 2, "eval") for n in range(count)]
+    drawn = [[page.pixels for page in CellsRender().build().render(s.turns)] for s in samples]
+    made = [
+        Request(sample.question, [keep_all(page) for page in reader.encode(pages)])
+        for sample, pages in zip(samples, drawn, strict=True)
+    ]
+    facts = [SimpleNamespace(sample=s, pages=p) for s, p in zip(samples, drawn, strict=True)]
+    return made, facts
 
 
-@pytest.mark.parametrize("needles", [2, 8])
-def test_everything_kept_is_plain_generate(reader: Glm4vReader, needles: int) -> None:
-    pages, question = pages_and_question(needles)
-    vision = reader.encode(pages)
-    answer = reader.answer(question, [keep_all(page) for page in vision])
-    ids = reader.prompt(question, [page.grid for page in vision])
-    assert answer.text == plain_generate(reader, pages, ids)
-    assert answer.text
-    assert answer.vision_tokens_in == answer.vision_tokens_out == 144 * len(pages)
-    assert answer.decoder_tokens == ids.shape[1]
+@pytest.mark.slow
+def test_the_bundled_reader_reads(reader: Glm4vReader) -> None:
+    made, facts = requests(reader, SAMPLES)
+    answers = [a for start in range(0, SAMPLES, 8) for a in reader.answer_batch(made[start:][:8])]
+    scores = [grade(a.text, f.sample).score for a, f in zip(answers, facts, strict=True)]
+    assert len({answer.text for answer in answers}) == SAMPLES
+    assert not any(answer.truncated for answer in answers)
+    assert sum(scores) / SAMPLES >= 0.75
 
 
-@torch.no_grad()
-@pytest.mark.parametrize("stride", [2, 3])
-def test_kept_tokens_decode_as_by_hand(reader: Glm4vReader, stride: int) -> None:
-    pages, question = pages_and_question(4)
-    vision = reader.encode(pages)
-    keep = torch.arange(0, 144, stride)
-    compressed = [CompressedTokens(page.features[keep], keep, page.grid) for page in vision]
-    answer = reader.answer(question, compressed)
-    expected = pruned_by_hand(reader, question, vision, keep)
-    assert answer.text == reader.tokenizer.decode(expected, skip_special_tokens=True)
-    assert answer.vision_tokens_out == len(pages) * len(keep)
-    full = reader.prompt(question, [page.grid for page in vision]).shape[1]
-    assert answer.decoder_tokens == full - len(pages) * (144 - len(keep))
-    float32_bytes = 4
-    per_token = 2 * LAYERS * HEADS * HEAD_DIM * float32_bytes
-    assert answer.kv_cache_bytes == answer.decoder_tokens * per_token
+def test_real_answers_are_plain_generate_alone_and_together(reader: Glm4vReader) -> None:
+    made, facts = requests(reader, 3)
+    plain = Plain.load(KIND, bundled.folder())
+    together = reader.answer_batch(made)
+    for request, fact, batched in zip(made, facts, together, strict=True):
+        answer = reader.answer(request.question, request.vision)
+        expected = plain.generate(request.question, fact.pages, 48).split("<|endoftext|>")[0]
+        assert answer.text == batched.text == expected
+        assert answer.new_tokens == batched.new_tokens
+        assert not answer.truncated
+        assert len(expected) > 15
 
 
-def test_kept_positions_matter(reader: Glm4vReader) -> None:
-    pages, question = pages_and_question(2)
-    vision = reader.encode(pages)
-
-    def positions(start: int) -> Tensor:
-        keep = torch.arange(start, 144, 2)
-        kept = [CompressedTokens(page.features[keep], keep, page.grid) for page in vision]
-        ids = reader.prompt(question, [page.grid for page in vision])
-        all_positions, indices = reader._positions(ids, kept)
-        return all_positions[..., indices]
-
-    even, odd = positions(0), positions(1)
-    assert even.shape == odd.shape
-    assert torch.equal(even[:2], odd[:2])
-    assert not torch.equal(even[2], odd[2])
+def test_truncated_when_the_end_did_not_come(model_config: Callable[..., ModelConfig]) -> None:
+    reader = Glm4vReader.load(model_config(None, 4))
+    answers = reader.answer_batch(requests(reader, 2)[0])
+    assert [answer.truncated for answer in answers] == [True, True]
+    assert [answer.new_tokens for answer in answers] == [4, 4]
 
 
-def test_model_is_left_as_it_was_after_an_exception(
-    reader: Glm4vReader, monkeypatch: pytest.MonkeyPatch
+def spell(reader: Glm4vReader, text: str) -> Tensor:
+    return torch.tensor(reader.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+@pytest.mark.parametrize("special", [False, True])
+@pytest.mark.parametrize(
+    ("generated", "answer"),
+    [
+        ("<think>hm</think>\n abc</answer> ", "abc</answer> "),
+        ("a</think>b</think>  c</think> \n d", "d"),
+        ("no mark at all", "no mark at all"),
+        (" kept ", " kept "),
+        ("hm</think>", ""),
+        ("hm</think><answer>\nabc d\n</answer>\n", "abc d"),
+        ("hm</think><answer>abc <answer> d", "abc <answer> d"),
+    ],
+)
+def test_the_answer_is_what_follows_the_last_mark(
+    thinker: Callable[..., Glm4vReader], generated: str, answer: str, special: bool
 ) -> None:
-    pages, question = pages_and_question(2)
-    kept = [keep_all(page) for page in reader.encode(pages)]
-    text_model = reader.model.model.language_model
-    before = (reader.model.model.rope_deltas, len(text_model._forward_hooks))
-
-    def fail(*args: Any, **kwargs: Any) -> None:
-        raise RuntimeError("in the middle")
-
-    monkeypatch.setattr(reader.model.lm_head, "forward", fail)
-    with pytest.raises(RuntimeError, match="in the middle"):
-        reader.answer(question, kept)
-    assert (reader.model.model.rope_deltas, len(text_model._forward_hooks)) == before
+    reader = thinker("</think>")
+    if special:
+        reader.tokenizer.add_special_tokens({"extra_special_tokens": ["</think>"]})
+    assert reader.final_answer(spell(reader, generated)) == answer
 
 
-def test_truncated_says_whether_the_end_token_came(
-    reader: Glm4vReader, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pages, question = pages_and_question(2)
-    kept = [keep_all(page) for page in reader.encode(pages)]
-    assert reader.answer(question, kept).truncated
-    end = reader.model.generation_config.eos_token_id
-    plain = reader.model.lm_head.forward
+def test_a_mark_of_several_tokens(thinker: Callable[..., Glm4vReader]) -> None:
+    reader = thinker("Answer:")
+    assert reader.final_answer(spell(reader, "so. Answer: 3. Answer: 4")) == "4"
 
-    def always_end(hidden: Tensor) -> Tensor:
-        logits: Tensor = plain(hidden)
-        logits[..., end] = 1e4
-        return logits
 
-    monkeypatch.setattr(reader.model.lm_head, "forward", always_end)
-    answer = reader.answer(question, kept)
-    assert not answer.truncated
-    assert answer.text == ""
+def test_without_a_mark_nothing_is_cut(thinker: Callable[..., Glm4vReader]) -> None:
+    text = "a</think> <answer>b</answer> "
+    reader = thinker(None)
+    assert reader.final_answer(spell(reader, text)) == text
 
 
 def test_page_beyond_the_limit_names_its_number_and_sizes(reader: Glm4vReader) -> None:
@@ -165,13 +128,7 @@ def test_prompt_beyond_the_context_names_both_lengths(reader: Glm4vReader) -> No
         reader.answer("what?", [keep_all(token)] * 35)
 
 
-def test_placeholder_in_the_question_is_refused(reader: Glm4vReader) -> None:
-    token = VisionTokens(torch.zeros(144, 192), (12, 12))
-    with pytest.raises(UserError, match="must not contain"):
-        reader.answer("what is <|image|>?", [keep_all(token)])
-
-
-def test_rectangular_pages_keep_their_grid(reader: Glm4vReader) -> None:
+def test_rectangular_and_coloured_pages_keep_their_grid(reader: Glm4vReader) -> None:
     pages = [np.full((280, 112), 255, np.uint8), np.full((56, 336, 3), 255, np.uint8)]
     vision = reader.encode(pages)
     assert [page.grid for page in vision] == [(10, 4), (2, 12)]
@@ -179,34 +136,8 @@ def test_rectangular_pages_keep_their_grid(reader: Glm4vReader) -> None:
     assert answer.vision_tokens_out == 40 + 24
 
 
-Configure = Callable[..., ModelConfig]
-
-
-def test_weights_that_do_not_match_their_config(
-    random_checkpoint: Path, model_config: Configure, tmp_path: Path
+def test_a_checkpoint_of_the_training_loads(
+    random_checkpoint: Path, model_config: Callable[..., ModelConfig]
 ) -> None:
-    broken = tmp_path / "broken"
-    shutil.copytree(random_checkpoint, broken)
-    config = broken / "config.json"
-    config.write_text(
-        config.read_text().replace('"num_hidden_layers": 6', '"num_hidden_layers": 7')
-    )
-    with pytest.raises(UserError, match="don't match their config"):
-        Glm4vReader.load(model_config(broken))
-
-
-@pytest.mark.parametrize("content", [None, "{}", "not json"])
-def test_folder_without_a_usable_config(
-    model_config: Configure, tmp_path: Path, content: str | None
-) -> None:
-    if content is not None:
-        (tmp_path / "config.json").write_text(content)
-    with pytest.raises(UserError, match=r"model\.path: can't load"):
-        Glm4vReader.load(model_config(tmp_path))
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-def test_cuda_where_there_is_none(random_checkpoint: Path, model_config: Configure) -> None:
-    config = replace(model_config(random_checkpoint), device=Device.cuda)
-    with pytest.raises(UserError, match=r"model\.device: got 'cuda'"):
-        Glm4vReader.load(config)
+    reader = Glm4vReader.load(model_config(random_checkpoint))
+    assert reader.encode([np.full((56, 56), 255, np.uint8)])[0].features.shape == (4, 192)
