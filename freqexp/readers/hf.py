@@ -9,36 +9,22 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from freqexp.errors import UserError, fault
+from freqexp.errors import UserError
 from freqexp.page import Pixels
 from freqexp.readers.base import Answer, Reader, Request
 from freqexp.readers.check import check_tokens
+from freqexp.readers.decoding import Prompt, answer_text, context_of, greedy, pad_left
 from freqexp.readers.meter import Meter
 from freqexp.tokens.base import CompressedTokens, VisionTokens
 
 if TYPE_CHECKING:
     from freqexp.config import ModelConfig
     from freqexp.readers.weights import Parts
-
-
-@dataclass(frozen=True, eq=False)
-class Prompt:
-    """One request as the decoder will see it.
-
-    ids: int64 [kept]. positions: [axes, kept], those of the full sequence.
-    vision_in / vision_out: vision tokens before compression / among `ids`.
-    """
-
-    ids: Tensor
-    positions: Tensor
-    vision_in: int
-    vision_out: int
 
 
 class HfReader(Reader):
@@ -57,8 +43,8 @@ class HfReader(Reader):
         self.max_new_tokens = config.max_new_tokens
         self.answer_after = config.answer_after
         self.image_id = int(self.model.config.image_token_id)
-        self.context = _context(self.model.config, config.context)
-        self._generation = _greedy(self.model.generation_config, config)
+        self.context = context_of(self.model.config, config.context)
+        self._generation = greedy(self.model.generation_config, config)
 
     @property
     def device(self) -> torch.device:
@@ -176,7 +162,7 @@ class HfReader(Reader):
             return []
         with torch.inference_mode():
             prompts = [self.prompt(request) for request in requests]
-            ids, mask, positions = _pad_left(prompts)
+            ids, mask, positions = pad_left(prompts)
             pages = [page for request in requests for page in request.vision]
             with Meter(self.text_model, [len(prompt.ids) for prompt in prompts]) as meter:
                 output = self.model.generate(
@@ -214,75 +200,5 @@ class HfReader(Reader):
         return str(self.tokenizer.decode(ids, skip_special_tokens=True))
 
     def final_answer(self, ids: Tensor) -> str:
-        """Text after the last `answer_after`, without the white space that follows it; all of it
-        when the mark is not there.
-
-        The mark may be a special token, which decoding would drop, or plain text.
-        """
+        """Text after the last `answer_after`, see `answer_text`."""
         return answer_text(self.tokenizer, ids, self.answer_after)
-
-
-def answer_text(tokenizer: Any, ids: Tensor, mark: str | None) -> str:
-    """Text of `ids` after the last `mark`, see `HfReader.final_answer`."""
-    if mark is None:
-        return str(tokenizer.decode(ids, skip_special_tokens=True))
-    mark_ids = tokenizer(mark, add_special_tokens=False)["input_ids"]
-    if len(mark_ids) == 1:
-        marks = (ids == mark_ids[0]).nonzero()
-        if len(marks):
-            after = ids[int(marks[-1]) + 1 :]
-            return str(tokenizer.decode(after, skip_special_tokens=True)).lstrip()
-    text = str(tokenizer.decode(ids, skip_special_tokens=True))
-    return text.rpartition(mark)[2].lstrip() if mark in text else text
-
-
-def _context(model: Any, limit: int | None) -> int:
-    """Longest sequence allowed. Raises UserError for a limit beyond what the model has."""
-    longest = int(model.get_text_config().max_position_embeddings)
-    if limit is not None and limit > longest:
-        raise UserError(fault("model.context", limit, f"at most {longest} for these weights"))
-    return limit or longest
-
-
-def _greedy(own: Any, config: ModelConfig) -> Any:
-    """Greedy decoding with the checkpoint's end tokens, and its repetition penalty unless the
-    configuration has one.
-    """
-    from transformers import GenerationConfig
-
-    if own.eos_token_id is None:
-        raise UserError("model.path: the checkpoint names no end token (eos_token_id)")
-    first_end = own.eos_token_id[0] if isinstance(own.eos_token_id, list) else own.eos_token_id
-    penalty = config.repetition_penalty
-    return GenerationConfig(
-        max_new_tokens=config.max_new_tokens,
-        do_sample=False,
-        num_beams=1,
-        temperature=1.0,
-        top_p=1.0,
-        top_k=50,
-        repetition_penalty=own.repetition_penalty if penalty is None else penalty,
-        eos_token_id=own.eos_token_id,
-        pad_token_id=first_end if own.pad_token_id is None else own.pad_token_id,
-        bos_token_id=own.bos_token_id,
-    )
-
-
-def _pad_left(prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor, Tensor]:
-    """Ids [batch, length], mask of the same shape, positions [axes, batch, length].
-
-    A row is padded with its own last token: masked out as it is, unlike a common padding token it
-    adds nothing to the tokens that a repetition penalty finds in the prompt.
-    """
-    length = max(len(prompt.ids) for prompt in prompts)
-    first = prompts[0]
-    ids = first.ids.new_empty(len(prompts), length)
-    mask = torch.ones_like(ids)
-    positions = first.positions.new_zeros(len(first.positions), len(prompts), length)
-    for row, prompt in enumerate(prompts):
-        start = length - len(prompt.ids)
-        ids[row, :start] = prompt.ids[-1]
-        ids[row, start:] = prompt.ids
-        mask[row, :start] = 0
-        positions[:, row, start:] = prompt.positions
-    return ids, mask, positions

@@ -30,7 +30,8 @@ from freqexp.errors import UserError, fault
 from freqexp.page import Pixels
 from freqexp.readers.base import Request
 from freqexp.readers.check import check_tokens
-from freqexp.readers.hf import HfReader, Prompt
+from freqexp.readers.decoding import Prompt
+from freqexp.readers.hf import HfReader
 from freqexp.readers.weights import Parts, load_parts
 from freqexp.tokens.base import CompressedTokens, VisionTokens
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from freqexp.errors import UserError
 from freqexp.schemas.choices import Family
 
 if TYPE_CHECKING:
@@ -30,4 +29,11 @@ def load_reader(config: ModelConfig) -> Reader:
             from freqexp.readers.qwen3_vl import Qwen3VlReader
 
             return Qwen3VlReader.load(config)
-    raise UserError(f"model.family: got {config.family.value!r}, which has no reader yet")
+        case Family.llava_onevision:
+            from freqexp.readers.llava_onevision import LlavaOnevisionReader
+
+            return LlavaOnevisionReader.load(config)
+        case Family.glm4v_remote:
+            from freqexp.readers.glm4v_remote import Glm4vRemoteReader
+
+            return Glm4vRemoteReader.load(config)
