@@ -20,6 +20,9 @@ CONTROLS = {
     "webp": "WebP",
     "avif": "AVIF",
     "jxl": "JPEG XL",
+    "png": "PNG",
+    "webp_lossless": "lossless WebP",
+    "jxl_lossless": "lossless JPEG XL",
     "kv_random": "random eviction from the KV cache",
 }
 """Compressors that any method must beat to be worth its name. The baseline is one, too."""

@@ -1,0 +1,91 @@
+"""`python -m freqexp.report`: tables, figures and one HTML page from the files of runs."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from freqexp.errors import UserError, fault
+from freqexp.report.pages import IMAGES, Limits
+from freqexp.stats import MARGIN
+
+DONE, BAD_INPUT = 0, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. Returns its exit code: 0 done, 2 bad input."""
+    options = _parser().parse_args(arguments)
+    try:
+        return report(options)
+    except UserError as error:
+        print(f"freqexp.report: {error}", file=sys.stderr)
+        return BAD_INPUT
+
+
+def report(options: argparse.Namespace) -> int:
+    """Load, compare, print, write. Raises UserError for what the user can mend."""
+    from freqexp.report.build import HTML, write_report
+    from freqexp.report.compare import compare
+    from freqexp.report.load import load
+    from freqexp.report.tables import terminal
+
+    if not 0 < options.margin < 1:
+        raise UserError(fault("--margin", options.margin, "a number above 0 and below 1"))
+    if options.images < 0:
+        raise UserError(fault("--images", options.images, "0 or more"))
+    loaded = load(options.runs, options.outputs)
+    comparison = compare(loaded, options.baseline, options.margin)
+    print(terminal(comparison))
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", loaded.name).strip("-.") or "report"
+    folder = Path(options.out) if options.out else Path(options.outputs) / "reports" / name
+    written = write_report(comparison, folder, Limits(images=options.images))
+    for note in written.notes:
+        print(f"* {note}")
+    names = ", ".join((*written.files, f"{len(written.figures)} figures (PNG, SVG)"))
+    print(f"\n{written.folder}: {names}\nopen {written.folder / HTML}")
+    if options.wandb != "off":
+        from freqexp.report.mirror import attach
+
+        print(attach(comparison, written, options.wandb))
+    return DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m freqexp.report",
+        description="Tables, figures, statistics and one HTML page from the files of runs.",
+    )
+    parser.add_argument(
+        "runs",
+        nargs="*",
+        metavar="RUNS or SWEEP",
+        help="output folder, sweep or run, by folder or name; default: all of --outputs",
+    )
+    parser.add_argument("--outputs", default="outputs", help="where names are looked up")
+    parser.add_argument("--out", help="folder to write (default: OUTPUTS/reports/<name>)")
+    parser.add_argument("--baseline", help="run id to compare all runs with")
+    parser.add_argument(
+        "--margin", type=float, default=MARGIN, help="non-inferiority margin (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--images",
+        type=int,
+        default=IMAGES,
+        help="most page images in the HTML page (default: %(default)s; 0: none)",
+    )
+    parser.add_argument(
+        "--wandb",
+        nargs="?",
+        const="auto",
+        default="off",
+        choices=("auto", "online", "offline", "off"),
+        help="attach table and figures to the sweep's group in W&B (default: off)",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

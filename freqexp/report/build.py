@@ -1,0 +1,53 @@
+"""A report's folder: everything that `python -m freqexp.report` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from freqexp.errors import UserError, fault
+from freqexp.files import write_text
+from freqexp.report.compare import Comparison
+from freqexp.report.figures import Drawn, draw_all
+from freqexp.report.page import render_page
+from freqexp.report.pages import Limits, Redrawn, redraw
+from freqexp.report.tables import csv_table, latex_table, markdown_report
+
+MARKDOWN, LATEX, CSV, HTML = "report.md", "table.tex", "table.csv", "report.html"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written, and where."""
+
+    folder: Path
+    figures: tuple[Drawn, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def files(self) -> Sequence[str]:
+        """Names of the tables and the page."""
+        return (HTML, MARKDOWN, LATEX, CSV)
+
+
+def write_report(comparison: Comparison, folder: Path, limits: Limits | None = None) -> Report:
+    """Write tables, figures and the page into `folder`, replacing those of an earlier report.
+
+    Raises UserError when it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in (*folder.glob("accuracy_*.[ps][nv]g"), *folder.glob("differences*.[ps][nv]g")):
+            old.unlink()
+    except OSError as error:
+        allowed = f"a folder that can be written ({error.strerror})"
+        raise UserError(fault("--out", str(folder), allowed)) from None
+    figures = draw_all(comparison, folder)
+    redrawn: Redrawn = redraw(comparison, limits)
+    write_text(folder / HTML, render_page(comparison, figures, folder, redrawn))
+    pictures = [(f"{figure.name}.png", figure.caption) for figure in figures]
+    write_text(folder / MARKDOWN, markdown_report(comparison, pictures))
+    write_text(folder / LATEX, latex_table(comparison))
+    write_text(folder / CSV, csv_table(comparison))
+    return Report(folder, tuple(figures), tuple(redrawn.notes))
