@@ -84,7 +84,7 @@ def execute_share(
     if done is None:
         with Records(share.file(folder)) as store:
             return _finish(cfg, session, progress, observers, store, share)
-    summary = summarize(cfg, run_id, done, _baseline(cfg, session))
+    summary = summarize(cfg, run_id, done, baseline_records(cfg, session))
     write_summary(folder, summary)
     return summary
 
@@ -126,7 +126,7 @@ def _finish(
             for observer in observers:
                 observer.on_record(record, None)
         done = settle(store.records)
-        summary = summarize(cfg, run_id, done, _baseline(cfg, session))
+        summary = summarize(cfg, run_id, done, baseline_records(cfg, session))
         write_summary(folder, summary)
         provenance.finish(folder)
     finally:
@@ -166,7 +166,7 @@ def _missing(
     return [sample for sample in mine if sample.sample_id not in scored]
 
 
-def _baseline(cfg: RunConfig, session: Session) -> Baseline | None:
+def baseline_records(cfg: RunConfig, session: Session) -> Baseline | None:
     """The baseline's records if that run is complete in the same output folder."""
     other = baseline_of(cfg)
     if other is None:

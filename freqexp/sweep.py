@@ -13,11 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freqexp.errors import UserError, fault
-from freqexp.execute import Observer, baseline_of, execute, label, run_folder
+from freqexp.execute import (
+    Observer,
+    baseline_of,
+    baseline_records,
+    execute,
+    label,
+    run_folder,
+)
 from freqexp.files import read_json, write_json, write_text
 from freqexp.progress import Progress, make_progress
+from freqexp.provenance import CONFIG
+from freqexp.record import RECORDS, load_records, settle
 from freqexp.session import Session
-from freqexp.summary import Summary
+from freqexp.summary import SUMMARY, Summary, summarize, write_summary
 from freqexp.table import render_table
 
 if TYPE_CHECKING:
@@ -100,6 +109,7 @@ def run_points(
         check_writable(Path(folder))
     runs = plan(points, session, overrides)
     name = sweep_name(points, runs)
+    check_same_sweep(Path(points[0].output_dir), name, runs)
     file = write_sweep(Path(points[0].output_dir), name, runs)
     summaries: list[Summary] = []
     faults: list[str] = []
@@ -150,6 +160,68 @@ def sweep_name(points: Sequence[RunConfig], runs: Sequence[Point]) -> str:
         allowed = "1 to 100 letters, digits, dots, dashes and underscores, not starting with a dot"
         raise UserError(fault("sweep_name", name, allowed))
     return name
+
+
+def check_same_sweep(output_dir: Path, name: str, runs: Sequence[Point]) -> None:
+    """Raise UserError when the name is already that of another sweep.
+
+    The same sweep again, a part of it, or one that contains it, is no other sweep.
+    """
+    file = output_dir / "sweeps" / name / SWEEP
+    earlier = {entry["run_id"] for entry in (read_json(file) or {}).get("runs", [])}
+    now = {point.run_id for point in runs}
+    if earlier <= now or now <= earlier:
+        return
+    raise UserError(
+        fault(
+            "sweep_name",
+            name,
+            f"a name that is not yet that of another sweep ({len(earlier - now)} of its "
+            f"{len(earlier)} runs are not in this one, {len(now - earlier)} here are not in it; a "
+            "change of code, weights or data makes other runs, too). Choose another sweep_name, or "
+            f"give that one up: remove {file}; its runs stay",
+        )
+    )
+
+
+def finished(cfg: RunConfig, session: Session) -> Summary | None:
+    """The summary of a run that has ended, made again from its records; None when it has not.
+
+    So its difference to the baseline is there as soon as both are complete. Samples may have
+    failed.
+    """
+    run_id = session.run_id(cfg)
+    folder = run_folder(cfg, run_id)
+    written = read_json(folder / SUMMARY)
+    if written is None:
+        return None
+    records = settle(load_records(folder / RECORDS))
+    if len(records) != written.get("samples"):
+        return None
+    summary = summarize(cfg, run_id, records, baseline_records(cfg, session))
+    write_summary(folder, summary)
+    return summary
+
+
+def complete_deltas(cfg: RunConfig, session: Session, output_dir: Path, name: str) -> None:
+    """After a run of a sweep has ended: give every summary its difference to the baseline.
+
+    A point and its baseline can end in any order, at the same time, too. Each writes its own
+    summary first and looks at the other's then, so the later of them sees both.
+    """
+    from freqexp.config import from_yaml
+
+    if baseline_of(cfg) is not None:
+        finished(cfg, session)
+        return
+    own = session.run_id(cfg)
+    entries = (read_json(output_dir / "sweeps" / name / SWEEP) or {}).get("runs", [])
+    for entry in entries:
+        folder = output_dir / "runs" / entry["run_id"]
+        written = read_json(folder / SUMMARY)
+        if entry["baseline"] or written is None or written.get("baseline_run_id") == own:
+            continue
+        finished(replace(from_yaml(folder / CONFIG), output_dir=str(output_dir)), session)
 
 
 def write_sweep(output_dir: Path, name: str, runs: Sequence[Point]) -> Path:
