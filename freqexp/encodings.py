@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 SUFFIX = ".safetensors"
 PARTIAL = ".partial"
 ABANDONED_SECONDS = 3600.0
+# A safetensors file begins with the length of its JSON header.
+_LENGTH_BYTES = 8
 
 # Settings of a model that name it, or that act before the encoder sees pixels or after it.
 NOT_IN_ENCODING = frozenset(
@@ -177,13 +179,13 @@ def _save(vision: Sequence[VisionTokens], path: Path) -> None:
 
 def _load(path: Path) -> list[VisionTokens]:
     """What `_save` wrote. Raises ValueError when the bytes are not those that were written."""
-    from safetensors import safe_open
+    from safetensors.torch import load
 
-    if not path.exists():
-        raise FileNotFoundError(path)
-    with safe_open(path, framework="pt") as file:
-        header = file.metadata() or {}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    # Read by one call: the name may be gone at the next.
+    data = path.read_bytes()
+    tensors = load(data)
+    length = int.from_bytes(data[:_LENGTH_BYTES], "little")
+    header = json.loads(data[_LENGTH_BYTES : _LENGTH_BYTES + length]).get("__metadata__", {})
     if header.get("sha256") != _hash(tensors):
         raise ValueError("the bytes are not those that were written")
     vision = []

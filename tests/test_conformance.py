@@ -129,7 +129,7 @@ def check_counts(nominal_ratio: float | None, stored_bytes: int | None) -> None:
 
 
 def test_the_stages_are_all_there() -> None:
-    assert {case.config.stage for case in CASES} == {"none", "codec", "token"}
+    assert {case.config.stage for case in CASES} == {"none", "codec", "token", "combined"}
     names = {case.config.name for case in CASES}
     assert names == set(OPTIONS)
 
@@ -137,6 +137,17 @@ def test_the_stages_are_all_there() -> None:
 @of_stage("none")
 def test_the_baseline_is_no_compressor(case: Case) -> None:
     assert case.build(0.5) is None
+    assert case.config.parts(0.5) == ()
+
+
+@of_stage("combined")
+def test_a_combination_is_made_of_methods_in_the_order_of_their_stages(case: Case) -> None:
+    parts = case.config.parts(0.5)
+    assert [part.config.stage for part in parts] == ["codec", "token"]
+    assert [part.keep_ratio for part in parts] == [0.5, 0.5]
+    assert {part.config.name for part in parts} <= {case.config.name for case in CASES}
+    for uses in ("uses_keep_ratio", "uses_profile"):
+        assert getattr(case.config, uses) == any(getattr(part.config, uses) for part in parts)
 
 
 @of_stage("codec")

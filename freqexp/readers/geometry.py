@@ -16,8 +16,7 @@ from freqexp.schemas.choices import Family
 if TYPE_CHECKING:
     from freqexp.config import ModelConfig
 
-# anyres_max_9 of LLaVA-OneVision: a detail grid of more tokens than nine crops is made smaller.
-_MAX_CROPS = 9
+# LLaVA-OneVision makes a detail grid smaller when it is longer than its limit by this much.
 _SHRINK_FROM = 1.1
 
 
@@ -122,6 +121,7 @@ def _llava_page(config: Any) -> Callable[[int, int], tuple[int, int]]:
 
     crop = config.vision_config.image_size
     side = crop // config.vision_config.patch_size
+    most_crops = int(config.vision_aspect_ratio.removeprefix("anyres_max_"))
     resolutions = [tuple(pair) for pair in config.image_grid_pinpoints]
 
     def page(height: int, width: int) -> tuple[int, int]:
@@ -130,7 +130,7 @@ def _llava_page(config: Any) -> Callable[[int, int], tuple[int, int]]:
         scale = min(best_height / height, best_width / width)
         rows = max(1, round(height * scale / crop * side))
         columns = max(1, round(width * scale / crop * side))
-        shrink = math.sqrt(rows * columns / (_MAX_CROPS * side**2))
+        shrink = math.sqrt(rows * columns / (most_crops * side**2))
         if shrink > _SHRINK_FROM:
             rows, columns = int(rows // shrink), int(columns // shrink)
         return (crops + 1) * side**2, side**2 + rows * (columns + 1)

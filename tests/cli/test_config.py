@@ -11,6 +11,7 @@ from freqexp.config import (
     RENDERS,
     BlockDctConfig,
     CellsRender,
+    CompressorConfig,
     RunConfig,
     Tracking,
     from_yaml,
@@ -90,12 +91,18 @@ def test_options_and_schemas_say_the_same(group: str, classes: tuple[type, ...])
 
 
 @pytest.mark.parametrize("option", COMPRESSORS, ids=option_name)
-def test_a_compressor_builds_what_its_stage_says(option: type) -> None:
+def test_a_compressor_builds_what_its_stage_says(option: type[CompressorConfig]) -> None:
     from freqexp.codecs.base import Codec
     from freqexp.tokens.base import TokenCompressor
 
-    kinds = {"none": type(None), "codec": Codec, "token": TokenCompressor}
-    assert isinstance(option().build(0.5, compose().profile), kinds[option.stage])
+    kinds = {"codec": Codec, "token": TokenCompressor}
+    parts = option(name=option_name(option)).parts(0.5)
+    assert [part.config.stage for part in parts] == {
+        "none": [],
+        "combined": ["codec", "token"],
+    }.get(option.stage, [option.stage])
+    for config, keep_ratio in parts:
+        assert isinstance(config.build(keep_ratio, compose().profile), kinds[config.stage])
 
 
 @pytest.mark.parametrize("option", RENDERS, ids=option_name)

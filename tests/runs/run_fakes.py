@@ -30,7 +30,7 @@ from freqexp.config import (
     to_yaml,
 )
 from freqexp.page import Pixels
-from freqexp.readers.base import Answer, Reader
+from freqexp.readers.base import Answer, Reader, Request
 from freqexp.session import Session
 from freqexp.tokens.base import CompressedTokens, VisionTokens
 
@@ -79,6 +79,7 @@ def fake_run_id(cfg: RunConfig) -> str:
         tracking=Tracking.off,
         baseline=True,
         output_dir="",
+        encodings_cache_gb=0.0,
         sweep_name=None,
         keep_ratio=cfg.keep_ratio if compressor.uses_keep_ratio else 1.0,
         profile=cfg.profile if compressor.uses_profile else PROFILE,
@@ -89,14 +90,28 @@ def fake_run_id(cfg: RunConfig) -> str:
 class FakeReader(Reader):
     """Answers `sample-007?` more or less rightly, depending on the sample and the kept tokens.
 
-    broken: sample ids it fails at. on_answer: called before each answer.
+    broken: sample ids it fails at. on_answer: called before each answer. most: how many requests
+    its memory holds. batches: how many it was asked at once, failed attempts included.
     """
+
+    can_batch = True
 
     def __init__(self) -> None:
         self.broken: set[str] = set()
         self.on_answer: Callable[[str], None] = lambda name: None
         self.encoded: list[Pixels] = []
         self.features: list[Any] = []
+        self.most = 1_000
+        self.batches: list[int] = []
+
+    def answer_batch(self, requests: Sequence[Request]) -> list[Answer]:
+        import torch
+
+        self.batches.append(len(requests))
+        if len(requests) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        answers = [self.answer(request.question, request.vision) for request in requests]
+        return [replace(answer, batch_size=len(requests)) for answer in answers]
 
     def encode(self, pages: Sequence[Pixels]) -> list[VisionTokens]:
         import torch
