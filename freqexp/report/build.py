@@ -11,9 +11,14 @@ from freqexp.files import write_text
 from freqexp.report.compare import Comparison
 from freqexp.report.figures import Drawn, draw_all
 from freqexp.report.page import render_page
-from freqexp.report.pages import Limits, Redrawn, redraw
+from freqexp.report.pages import Limits, redraw
 from freqexp.report.tables import csv_table, latex_table, markdown_report
 
+FIGURE_FILES = tuple(
+    f"{name}*.{ending}"
+    for name in ("accuracy_", "differences", "prefix_misses")
+    for ending in ("png", "svg")
+)
 MARKDOWN, LATEX, CSV, HTML = "report.md", "table.tex", "table.csv", "report.html"
 
 
@@ -38,13 +43,14 @@ def write_report(comparison: Comparison, folder: Path, limits: Limits | None = N
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for old in (*folder.glob("accuracy_*.[ps][nv]g"), *folder.glob("differences*.[ps][nv]g")):
-            old.unlink()
+        for name in FIGURE_FILES:
+            for old in folder.glob(name):
+                old.unlink()
     except OSError as error:
         allowed = f"a folder that can be written ({error.strerror})"
         raise UserError(fault("--out", str(folder), allowed)) from None
     figures = draw_all(comparison, folder)
-    redrawn: Redrawn = redraw(comparison, limits)
+    redrawn = redraw(comparison, limits)
     write_text(folder / HTML, render_page(comparison, figures, folder, redrawn))
     pictures = [(f"{figure.name}.png", figure.caption) for figure in figures]
     write_text(folder / MARKDOWN, markdown_report(comparison, pictures))
