@@ -194,10 +194,10 @@ class Plain:
     processor: Any
 
     @classmethod
-    def load(cls, kind: Kind, folder: Path) -> Plain:
+    def load(cls, kind: Kind, folder: Path, dtype: torch.dtype = torch.float32) -> Plain:
         return cls(
             kind,
-            AutoModelForImageTextToText.from_pretrained(folder).eval(),
+            AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype).eval(),
             AutoTokenizer.from_pretrained(folder),
             kind.processor.from_pretrained(folder),
         )

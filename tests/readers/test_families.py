@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from reader_checkpoints import HEAD_DIM, KV_HEADS, LAYERS, configure, noise_pages
+from reader_checkpoints import HEAD_DIM, KV_HEADS, LAYERS, Plain, configure, noise_pages
 from torch import Tensor
 
+from freqexp.config import Dtype
 from freqexp.errors import UserError
 from freqexp.readers.base import Answer, Request
 from freqexp.readers.hf import HfReader
@@ -60,6 +61,18 @@ def test_everything_kept_is_plain_generate(
     assert answer.new_tokens == 12
     assert answer.vision_tokens_in == answer.vision_tokens_out == sum(r * c for r, c in sizes)
     check_cache(answer, loaded.plain.inputs(QUESTION, pages)["input_ids"].shape[1])
+
+
+def test_half_precision_is_plain_generate(loaded: Loaded) -> None:
+    reader = load_reader(replace(configure(loaded.kind, loaded.folder), dtype=Dtype.bfloat16))
+    plain = Plain.load(loaded.kind, loaded.folder, dtype=torch.bfloat16)
+    pages = noise_pages(loaded.kind, ONE_PAGE)
+    vision = reader.encode(pages)
+    answer = reader.answer(QUESTION, [keep_all(page) for page in vision])
+    assert vision[0].features.dtype == torch.bfloat16
+    assert answer.text == plain.generate(QUESTION, pages)
+    float32 = loaded.reader.answer(QUESTION, [keep_all(p) for p in loaded.reader.encode(pages)])
+    assert 2 * answer.kv_cache_bytes == float32.kv_cache_bytes
 
 
 @pytest.mark.parametrize("sizes", [ONE_PAGE, PAGES], ids=["one", "several"])
