@@ -1,11 +1,41 @@
-"""What every codec shares."""
+"""What every codec shares: one way from a page to its bytes and back."""
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
 
+import numpy as np
+
+from freqexp.bitstream import Bitstream, BitstreamError, size_fault, unpack
+from freqexp.errors import UserError
 from freqexp.page import Pixels
+
+COMPONENTS = ("header", "masks", "indices", "values", "scales", "codebook")
+"""What stored bytes are counted as. header: container, parameters and checksum. masks: which
+coefficients are kept. indices: of code words. values: what is kept, or a whole image file.
+scales: tables of quantisers and entropy coders. codebook: a page's share of side data.
+"""
+
+CODES: Mapping[int, str] = {
+    1: "block_dct:BlockDct",
+    2: "png:Png",
+    3: "webp_lossless:WebpLossless",
+    4: "jxl_lossless:JxlLossless",
+    5: "jpeg:Jpeg",
+    6: "webp:Webp",
+    7: "avif:Avif",
+    8: "jxl:Jxl",
+    9: "posterize:Posterize",
+    10: "downsample:Downsample",
+    11: "block_vq:BlockVq",
+}
+"""The number in the header of a bitstream and the module and class that decode it. Stable: a number
+is never given to another codec.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -14,22 +44,139 @@ class CodecResult:
 
     pixels: uint8, what the model will see; the shape of the input unless the codec says otherwise.
     nominal_ratio: input coefficients over kept coefficients, a count and never a storage figure.
-    stored_bytes: length of the bitstream that was decoded again to `pixels`; None without one.
+    stored_bytes: length of the bitstream that was decoded again to `pixels`, and the page's share
+        of side data; None without a bitstream.
+    components: bytes by name (COMPONENTS), which sum to `stored_bytes`; empty without a bitstream.
     """
 
     pixels: Pixels
     nominal_ratio: float | None
     stored_bytes: int | None
+    components: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What a codec stores of one page; the container adds the page's shape and a checksum.
+
+    parameters: what decoding needs to know besides. sections: in the order of `Codec.sections`.
+    nominal_ratio: see `CodecResult`. shape: of the restored page; None: the shape of the input.
+    """
+
+    parameters: bytes
+    sections: tuple[bytes, ...]
+    nominal_ratio: float | None = None
+    shape: tuple[int, ...] | None = None
 
 
 class Codec(ABC):
-    """Page image -> page image. `simulated` is True while nothing is really stored smaller."""
+    """Page image -> bytes -> page image. A codec is its `store` and its `restore`.
 
-    simulated: bool
+    simulated: True when nothing is stored at all, as in a study of coefficients.
+    keeps_size: whether the restored page always has the input's shape.
+    code: the number in the bitstream (CODES). sections: the component each section counts as.
+    shared_bytes: a page's share of side data that is not in its bitstream, at the amortisation the
+        codec states.
+    """
+
+    simulated: bool = False
+    keeps_size: bool = True
+    shared_bytes: int = 0
+    code: ClassVar[int]
+    sections: ClassVar[tuple[str, ...]] = ("values",)
 
     @abstractmethod
+    def store(self, pixels: Pixels) -> Payload:
+        """What is stored of a checked page ([H, W] or [H, W, 3] uint8, C-contiguous)."""
+
+    @classmethod
+    @abstractmethod
+    def restore(cls, stream: Bitstream) -> Pixels:
+        """The page of a bitstream with this codec's code.
+
+        `stream.shape` is the result's. The container is checked; parameters and sections are not,
+        and may be hostile. Raises BitstreamError.
+        """
+
     def compress(self, pixels: Pixels) -> CodecResult:
-        """Compress and restore one page ([H, W] or [H, W, 3] uint8).
+        """Encode one page ([H, W] or [H, W, 3] uint8) and decode its bytes again.
 
         Deterministic; the input is not changed.
+
+        Raises:
+            ValueError: `pixels` is empty, not uint8 or of another shape.
+            UserError: the page is too large.
         """
+        stream, nominal_ratio = self._stream(pixels)
+        data = stream.pack()
+        components = self.ledger(stream, len(data))
+        return CodecResult(decode(data), nominal_ratio, sum(components.values()), components)
+
+    def encode(self, pixels: Pixels) -> bytes:
+        """The bitstream of one page; `decode` restores it. Raises as `compress`."""
+        return self._stream(pixels)[0].pack()
+
+    def ledger(self, stream: Bitstream, size_bytes: int) -> dict[str, int]:
+        """Bytes by component of a bitstream of `size_bytes`, and of the share of side data."""
+        counts = section_bytes(type(self), stream, size_bytes)
+        if self.shared_bytes:
+            counts["codebook"] = counts.get("codebook", 0) + self.shared_bytes
+        return counts
+
+    def _stream(self, pixels: Pixels) -> tuple[Bitstream, float | None]:
+        check_page(pixels)
+        payload = self.store(np.ascontiguousarray(pixels))
+        assert len(payload.sections) == len(self.sections)
+        shape = payload.shape or pixels.shape
+        stream = Bitstream(self.code, shape, payload.parameters, payload.sections)
+        return stream, payload.nominal_ratio
+
+
+def check_page(pixels: Pixels) -> None:
+    """Raise ValueError when `pixels` is no page, UserError when it is too large for one."""
+    shape = pixels.shape
+    if pixels.dtype != np.uint8 or not (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)):
+        allowed = "uint8 [H, W] or [H, W, 3]"
+        raise ValueError(f"pixels: got {pixels.dtype} {list(shape)}, allowed: {allowed}")
+    if pixels.size == 0:
+        raise ValueError(f"pixels: got an empty page {list(shape)}, allowed: 1 pixel or more")
+    fault = size_fault(shape)
+    if fault:
+        raise UserError(f"pixels: {fault}")
+
+
+def codec_type(code: int) -> type[Codec]:
+    """The codec with this number. Raises BitstreamError when there is none."""
+    if code not in CODES:
+        raise BitstreamError(f"bitstream: codec {code}, this program knows 1 to {max(CODES)}")
+    module, name = CODES[code].split(":")
+    try:
+        found = getattr(importlib.import_module(f"freqexp.codecs.{module}"), name)
+    except ImportError as error:
+        reason = f"{module} can't be loaded here ({error})"
+        raise BitstreamError(f"bitstream: codec {code}, {reason}") from error
+    assert isinstance(found, type)
+    assert issubclass(found, Codec)
+    return found
+
+
+def decode(data: bytes) -> Pixels:
+    """The page of a bitstream: uint8 [H, W] or [H, W, 3]. Needs nothing but `data`.
+
+    Raises:
+        BitstreamError: `data` is not exactly one intact bitstream.
+    """
+    stream = unpack(data)
+    chosen = codec_type(stream.code)
+    if len(stream.sections) != len(chosen.sections):
+        found = f"{len(stream.sections)} sections, {chosen.__name__} has {len(chosen.sections)}"
+        raise BitstreamError(f"bitstream: {found}")
+    return chosen.restore(stream)
+
+
+def section_bytes(chosen: type[Codec], stream: Bitstream, size_bytes: int) -> dict[str, int]:
+    """Bytes by component of a bitstream of `size_bytes`; what is in no section is header."""
+    counts = {"header": size_bytes - sum(map(len, stream.sections))}
+    for name, section in zip(chosen.sections, stream.sections, strict=True):
+        counts[name] = counts.get(name, 0) + len(section)
+    return counts

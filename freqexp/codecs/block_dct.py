@@ -1,4 +1,4 @@
-"""Block DCT with one magnitude threshold: the paper's image-level method."""
+"""Block DCT with one magnitude threshold: the paper's image-level method, with its bytes."""
 
 from __future__ import annotations
 
@@ -6,39 +6,32 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from freqexp.codecs.base import Codec, CodecResult
+from freqexp.bitstream import Bitstream, BitstreamError, Cursor, varint
+from freqexp.codecs.base import Codec, CodecResult, Payload, check_page
+from freqexp.codecs.integer_dct import MAX_BLOCK, MAX_STEP, Ints, forward, highest_level, inverse
+from freqexp.codecs.levels import CodedLevels, decode_levels, encode_levels
 from freqexp.errors import ConfigError, fault
 from freqexp.page import Pixels
-from freqexp.transforms import dct2, idct2, merge_blocks, split_blocks
-
-_BLOCK_DIMS = (-3, -1)
-_MAGNITUDE_GRID = 2.0**12
-_HALF_UP = 0.5 + 2.0**-20
 
 
 class BlockDct(Codec):
     """Keep the largest block-DCT coefficients of a page (the paper's Algorithm 1, "Method 1").
 
-    Orthonormal 2-D DCT-II of every block x block tile; a coefficient stays when its magnitude
-    reaches tau = percentile(|C|, 100 (1 - keep_ratio)), or when it is a block's DC; inverse DCT;
-    clip to [0, 255]; round to the nearest integer. There is no quantiser and no bitstream, so the
-    codec is `simulated` and its ratio a count of coefficients.
+    2-D DCT-II of every block x block tile; a coefficient stays when its magnitude reaches
+    tau = percentile(|C|, 100 (1 - keep_ratio)), or when it is a block's DC; inverse DCT; clip to
+    [0, 255]; round to the nearest integer. RGB pages are transformed channel by channel and share
+    one threshold.
 
-    Selection. Among N coefficients the percentile keeps the K = 1 + floor(keep_ratio (N - 1))
-    largest, as long as none ties with tau. Here exactly K are kept (and the DCs), by magnitude
-    rounded to a multiple of 2^-12 and, where that ties, by raster position. So rounding errors of
-    the transform (about 1e-12, and the only content of blank blocks) decide nothing: the result is
-    the same with every number of threads, and the sets kept at growing keep ratios are nested.
-    Where no coefficient ties with tau, it is the percentile rule.
-
-    RGB pages are transformed channel by channel and share one threshold.
+    bitstream=True: coefficients are quantised, q = round(C / step), and the kept ones are entropy
+        coded. The K = 1 + floor(keep_ratio (N - 1)) largest |q| stay, the DCs first; of equal ones
+        those of the earlier position in their block, then of the earlier block. The transform is
+        exact in integers (see `integer_dct`), so a page has one bitstream and one reconstruction.
+    bitstream=False: the paper's study of coefficients, without quantiser and bytes (`simulated`;
+        see `block_dct_exact`).
 
     Pages whose sides are no multiple of `block`:
-        fit="pad": the last row and column are repeated, and the result is cropped back, so that
-            keep_ratio = 1 gives the page itself.
+        fit="pad": the last row and column are repeated, and the result is cropped back.
         fit="resize": the paper's: the page is resized (bicubic) down to the next multiple, at
             least one block, and stays at that size.
     The paper's program drops the fraction of the restored pixels. Algorithm 1 does not ask for
@@ -46,7 +39,8 @@ class BlockDct(Codec):
     back as 254.999...; so both fits round to nearest, halves up.
     """
 
-    simulated = True
+    code = 1
+    sections = ("masks", "values", "scales")
 
     def __init__(
         self,
@@ -54,65 +48,98 @@ class BlockDct(Codec):
         keep_ratio: float = 0.5,
         threshold: str = "image",
         fit: str = "pad",
+        step: int = 1,
+        bitstream: bool = True,
     ) -> None:
         """Check and keep the settings.
 
         block: side of a block in pixels. keep_ratio: share of the coefficients kept, in (0, 1].
-        threshold: "image" or "block", what shares one tau. fit: "pad" or "resize".
+        threshold: "image" or "block", what shares one tau. fit: "pad" or "resize". step: of the
+        quantiser, in units of a gray level.
 
         Raises:
             ConfigError: a value is outside what is allowed; names all such values.
         """
         faults = []
-        if block < 1:
-            faults.append(fault("block", block, "1 or more"))
+        if not 1 <= block <= MAX_BLOCK:
+            faults.append(fault("block", block, f"1 to {MAX_BLOCK}"))
         if not 0 < keep_ratio <= 1:
             faults.append(fault("keep_ratio", keep_ratio, "above 0, at most 1"))
         if threshold not in ("image", "block"):
             faults.append(fault("threshold", threshold, "image, block"))
         if fit not in ("pad", "resize"):
             faults.append(fault("fit", fit, "pad, resize"))
+        if not 1 <= step <= MAX_STEP:
+            faults.append(fault("step", step, f"1 to {MAX_STEP}"))
         if faults:
             raise ConfigError(faults)
         self._block = block
         self._keep_ratio = keep_ratio
-        self._threshold = threshold
-        self._fit = fit
+        self._per_block = threshold == "block"
+        self._resizes = fit == "resize"
+        self._step = step
+        self.simulated = not bitstream
+        self.keeps_size = not self._resizes
 
     def compress(self, pixels: Pixels) -> CodecResult:
-        """Compress and restore one page ([H, W] or [H, W, 3] uint8); see the class for the size.
-
-        `nominal_ratio` is coefficients over kept coefficients of the padded or resized page.
-
-        Raises:
-            ValueError: `pixels` is empty, not uint8 or of another shape.
+        """See `Codec`. `nominal_ratio` is coefficients over kept coefficients of the padded or
+        resized page.
         """
-        height, width = _page_size(pixels)
+        if not self.simulated:
+            return super().compress(pixels)
+        from freqexp.codecs.block_dct_exact import threshold_page
+
+        check_page(pixels)
         fitted = self._fitted(pixels)
-        planes = fitted[np.newaxis] if fitted.ndim == 2 else np.moveaxis(fitted, -1, 0)
-        restored, kept = threshold_blocks(
-            torch.from_numpy(planes.astype(np.float64)),
-            self._block,
-            self._keep_ratio,
-            per_block=self._threshold == "block",
+        planes = _planes(fitted, self._block)
+        height, width = planes.shape[1:]
+        restored, ratio = threshold_page(planes, self._block, self._keep_ratio, self._per_block)
+        page = _page(restored.reshape(-1, width), height, fitted.shape)
+        return CodecResult(page, nominal_ratio=ratio, stored_bytes=None)
+
+    def store(self, pixels: Pixels) -> Payload:
+        """Block, step and smallest kept level, then the coded levels."""
+        fitted = self._fitted(pixels)
+        levels, ratio = self.kept_levels(fitted)
+        coded = encode_levels(levels)
+        return Payload(
+            b"".join(map(varint, (self._block, self._step, coded.smallest))),
+            (coded.masks, coded.values, coded.scales),
+            nominal_ratio=ratio,
+            shape=fitted.shape,
         )
-        # Halves are common (the mean of a block is its DC), so they must not depend on rounding
-        # errors: a value within 2^-20 below a half counts as the half.
-        rounded = restored.add_(_HALF_UP).floor_().clamp_(0, 255).to(torch.uint8).numpy()
-        page = rounded[0] if fitted.ndim == 2 else np.moveaxis(rounded, 0, -1)
-        if self._fit == "pad":
-            page = page[:height, :width]
-        ratio = kept.numel() / int(torch.count_nonzero(kept))
-        return CodecResult(np.ascontiguousarray(page), nominal_ratio=ratio, stored_bytes=None)
+
+    def kept_levels(self, pixels: Pixels) -> tuple[Ints, float]:
+        """Everything before the entropy coder: kept levels, and coefficients over kept ones.
+
+        Levels as `integer_dct.forward` gives them, the planes of a page one below the other.
+        """
+        planes = _planes(pixels, self._block)
+        levels = forward(planes.reshape(-1, planes.shape[2]), self._block, self._step)
+        select = keep_largest_of_blocks if self._per_block else keep_largest
+        return levels, levels.size / select(levels, self._keep_ratio)
+
+    @classmethod
+    def restore(cls, stream: Bitstream) -> Pixels:
+        """The page of the coded levels."""
+        cursor = Cursor(stream.parameters, "block_dct")
+        block, step, smallest = (cursor.varint() for _ in range(3))
+        cursor.end()
+        if not 1 <= block <= MAX_BLOCK or not 1 <= step <= MAX_STEP:
+            raise BitstreamError(f"block_dct: block {block}, step {step}")
+        height, width = (-(-side // block) for side in stream.shape[:2])
+        channels = 1 if len(stream.shape) == 2 else 3
+        shape = (channels * height, block, width, block)
+        coded = CodedLevels(smallest, *stream.sections)
+        return page_of_levels(
+            decode_levels(coded, shape, highest_level(block, step)), step, stream.shape
+        )
 
     def _fitted(self, pixels: Pixels) -> Pixels:
-        """`pixels` with both sides a multiple of the block, [H', W'] or [H', W', 3] uint8."""
+        """The page as it is, or resized to multiples of the block."""
         height, width = pixels.shape[:2]
-        if self._fit == "pad":
-            sides = ((0, -height % self._block), (0, -width % self._block), (0, 0))
-            return np.pad(pixels, sides[: pixels.ndim], mode="edge")
         size = [max(side // self._block, 1) * self._block for side in (width, height)]
-        if size == [width, height]:
+        if not self._resizes or size == [width, height]:
             return pixels
         from PIL import Image
 
@@ -120,55 +147,75 @@ class BlockDct(Codec):
         return np.asarray(image.resize((size[0], size[1]), Image.Resampling.BICUBIC))
 
 
-def threshold_blocks(
-    planes: Tensor, block: int, keep_ratio: float, per_block: bool = False
-) -> tuple[Tensor, Tensor]:
-    """Steps 2 to 5 of Algorithm 1, before clipping: (restored, kept).
+def page_of_levels(levels: Ints, step: int, shape: tuple[int, ...]) -> Pixels:
+    """Everything behind the entropy decoder: the page of `shape`."""
+    planes = len(levels) if len(shape) == 2 else len(levels) // 3
+    return _page(inverse(levels, step), planes * levels.shape[1], shape)
 
-    planes: float64 [planes, H, W], H and W multiples of `block`. restored: float64, the same
-    shape. kept: bool [planes, H/block, block, W/block, block], the coefficients that stayed.
-    Without `per_block` all planes share one threshold.
+
+def keep_largest(levels: Ints, keep_ratio: float) -> int:
+    """Set all but the K largest levels of a page to 0, in place; returns K.
+
+    levels: as `integer_dct.forward` gives them. K and ties: see `BlockDct`.
     """
-    coefficients = dct2(split_blocks(planes, block), _BLOCK_DIMS)
-    magnitude = coefficients.abs().mul_(_MAGNITUDE_GRID).round_()
-    if per_block:
-        by_block = magnitude.transpose(2, 3)
-        mask = largest(by_block.reshape(-1, block**2).numpy(), keep_ratio)
-        kept = torch.from_numpy(mask).view(by_block.shape).transpose(2, 3).contiguous()
-    else:
-        mask = largest(magnitude.view(1, -1).numpy(), keep_ratio)
-        kept = torch.from_numpy(mask).view(magnitude.shape)
-    kept[:, :, 0, :, 0] = True
-    return merge_blocks(idct2(coefficients.mul_(kept), _BLOCK_DIMS)), kept
+    dc = levels[:, 0, :, 0].copy()
+    count = max(_kept_count(levels.size, keep_ratio), dc.size)
+    # The DCs stay in any case, so the others compete for what is left.
+    levels[:, 0, :, 0] = 0
+    magnitude = np.abs(levels).reshape(-1)
+    at_most = np.cumsum(np.bincount(magnitude))
+    # The pivot is the largest magnitude that so many levels reach.
+    larger = magnitude.size - at_most
+    pivot = int(np.searchsorted(-larger, -(count - dc.size), side="right"))
+    if pivot:
+        levels *= (magnitude >= pivot).reshape(levels.shape)
+        surplus = magnitude.size - int(at_most[pivot - 1]) - (count - dc.size)
+        if surplus:
+            tied = np.flatnonzero(magnitude == pivot)
+            late = np.argsort(_position(tied, levels.shape), kind="stable")[-surplus:]
+            levels.reshape(-1)[tied[late]] = 0
+    levels[:, 0, :, 0] = dc
+    return count
 
 
-def largest(magnitude: npt.NDArray[np.float64], keep_ratio: float) -> npt.NDArray[np.bool_]:
-    """Mask of the K = 1 + floor(keep_ratio (N - 1)) largest of each row of `magnitude` [rows, N].
+def keep_largest_of_blocks(levels: Ints, keep_ratio: float) -> int:
+    """As `keep_largest`, but with K levels in every block; returns their sum."""
+    rows, block, columns, _ = levels.shape
+    size = block * block
+    count = _kept_count(size, keep_ratio)
+    by_block = np.abs(levels).transpose(0, 2, 1, 3).reshape(-1, size)
+    key = by_block.astype(np.int32) * size + np.arange(size - 1, -1, -1, dtype=np.int32)
+    key[:, 0] = np.iinfo(np.int32).max
+    pivot = np.partition(key, size - count, axis=1)[:, size - count, np.newaxis]
+    kept = (key >= pivot).reshape(rows, columns, block, block)
+    levels *= kept.transpose(0, 2, 1, 3)
+    return count * len(key)
 
-    Of equal values the first ones are taken, so every row has exactly K and the sets are nested
-    in keep_ratio.
-    """
-    size = magnitude.shape[1]
+
+def _kept_count(size: int, keep_ratio: float) -> int:
     # The guard keeps e.g. 0.3 * 10 = 2.9999999999999996 from losing a coefficient.
-    count = 1 + math.floor(keep_ratio * (size - 1) + 1e-9)
-    pivot = np.partition(magnitude, size - count, axis=1)[:, size - count, np.newaxis]
-    kept: npt.NDArray[np.bool_] = magnitude >= pivot
-    surplus = np.count_nonzero(kept, axis=1) - count
-    if surplus.any():
-        tied = np.flatnonzero(magnitude == pivot)  # row after row
-        row = tied // size
-        row_ends = np.cumsum(np.bincount(row, minlength=len(magnitude)))
-        too_late = np.arange(len(tied)) >= (row_ends - surplus)[row]
-        kept.reshape(-1)[tied[too_late]] = False
-    return kept
+    return 1 + math.floor(keep_ratio * (size - 1) + 1e-9)
 
 
-def _page_size(pixels: Pixels) -> tuple[int, int]:
-    """(height, width) in pixels; ValueError when `pixels` is no page."""
-    shape = pixels.shape
-    if pixels.dtype != np.uint8 or not (len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)):
-        allowed = "uint8 [H, W] or [H, W, 3]"
-        raise ValueError(f"pixels: got {pixels.dtype} {list(shape)}, allowed: {allowed}")
-    if pixels.size == 0:
-        raise ValueError(f"pixels: got an empty page {list(shape)}, allowed: 1 pixel or more")
-    return shape[0], shape[1]
+def _position(index: npt.NDArray[np.int64], shape: tuple[int, ...]) -> npt.NDArray[np.int16]:
+    """Raster position inside its block of each flat index into levels of `shape`."""
+    _, block, columns, _ = shape
+    row = index // (block * columns) % block
+    return (row * block + index % block).astype(np.int16)
+
+
+def _planes(pixels: Pixels, block: int) -> Pixels:
+    """The channels of a page, edges repeated up to multiples of the block: [planes, H, W]."""
+    height, width = pixels.shape[:2]
+    sides = ((0, -height % block), (0, -width % block), (0, 0))
+    padded = np.pad(pixels, sides[: pixels.ndim], mode="edge")
+    if padded.ndim == 2:
+        return padded[np.newaxis]
+    return np.ascontiguousarray(np.moveaxis(padded, -1, 0))
+
+
+def _page(planes: Pixels, height: int, shape: tuple[int, ...]) -> Pixels:
+    """Planes of `height` rows, one below the other, as a page cropped to `shape`."""
+    stacked = planes.reshape(-1, height, planes.shape[1])[:, : shape[0], : shape[1]]
+    page = stacked[0] if len(shape) == 2 else np.moveaxis(stacked, 0, -1)
+    return np.ascontiguousarray(page)

@@ -3,99 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 from freqexp.errors import fault
-from freqexp.schemas import ranges
-from freqexp.schemas.choices import Energy, Fit, Scale, Threshold
-from freqexp.schemas.section import Section
+from freqexp.schemas.choices import Energy, Scale
+from freqexp.schemas.codecs import (
+    AvifConfig,
+    BlockDctConfig,
+    DownsampleConfig,
+    JpegConfig,
+    JxlConfig,
+    JxlLosslessConfig,
+    PngConfig,
+    PosterizeConfig,
+    WebpConfig,
+    WebpLosslessConfig,
+)
+from freqexp.schemas.method import CompressorConfig, NoneConfig, Part, StageName
 
 if TYPE_CHECKING:
-    from freqexp.codecs.base import Codec
     from freqexp.config import ProfileConfig
     from freqexp.tokens.base import TokenCompressor
-
-# Where a method acts: nowhere, on page images before the vision encoder, on vision tokens after it,
-# or at several of these places at once.
-StageName = Literal["none", "codec", "token", "combined"]
-
-
-class Part(NamedTuple):
-    """A method that acts in a run, and the share it keeps, in (0, 1]."""
-
-    config: CompressorConfig
-    keep_ratio: float
-
-
-@dataclass
-class CompressorConfig(Section):
-    """A compression method. `uses_*` say which shared settings reach the result."""
-
-    name: str
-    stage: ClassVar[StageName] = "none"
-
-    @property
-    def uses_keep_ratio(self) -> bool:
-        """Whether `keep_ratio` can change what this compressor does."""
-        return self.stage != "none"
-
-    @property
-    def uses_profile(self) -> bool:
-        """Whether `profile` can change what this compressor does."""
-        return False
-
-    @property
-    def title(self) -> str:
-        """What people see: the name, or the names of the parts."""
-        return self.name
-
-    def parts(self, keep_ratio: float) -> tuple[Part, ...]:
-        """The methods that act, in the order in which a sample meets them; none for the baseline.
-
-        keep_ratio: the run's, for every part without one of its own.
-        """
-        return () if self.stage == "none" else (Part(self, keep_ratio),)
-
-    def build(self, keep_ratio: float, profile: ProfileConfig) -> Codec | TokenCompressor | None:
-        """The compressor of these settings; None where nothing is compressed.
-
-        For a method alone: a combination is built part by part (`parts`).
-        """
-        raise TypeError(f"{type(self).__name__} builds nothing by itself")
-
-
-@dataclass
-class NoneConfig(CompressorConfig):
-    """No compression: the baseline, on the same path as every method."""
-
-    name: str = "none"
-
-    def build(self, keep_ratio: float, profile: ProfileConfig) -> None:
-        """Nothing to build."""
-
-
-@dataclass
-class BlockDctConfig(CompressorConfig):
-    """Thresholded block DCT of the page (paper, Algorithm 1). block: side in pixels."""
-
-    name: str = "block_dct"
-    block: int = 14
-    threshold: Threshold = Threshold.image
-    fit: Fit = Fit.pad
-    stage: ClassVar[StageName] = "codec"
-
-    def check(self, prefix: str) -> list[str]:
-        return ranges.integers(self, prefix, ("block",), 1, 256)
-
-    def build(self, keep_ratio: float, profile: ProfileConfig) -> Codec:
-        from freqexp.codecs.block_dct import BlockDct
-
-        return BlockDct(
-            block=self.block,
-            keep_ratio=keep_ratio,
-            threshold=self.threshold.value,
-            fit=self.fit.value,
-        )
+__all__ = [
+    "COMPRESSORS",
+    "BlockDctConfig",
+    "CombinedConfig",
+    "CompressorConfig",
+    "NoneConfig",
+    "Part",
+    "StageName",
+    "TokenConfig",
+    "names_at",
+]
 
 
 @dataclass
@@ -212,6 +151,15 @@ def names_at(place: str) -> list[str]:
 COMPRESSORS: tuple[type[CompressorConfig], ...] = (
     NoneConfig,
     BlockDctConfig,
+    PngConfig,
+    WebpLosslessConfig,
+    JxlLosslessConfig,
+    JpegConfig,
+    WebpConfig,
+    AvifConfig,
+    JxlConfig,
+    PosterizeConfig,
+    DownsampleConfig,
     TokenConfig,
     CombinedConfig,
 )

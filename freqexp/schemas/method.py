@@ -1,0 +1,71 @@
+"""What the schemas of all compression methods share, and the baseline's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+
+from freqexp.schemas.section import Section
+
+if TYPE_CHECKING:
+    from freqexp.codecs.base import Codec
+    from freqexp.config import ProfileConfig
+    from freqexp.tokens.base import TokenCompressor
+
+# Where a method acts: nowhere, on page images before the vision encoder, on vision tokens after it,
+# or at several of these places at once.
+StageName = Literal["none", "codec", "token", "combined"]
+
+
+class Part(NamedTuple):
+    """A method that acts in a run, and the share it keeps, in (0, 1]."""
+
+    config: CompressorConfig
+    keep_ratio: float
+
+
+@dataclass
+class CompressorConfig(Section):
+    """A compression method. `uses_*` say which shared settings reach the result."""
+
+    name: str
+    stage: ClassVar[StageName] = "none"
+
+    @property
+    def uses_keep_ratio(self) -> bool:
+        """Whether `keep_ratio` can change what this compressor does."""
+        return self.stage != "none"
+
+    @property
+    def uses_profile(self) -> bool:
+        """Whether `profile` can change what this compressor does."""
+        return False
+
+    @property
+    def title(self) -> str:
+        """What people see: the name, or the names of the parts."""
+        return self.name
+
+    def parts(self, keep_ratio: float) -> tuple[Part, ...]:
+        """The methods that act, in the order in which a sample meets them; none for the baseline.
+
+        keep_ratio: the run's, for every part without one of its own.
+        """
+        return () if self.stage == "none" else (Part(self, keep_ratio),)
+
+    def build(self, keep_ratio: float, profile: ProfileConfig) -> Codec | TokenCompressor | None:
+        """The compressor of these settings; None where nothing is compressed.
+
+        For a method alone: a combination is built part by part (`parts`).
+        """
+        raise TypeError(f"{type(self).__name__} builds nothing by itself")
+
+
+@dataclass
+class NoneConfig(CompressorConfig):
+    """No compression: the baseline, on the same path as every method."""
+
+    name: str = "none"
+
+    def build(self, keep_ratio: float, profile: ProfileConfig) -> None:
+        """Nothing to build."""
