@@ -40,6 +40,13 @@ def run(points: Sequence[Point]) -> int:
     """Compute checked points; without any (a flag only asked to show something) nothing is done."""
     if not points:
         return DONE
+    if any(point.config.cluster.executor.value != "local" for point in points):
+        # Found beside the package in a checkout (`prepare`), as a package of its own in a wheel.
+        from freqexp_cluster.submit import launch
+
+        return launch(points)
+    if points[0].config.cluster.dry_run:
+        raise UserError("cluster.dry_run: cluster=local submits nothing; cluster=workers or slurm")
     from freqexp.sweep import PointsError, run_points
     from freqexp.tracking import Mirrors
 

@@ -1,0 +1,93 @@
+"""`cluster.dry_run=true`: what would be submitted, and what it may cost."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+
+from freqexp.errors import UserError
+from freqexp.execute import label
+from freqexp.schemas.cluster import Executor
+from freqexp.sweep import Point
+from freqexp_cluster import queue
+from freqexp_cluster.estimate import estimate
+from freqexp_cluster.executors import sbatch_text, slurm_executor, workers_at_once
+from freqexp_cluster.submit import Sweep, Todo, require_slurm, sort_out
+
+DONE = 0
+SHOWN_POINTS = 40
+CODE = "code-<hash>"
+
+
+def show(sweep: Sweep) -> int:
+    """Print grid, cost and batch text; nothing is written or submitted."""
+    on_slurm = sweep.cluster.executor is Executor.slurm
+    active: dict[str, str] = {}
+    note = None
+    if on_slurm:
+        try:
+            active = queue.active_jobs()
+            require_slurm(sweep)
+        except UserError as error:
+            # A plan can be made on a laptop, too.
+            note = str(error)
+    todo = sort_out(sweep, active)
+    parts = [grid(sweep, todo), estimate(sweep, todo.submit)]
+    if on_slurm:
+        parts.append(batch(sweep, len(todo.submit)))
+    else:
+        parts.append(f"workers: {workers_at_once(sweep.cluster, _cores())} points at once")
+    print("\n\n".join(parts))
+    if note:
+        print(f"\nnot checked against the cluster: {note}", file=sys.stderr)
+    return DONE
+
+
+def grid(sweep: Sweep, todo: Todo) -> str:
+    """Every run and what would become of it."""
+    state = {point.run_id: "done already" for point in todo.done}
+    state |= {point.run_id: f"job {job}" for point, job in todo.queued}
+    state |= {point.run_id: "left out (never started)" for point in todo.left}
+    rows = [
+        (point.run_id, label(point.cfg), _overrides(point), state.get(point.run_id, "to submit"))
+        for point in sweep.runs
+    ]
+    counts = Counter(row[-1] if not row[-1].startswith("job ") else "queued" for row in rows)
+    summary = ", ".join(f"{count} {what}" for what, count in counts.items())
+    lines = [f"sweep {sweep.name}: {len(rows)} runs ({summary})", *_table(rows[:SHOWN_POINTS])]
+    if len(rows) > SHOWN_POINTS:
+        lines.append(f"  ... {len(rows) - SHOWN_POINTS} more")
+    return "\n".join(lines)
+
+
+def batch(sweep: Sweep, count: int) -> str:
+    """The sbatch text."""
+    if not count:
+        return "nothing to submit"
+    try:
+        executor = slurm_executor(sweep.cluster, sweep.name, sweep.jobs, sweep.folder / CODE)
+    except UserError:
+        return "no sbatch text: submitit makes it only where srun is on PATH"
+    return f"sbatch text\n{sbatch_text(executor, count)}".rstrip()
+
+
+def _overrides(point: Point) -> str:
+    if point.added:
+        return "(baseline)"
+    shown = (text for text in point.overrides if not text.startswith(("cluster", "hydra.")))
+    return " ".join(shown).replace("'", "") or "the defaults"
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  "
+        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))

@@ -1,0 +1,153 @@
+"""What a sweep may cost, before anything runs: arithmetic on real pages, and earlier records.
+
+Says of every figure where it comes from; what can't be known is said to be unknown.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from freqexp.errors import UserError
+from freqexp.files import read_json
+from freqexp.record import RECORDS, load_records, mean
+from freqexp.schemas.choices import Device
+from freqexp.summary import SUMMARY
+from freqexp.sweep import Point
+from freqexp_cluster.submit import Sweep
+
+if TYPE_CHECKING:
+    from freqexp.config import RunConfig
+    from freqexp.readers.memory_plan import Room
+
+DRAWN = 3
+"""Samples of each data set that are drawn to count their pages."""
+STAGES = ("render_ms", "compress_ms", "encode_ms", "prefill_ms", "decode_ms")
+GIB = 1 << 30
+GPU_GIB = {"a100": 80, "h100": 80, "h200": 141}
+"""Memory by the word that names the GPU in `cluster`; the smaller A100 has 40."""
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Pages of the drawn samples: the mean number, the most, and (height, width) of the latter."""
+
+    mean: float
+    most: list[tuple[int, int]]
+
+
+def estimate(sweep: Sweep, points: Sequence[Point]) -> str:
+    """Text about the runs that would be submitted."""
+    if not points:
+        return "cost: nothing, there is nothing to compute"
+    kinds: dict[str, list[Point]] = {}
+    for point in points:
+        kinds.setdefault(repr((point.cfg.model, point.cfg.needles, point.cfg.samples)), []).append(
+            point
+        )
+    times = earlier_seconds(sweep.root)
+    blocks = [_kind(sweep, group, times) for group in kinds.values()]
+    return "\n".join(["cost (estimated)", *blocks])
+
+
+def _kind(sweep: Sweep, group: Sequence[Point], times: dict[tuple[str, int], list[float]]) -> str:
+    cfg = group[0].cfg
+    head = f"  model {cfg.model.name}, {cfg.needles.count} needles: {len(group)} runs"
+    lines = [f"{head} x {cfg.samples} samples = {len(group) * cfg.samples} answers"]
+    try:
+        lines += _sizes(sweep, cfg)
+    except UserError as error:
+        lines.append(f"    pages and memory: unknown ({str(error).splitlines()[0]})")
+    lines.append(f"    {_time(sweep, group, times)}")
+    return "\n".join(lines)
+
+
+def _sizes(sweep: Sweep, cfg: RunConfig) -> list[str]:
+    """Pages, vision tokens and memory of one sample."""
+    from freqexp.readers.geometry import NoGeometryError
+    from freqexp.readers.memory_plan import plan
+
+    pages = draw(sweep, cfg)
+    lines = [f"    pages a sample: {pages.mean:.1f} on average, {len(pages.most)} at most"]
+    lines[0] += f" (of {min(DRAWN, cfg.samples)} drawn)"
+    room = _room(sweep)
+    try:
+        found = plan(replace(cfg.model, device=Device.cpu), pages.most, room=room)
+    except NoGeometryError as error:
+        return [*lines, f"    tokens and memory: unknown ({error})"]
+    tokens = found.page_tokens * pages.mean
+    lines.append(
+        f"    vision tokens a sample: {tokens:.0f} on average before compression, "
+        f"{found.page_tokens} a page"
+    )
+    lines.append(
+        f"    KV cache of the longest: {found.cache_bytes * room.gpus / GIB:.2f} GiB uncompressed "
+        f"({found.cache_bytes_per_token} bytes a token)"
+    )
+    lines += [f"    {line}" for line in found.lines().splitlines()]
+    if found.fits is False and not sweep.cluster.shard:
+        lines.append("    one copy does not fit one GPU: cluster.shard=true spreads it over all")
+    return lines
+
+
+def draw(sweep: Sweep, cfg: RunConfig) -> Pages:
+    """Pages of the first samples, really drawn."""
+    few = replace(cfg, samples=min(DRAWN, cfg.samples))
+    drawn = []
+    for sample in sweep.session.samples(few)[:DRAWN]:
+        rendered, _ = sweep.session.render(cfg.model.render, sample)
+        drawn.append([(page.pixels.shape[0], page.pixels.shape[1]) for page in rendered.pages])
+    if not drawn:
+        raise UserError("the data set holds no samples")
+    return Pages(sum(map(len, drawn)) / len(drawn), max(drawn, key=len))
+
+
+def _room(sweep: Sweep) -> Room:
+    from freqexp.readers.memory_plan import Room
+
+    cluster = sweep.cluster
+    gpus = cluster.gpus_per_node if cluster.shard else 1
+    words = f"{cluster.name} {cluster.constraint} {cluster.partition}".lower()
+    for word, gib in GPU_GIB.items():
+        if word in words and cluster.gpus_per_node:
+            return Room(gib * GIB, f"a GPU of {gib} GiB ({word}, as its name says)", max(1, gpus))
+    return Room(None, "the nodes' devices", max(1, gpus))
+
+
+def earlier_seconds(root: Path) -> dict[tuple[str, int], list[float]]:
+    """Mean seconds a sample of every complete run here, by model and needles."""
+    found: dict[tuple[str, int], list[float]] = {}
+    for file in sorted(root.glob(f"runs/*/{SUMMARY}")):
+        summary = read_json(file) or {}
+        try:
+            records = load_records(file.parent / RECORDS)
+        except UserError:
+            continue
+        seconds = mean(
+            math.fsum(getattr(record, stage) or 0.0 for stage in STAGES) / 1000
+            for record in records
+            if record.score is not None
+        )
+        if seconds is not None and "model" in summary:
+            key = (str(summary["model"]), int(summary["needles"]))
+            found.setdefault(key, []).append(seconds)
+    return found
+
+
+def _time(sweep: Sweep, group: Sequence[Point], times: dict[tuple[str, int], list[float]]) -> str:
+    cfg = group[0].cfg
+    known = times.get((cfg.model.name, cfg.needles.count))
+    if not known:
+        return "time: unknown, no earlier run of this model and data is in output_dir"
+    seconds = sum(known) / len(known)
+    alone = seconds * cfg.samples / 60
+    point = alone / sweep.cluster.tasks
+    limit = "" if point <= sweep.cluster.minutes else ", more than the limit: it will be requeued"
+    return (
+        f"time: {seconds:.2f} s a sample in {len(known)} earlier runs (machines may differ), so "
+        f"{point:.1f} min a run in {sweep.cluster.tasks} processes, {alone * len(group) / 60:.2f} "
+        f"process-hours in all{limit}"
+    )

@@ -1,0 +1,122 @@
+"""submitit's executors, set up from `cluster`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from freqexp.errors import UserError
+from freqexp.schemas.cluster import ClusterConfig
+from freqexp_cluster.queue import no_slurm
+from freqexp_cluster.snapshot import search_path
+
+if TYPE_CHECKING:
+    from submitit import LocalExecutor, SlurmExecutor
+
+MOST_WORKERS = 8
+
+
+def slurm_executor(cluster: ClusterConfig, name: str, folder: Path, code: Path) -> SlurmExecutor:
+    """Submits to SLURM. name: of the sweep. folder: of logs and pickles. code: the snapshot.
+
+    Raises UserError without SLURM's commands.
+    """
+    from submitit import SlurmExecutor
+
+    try:
+        executor = SlurmExecutor(folder, max_num_timeout=cluster.max_requeues)
+    except RuntimeError:
+        raise UserError(no_slurm("srun")) from None
+    executor.update_parameters(**parameters(cluster, name, code))
+    return executor
+
+
+def parameters(cluster: ClusterConfig, name: str, code: Path) -> dict[str, Any]:
+    """What submitit is asked for. A None is left out of the sbatch text."""
+    srun = [f"--cpus-per-task={cluster.cpus_per_gpu}"]  # srun does not take it from sbatch
+    if cluster.tasks > 1:
+        # A process that dies ends the others, so that the point fails at once.
+        srun += ["--kill-on-bad-exit=1", "--wait=0"]
+    values = {
+        "job_name": f"freqexp-{name}",
+        "timeout_min": cluster.minutes,
+        "nodes": cluster.nodes,
+        "tasks_per_node": cluster.tasks_per_node,
+        "gpus_per_node": cluster.gpus_per_node or None,
+        "cpus_per_task": cluster.cpus_per_gpu,
+        "mem_gb": cluster.mem_gb,
+        "partition": cluster.partition,
+        "account": cluster.account,
+        "qos": cluster.qos,
+        "constraint": cluster.constraint,
+        "exclude": cluster.exclude,
+        "signal_delay_s": cluster.signal_delay_s,
+        "array_parallelism": cluster.max_parallel or 100_000,
+        "setup": [*cluster.setup, *_exports(cluster, code)],
+        "srun_args": srun,
+        "stderr_to_stdout": True,
+        "additional_parameters": {"requeue": True, **cluster.extra},
+    }
+    # submitit sets a key of its own, which clusters that check such keys would refuse.
+    return {name: value for name, value in values.items() if value is not None} | {"wckey": None}
+
+
+def environment(code: Path) -> dict[str, str]:
+    """With it a process imports the snapshot, wherever it starts."""
+    path = search_path(code)
+    if os.environ.get("PYTHONPATH"):
+        path = os.pathsep.join([path, os.environ["PYTHONPATH"]])
+    # Without it `python -m` looks into the current folder first, which may be the checkout.
+    return {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+
+
+def _exports(cluster: ClusterConfig, code: Path) -> list[str]:
+    path = shlex.quote(search_path(code))
+    return [
+        f"export PYTHONPATH={path}${{PYTHONPATH:+:$PYTHONPATH}}",
+        "export PYTHONSAFEPATH=1",
+        f"export OMP_NUM_THREADS={cluster.threads or cluster.cpus_per_gpu}",
+    ]
+
+
+def sbatch_text(executor: SlurmExecutor, count: int) -> str:
+    """The batch file of an array of `count` points, as submitit writes it."""
+    # submitit has no public way to see it before submitting.
+    from submitit.slurm.slurm import _make_sbatch_string
+
+    array: dict[str, Any] = {"map_count": count} if count > 1 else {}
+    return _make_sbatch_string(
+        command=executor._submitit_command_str,
+        folder=executor.folder,
+        **executor.parameters,
+        **array,
+    )
+
+
+def workers_at_once(cluster: ClusterConfig, cores: int) -> int:
+    """How many points local processes compute at the same time."""
+    if cluster.max_parallel is not None:
+        return cluster.max_parallel
+    if cluster.shard:
+        return 1
+    room = cluster.gpus_per_node or cores
+    return max(1, min(MOST_WORKERS, room // cluster.tasks_per_node))
+
+
+def local_executor(cluster: ClusterConfig, folder: Path, gpus: Sequence[int]) -> LocalExecutor:
+    """Starts one point in processes of this machine that see `gpus`."""
+    from submitit import LocalExecutor
+
+    executor = LocalExecutor(folder, max_num_timeout=cluster.max_requeues)
+    executor.update_parameters(
+        timeout_min=cluster.minutes,
+        tasks_per_node=cluster.tasks_per_node,
+        gpus_per_node=len(gpus),
+        visible_gpus=tuple(gpus),
+        signal_delay_s=cluster.signal_delay_s,
+        stderr_to_stdout=True,
+    )
+    return executor

@@ -1,0 +1,185 @@
+"""What runs on a node: one process of one point."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from freqexp.errors import UserError
+
+if TYPE_CHECKING:
+    from freqexp.config import RunConfig
+    from freqexp.execute import Observer
+    from freqexp.session import Session
+    from freqexp.shares import Share
+    from freqexp_cluster.leaving import Leaving
+
+SUBMISSION = "submission.json"
+ERROR = "error.txt"
+INTERRUPTED = "interrupted.json"
+
+
+@dataclass(frozen=True)
+class PointTask:
+    """A point to compute; what submitit pickles, so plain data alone.
+
+    folder: its run folder, with the frozen config.yaml. config_sha256: of that file's bytes.
+    life: grows with every requeue by this program.
+    """
+
+    run_id: str
+    folder: str
+    sweep: str
+    submitted: str
+    config_sha256: str
+    life: int = 0
+
+    def checkpoint(self) -> Any:
+        """What the next life runs: the same, as the record files say how far it is."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(replace(self, life=self.life + 1))
+
+    def __call__(self) -> None:
+        """Compute this process's share. Any exception ends the point as FAILED, after a note of it
+        in error.txt.
+        """
+        from submitit import JobEnvironment
+
+        from freqexp.shares import Preempted, Share
+        from freqexp_cluster.leaving import Leaving
+
+        environment = JobEnvironment()
+        restarts = os.environ.get("SLURM_RESTART_COUNT", "0")
+        life = f"{environment.job_id}.{restarts}.{self.life}"
+        share = Share(environment.global_rank, environment.num_tasks, life)
+        leaving = Leaving(share, Path(self.folder))
+        try:
+            leaving.listen()
+            self._compute(share, leaving, environment)
+        except Preempted:
+            leaving.leave(environment)
+        except Exception as error:
+            self._note(error)
+            raise
+        finally:
+            leaving.disarm()
+
+    def _compute(self, share: Share, leaving: Leaving, environment: Any) -> None:
+        folder = Path(self.folder)
+        cfg = self._frozen()
+        leaving.grace_s = max(1.0, min(cfg.cluster.signal_delay_s / 2, 600.0))
+        choose_gpu(environment.local_rank, cfg.cluster.shard)
+        if share.rank == 0:
+            self._begin(folder, environment)
+
+        from freqexp.execute import execute_share
+        from freqexp.progress import Lines
+        from freqexp.session import Session
+
+        session = Session()
+        self._check_identity(cfg, session)
+        observers: list[Observer] = [leaving]
+        if share.rank == 0:
+            from freqexp.tracking import Mirrors
+
+            observers += Mirrors()(cfg)
+        print(f"freqexp: launched in {process_seconds():.2f} s", flush=True)
+        summary = execute_share(cfg, session, Lines(sys.stdout), observers, share)
+        if summary is not None and share.rank == 0:
+            from freqexp.sweep import complete_deltas
+
+            complete_deltas(cfg, session, folder.parent.parent, self.sweep)
+
+    def _frozen(self) -> RunConfig:
+        """The configuration as it was submitted. Raises UserError when it was edited since."""
+        from freqexp.config import from_yaml
+        from freqexp.provenance import CONFIG
+
+        file = Path(self.folder) / CONFIG
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise UserError(f"{file}: can't be read on this node ({error.strerror})") from None
+        if hashlib.sha256(data).hexdigest() != self.config_sha256:
+            raise UserError(
+                f"{file} was changed after it was submitted, so nothing was computed. For another "
+                "experiment type another command; the same command again restores this file and "
+                "submits the point."
+            )
+        output_dir = str(Path(self.folder).parent.parent)
+        return replace(from_yaml(file), output_dir=output_dir, sweep_name=self.sweep)
+
+    def _check_identity(self, cfg: RunConfig, session: Session) -> None:
+        found = session.run_id(cfg)
+        if found != self.run_id:
+            raise UserError(
+                f"what this run reads is not what was submitted: its id was {self.run_id} and is "
+                f"{found} now. Weights or data were changed, or this node imports other code "
+                f"({Path(__file__).parents[2]}). Submit again."
+            )
+
+    def _begin(self, folder: Path, environment: Any) -> None:
+        """Say which job works here, and forget how an earlier one ended."""
+        from freqexp.files import read_json, write_json
+        from freqexp.sweep import check_writable
+
+        check_writable(folder)
+        known = read_json(folder / SUBMISSION) or {}
+        if known.get("job_id") != environment.job_id:
+            write_json(
+                folder / SUBMISSION,
+                {
+                    "job_id": environment.job_id,
+                    "sweep": self.sweep,
+                    "submitted": self.submitted,
+                    "log": str(environment.paths.stdout),
+                    "executor": "slurm" if environment.cluster == "slurm" else "workers",
+                    "tasks": environment.num_tasks,
+                },
+            )
+        for name in (ERROR, INTERRUPTED):
+            with suppress(FileNotFoundError):
+                (folder / name).unlink()
+
+    def _note(self, error: Exception) -> None:
+        """Leave the fault in error.txt, if it can be written; the log has it in any case."""
+        from freqexp.files import write_text
+
+        known = isinstance(error, UserError)
+        text = f"{error}\n" if known else "".join(traceback.format_exception(error))
+        print(f"freqexp: {error}", file=sys.stderr, flush=True)
+        with suppress(UserError):
+            write_text(Path(self.folder) / ERROR, text)
+
+
+def choose_gpu(local_rank: int, shard: bool) -> None:
+    """Give each process of a node a GPU of its own; with `shard` the only one keeps all.
+
+    Must come before torch is imported.
+    """
+    visible = _listed(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+    if visible and not shard:
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible[local_rank % len(visible)]
+
+
+def _listed(devices: str) -> Sequence[str]:
+    return [device for device in devices.split(",") if device]
+
+
+def process_seconds() -> float:
+    """Seconds since this process was started."""
+    with suppress(OSError, ValueError, IndexError):
+        # Field 22, counted after the name, which may hold anything.
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        uptime = float(Path("/proc/uptime").read_text().split()[0])
+        return uptime - ticks / os.sysconf("SC_CLK_TCK")
+    return time.process_time()

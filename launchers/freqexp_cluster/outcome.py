@@ -1,0 +1,52 @@
+"""How a sweep that was waited for ended."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from freqexp.execute import label
+from freqexp.sweep import SWEEP, finished, show
+from freqexp_cluster.node import ERROR, INTERRUPTED, SUBMISSION
+from freqexp_cluster.submit import Sweep
+
+DONE, FAILED = 0, 1
+
+
+def conclude(sweep: Sweep) -> int:
+    """Print the table of what is complete, and why the rest is not. Gives the exit code."""
+    summaries, faults = [], []
+    for point in sweep.runs:
+        summary = finished(point.cfg, sweep.session)
+        if summary is not None:
+            summaries.append(summary)
+        else:
+            faults.append(
+                f"{label(point.cfg)} (run {point.run_id}): {why(sweep.run_folder(point))}"
+            )
+    show(summaries, sweep.runs, sweep.folder / SWEEP)
+    if not faults:
+        return DONE
+    print(f"freqexp: {len(summaries)} of the runs are complete, these are not:", file=sys.stderr)
+    print("\n".join(faults), file=sys.stderr)
+    print("the same command computes what is missing", file=sys.stderr)
+    return FAILED
+
+
+def why(folder: Path) -> str:
+    """What ended an incomplete run, in one line."""
+    from freqexp.files import read_json
+
+    log = (read_json(folder / SUBMISSION) or {}).get("log")
+    place = f"; log: {log}" if log else ""
+    if (folder / ERROR).exists():
+        lines = (folder / ERROR).read_text("utf-8", "replace").strip().splitlines()
+        return f"{lines[-1] if lines else 'an error without a text'}{place}"
+    interrupted = read_json(folder / INTERRUPTED)
+    if interrupted is not None:
+        return f"interrupted by {', '.join(interrupted['signals'])}{place}"
+    if log is None:
+        return "not started"
+    if not Path(log).exists():
+        return f"cancelled before it started, or the node can't write {folder.parent.parent}"
+    return f"killed or cancelled{place}"
