@@ -12,7 +12,7 @@ from freqexp.errors import UserError
 if TYPE_CHECKING:
     from freqexp.config import ModelConfig
 
-WEIGHT_SUFFIXES = (".safetensors", ".bin", ".json", ".model", ".jinja")
+WEIGHT_SUFFIXES = (".safetensors", ".bin", ".json", ".model", ".jinja", ".py")
 
 
 def folder() -> Path:

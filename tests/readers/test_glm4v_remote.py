@@ -26,6 +26,7 @@ from freqexp.config import ModelConfig
 from freqexp.errors import UserError
 from freqexp.page import Pixels
 from freqexp.readers.base import Request
+from freqexp.readers.bundled import weights_hash
 from freqexp.readers.glm4v_remote import Glm4vRemoteReader
 from freqexp.readers.load import load_reader
 from freqexp.schemas.choices import Family
@@ -291,13 +292,29 @@ def test_no_code_runs_without_consent(
 ) -> None:
     folder, ran = tmp_path / "unread", tmp_path / "ran"
     shutil.copytree(checkpoint, folder)
+    first = "from __future__ import annotations\n"
     for file in folder.glob("*.py"):
-        file.write_text(f"open({str(ran)!r}, 'w')\n" + file.read_text().replace('"""', "# ", 1))
+        text = file.read_text()
+        assert first in text
+        file.write_text(text.replace(first, f"{first}open({str(ran)!r}, 'w').close()\n"))
     held = {str(path) for path in code_cache.rglob("*.py")}
     with pytest.raises(UserError, match=r"model\.trust_remote_code: got False, allowed: true"):
         Glm4vRemoteReader.load(configure(folder, trust_remote_code=False))
     assert not ran.exists()
     assert {str(path) for path in code_cache.rglob("*.py")} == held
+    Glm4vRemoteReader.load(configure(folder))
+    assert ran.exists()
+
+
+def test_code_beside_the_weights_is_part_of_their_hash(
+    checkpoint: Path, configure: Configure, tmp_path: Path
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(checkpoint, folder)
+    assert weights_hash(configure(folder)) == weights_hash(configure(checkpoint))
+    with (folder / "visual.py").open("a") as file:
+        file.write("# another revision\n")
+    assert weights_hash(configure(folder)) != weights_hash(configure(checkpoint))
 
 
 def test_nothing_is_fetched_without_consent(
