@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 import torch
 
-from freqexp.codecs.base import Codec, CodecResult
+from freqexp.bitstream import BitstreamError
+from freqexp.codecs.base import COMPONENTS, Codec, CodecResult, decode
 from freqexp.compose import compose
 from freqexp.config import ProfileConfig, conf_dir
 from freqexp.page import Pixels
@@ -161,10 +162,12 @@ def test_codec_result(
         result = codec.compress(page)
         assert result.pixels.dtype == np.uint8
         assert result.pixels.shape[2:] == page.shape[2:]
-        if "fit=resize" not in case.name:
+        if codec.keeps_size:
             assert result.pixels.shape == page.shape
         check_counts(result.nominal_ratio, result.stored_bytes)
         assert (result.stored_bytes is None) == codec.simulated
+        assert sum(result.components.values()) == (result.stored_bytes or 0)
+        assert set(result.components) <= set(COMPONENTS)
         np.testing.assert_array_equal(page, before)
         assert same_page(codec.compress(page), result)
         assert same_page(build_codec(case, keep_ratio).compress(page), result)
@@ -176,12 +179,57 @@ def test_codec_error_falls_with_keep_ratio(
 ) -> None:
     for page in make_pages(text_page, colour_page)[:3]:
         results = [build_codec(case, ratio).compress(page) for ratio in KEEP_RATIOS]
-        best = results[-1].pixels.astype(np.int64)
-        errors = [int(((result.pixels - best) ** 2).sum()) for result in results]
-        assert errors == sorted(errors, reverse=True)
-        assert errors[0] > 0
         counts = [result.nominal_ratio for result in results if result.nominal_ratio is not None]
         assert counts == sorted(counts, reverse=True)
+        if not case.config.uses_keep_ratio:
+            assert all(np.array_equal(result.pixels, page) for result in results)
+        elif build_codec(case, 0.5).keeps_size:
+            best = results[-1].pixels.astype(np.int64)
+            errors = [int(((result.pixels - best) ** 2).sum()) for result in results]
+            assert errors == sorted(errors, reverse=True)
+            assert errors[0] > 0
+
+
+@of_stage("codec")
+def test_codec_rate_rises_with_keep_ratio(
+    case: Case, text_page: Pixels, colour_page: Pixels
+) -> None:
+    for page in (text_page[:300, :300], text_page[:70, :98], colour_page[:100, :140]):
+        codecs = [build_codec(case, ratio) for ratio in KEEP_RATIOS]
+        if not codecs[0].simulated:
+            sizes = [len(codec.encode(page)) for codec in codecs]
+            assert sizes == sorted(sizes)
+            assert (sizes[0] < sizes[-1]) == case.config.uses_keep_ratio
+
+
+@of_stage("codec")
+def test_codec_result_is_its_decoded_bitstream(
+    case: Case, text_page: Pixels, colour_page: Pixels
+) -> None:
+    codec = build_codec(case, 0.3)
+    for page in make_pages(text_page, colour_page) if not codec.simulated else ():
+        data = codec.encode(page)
+        result = codec.compress(page)
+        np.testing.assert_array_equal(decode(data), result.pixels)
+        assert result.stored_bytes == len(data) + codec.shared_bytes
+
+
+@of_stage("codec")
+def test_codec_bitstream_that_is_not_whole(case: Case, text_page: Pixels) -> None:
+    codec = build_codec(case, 0.3)
+    if codec.simulated:
+        return
+    data = codec.encode(text_page[:29, :45])
+    for length in range(0, len(data), 7):
+        with pytest.raises(BitstreamError, match=r"truncated|empty"):
+            decode(data[:length])
+    for place in range(0, len(data), 3):
+        damaged = bytearray(data)
+        damaged[place] ^= 1 << place % 8
+        with pytest.raises(BitstreamError):
+            decode(bytes(damaged))
+    with pytest.raises(BitstreamError, match="2 bytes follow"):
+        decode(data + b"\0\0")
 
 
 @of_stage("codec")
