@@ -14,7 +14,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
@@ -43,13 +43,11 @@ def main() -> None:
     print(f"{'pages':>5}{'freqexp ms':>12}{'plain ms':>11}{'ratio':>8}  same text")
     for count in PAGES:
         pages, question = material(count)
-        texts: dict[str, str] = {}
-        ours_ms, plain_ms, ratio = measure(
-            lambda p=pages, q=question, t=texts: t.update(ours=ours(reader, p, q)),
-            lambda p=pages, q=question, t=texts: t.update(plain=plain(reader, p, q)),
+        ours_ms, plain_ms, ratio, same = measure(
+            partial(ours, reader, pages, question),
+            partial(plain, reader, pages, question),
             arguments.repeats,
         )
-        same = texts["ours"] == texts["plain"]
         print(
             f"{count:>5}{ours_ms:>12.1f}{plain_ms:>11.1f}{ratio:>8.3f}  {'yes' if same else 'NO'}"
         )
@@ -97,25 +95,26 @@ def plain(reader: Glm4vReader, pages: Sequence[Pixels], question: str) -> str:
 
 
 def measure(
-    ours: Callable[[], Any], plain: Callable[[], Any], repeats: int
-) -> tuple[float, float, float]:
-    """Median milliseconds of both and the median ratio of pairs that ran one after the other, each
-    first in turn.
+    ours: Callable[[], str], plain: Callable[[], str], repeats: int
+) -> tuple[float, float, float, bool]:
+    """Median milliseconds of both, the median ratio of pairs that ran one after the other, each
+    first in turn, and whether all texts were the same.
     """
     clock = time.perf_counter if torch.cuda.is_available() else time.process_time
+    texts = {ours(), plain()}
     pairs = []
-    for number in range(-1, repeats):
+    for number in range(repeats):
         spent = {}
         for work in (ours, plain) if number % 2 else (plain, ours):
             started = clock()
-            work()
+            texts.add(work())
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             spent[work] = (clock() - started) * 1000
-        if number >= 0:
-            pairs.append((spent[ours], spent[plain]))
+        pairs.append((spent[ours], spent[plain]))
     first, second = (statistics.median(side) for side in zip(*pairs, strict=True))
-    return first, second, statistics.median(one / other for one, other in pairs)
+    ratio = statistics.median(one / other for one, other in pairs)
+    return first, second, ratio, len(texts) == 1
 
 
 if __name__ == "__main__":

@@ -158,7 +158,7 @@ def write_checkpoint(kind: Kind, folder: Path, seed: int = 0) -> Path:
     model.generation_config = GenerationConfig(eos_token_id=[1, 0], pad_token_id=0)
     model.save_pretrained(folder)
     build_tokenizer().save_pretrained(folder)
-    size = {"shortest_edge": 4 * kind.patch**2, "longest_edge": 4096 * kind.patch**2}
+    size = {"shortest_edge": 4 * kind.patch**2, "longest_edge": 8192 * kind.patch**2}
     kind.processor(patch_size=kind.patch, size=size).save_pretrained(folder)
     return folder
 
