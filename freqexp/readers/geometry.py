@@ -127,9 +127,12 @@ def _llava_page(config: Any) -> Callable[[int, int], tuple[int, int]]:
     def page(height: int, width: int) -> tuple[int, int]:
         best_height, best_width = select_best_resolution((height, width), resolutions)
         crops = (best_height // crop) * (best_width // crop)
-        scale = min(best_height / height, best_width / width)
-        rows = max(1, round(height * scale / crop * side))
-        columns = max(1, round(width * scale / crop * side))
+        rows, columns = best_height // crop * side, best_width // crop * side
+        # The model removes the padding in whole patches, the same number on both sides.
+        if width / height > columns / rows:
+            rows -= 2 * ((rows - int(round(height * columns / width, 7))) // 2)
+        else:
+            columns -= 2 * ((columns - int(round(width * rows / height, 7))) // 2)
         shrink = math.sqrt(rows * columns / (most_crops * side**2))
         if shrink > _SHRINK_FROM:
             rows, columns = int(rows // shrink), int(columns // shrink)
