@@ -19,7 +19,7 @@ Symbols = npt.NDArray[np.int32]
 Counts = npt.NDArray[np.int64]
 
 # 2^(-k / 8) in units of 2^-40, and the limits between neighbours in units of 2^-32.
-_PROBABILITY: npt.NDArray[np.float64] = np.rint(np.exp2(40 - np.arange(256) / 8)) / 2.0**40
+_PROBABILITY = np.rint(np.exp2(40 - np.arange(256) / 8)) / 2.0**40
 _LIMITS = np.rint(np.exp2(32 - (np.arange(254) + 0.5) / 8)).astype(np.int64)
 _RAREST_FLAG = 126
 _SWAP = 128
@@ -38,7 +38,7 @@ def symbol_codes(counts: Counts) -> Codes:
 
 def symbol_probabilities(codes: Codes) -> npt.NDArray[np.float64]:
     """Probabilities of the symbols of a context, up to a common factor: float64, as `codes`."""
-    chosen = _PROBABILITY[codes.astype(np.int64) - 1]
+    chosen: npt.NDArray[np.float64] = _PROBABILITY[codes.astype(np.int64) - 1]
     chosen[codes == 0] = 0
     return chosen
 
@@ -57,7 +57,8 @@ def flag_probabilities(codes: Codes) -> npt.NDArray[np.float64]:
     """Probability of a set flag for each context: float64, as `codes`."""
     swap = codes > _SWAP
     rare = _PROBABILITY[np.maximum(codes.astype(np.int64) - swap * _SWAP, 1) - 1]
-    return np.where(swap, 1 - rare, rare)
+    chosen: npt.NDArray[np.float64] = np.where(swap, 1 - rare, rare)
+    return chosen
 
 
 def pack_rows(rows: Sequence[Codes]) -> bytes:
