@@ -14,7 +14,7 @@ import pytest
 from run_fakes import Counting
 from wandb_double import Double, wandb_double
 
-from freqexp import tracking, wandb_server
+from freqexp import wandb_client, wandb_server
 from freqexp.config import TokenConfig, Tracking
 from freqexp.progress import Lines
 from freqexp.sweep import run_points
@@ -52,8 +52,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Double]:
 @pytest.fixture
 def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same waiting as in real runs, but a second of it."""
-    monkeypatch.setattr(tracking, "INIT_SECONDS", 1)
-    monkeypatch.setattr(tracking, "FINISH_SECONDS", 1)
+    monkeypatch.setattr(wandb_client, "INIT_SECONDS", 1)
+    monkeypatch.setattr(wandb_client, "FINISH_SECONDS", 1)
     monkeypatch.setattr(wandb_server, "REACH_SECONDS", 1.0)
 
 
@@ -216,8 +216,8 @@ def test_a_server_that_breaks_mid_run_costs_seconds(
     counting.reader.on_answer = break_server
     assert run(config, counting, Tracking.auto) < SECONDS_OF_DELAY
     # The baseline hit the end of the server; the run after it did not try again.
-    assert len(offline_folders(tmp_path)) == 1
-    assert "the next runs are mirrored offline" in caplog.text
+    assert len(offline_folders(tmp_path)) == 2
+    assert "mirroring offline from now on" in caplog.text
     server.broken = False
 
 
@@ -251,7 +251,7 @@ def test_a_failing_client_is_a_warning(
     def fail(self: Any, *arguments: Any) -> None:
         raise RuntimeError("no space")
 
-    monkeypatch.setattr(tracking.Mirror, "_log", fail)
+    monkeypatch.setattr(wandb_client.Client, "_log", fail)
     run(config, counting, Tracking.offline)
     assert "W&B: logging failed (RuntimeError: no space); no mirror" in caplog.text
 
