@@ -22,7 +22,7 @@ SPECIALS = ("<unk>", "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "
 SINGLES = "".join(chr(code) for code in range(32, 127)) + "\n"
 CROP, PATCH, LIMIT = 56, 14, 4
 SIDE = CROP // PATCH
-RESOLUTIONS = [[CROP * rows, CROP * columns] for rows in (1, 2, 3) for columns in (1, 2, 3)]
+MOST = 3
 LAYERS, KV_HEADS, HEAD_DIM = 3, 2, 16
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] + ' ' }}"
@@ -48,7 +48,15 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def build_config() -> LlavaOnevisionConfig:
+def resolutions(crop: int, most: int) -> list[list[int]]:
+    return [
+        [crop * rows, crop * columns]
+        for rows in range(1, most + 1)
+        for columns in range(1, most + 1)
+    ]
+
+
+def build_config(crop: int, most: int, limit: int) -> LlavaOnevisionConfig:
     text = {
         "model_type": "qwen2",
         "vocab_size": len(SPECIALS) + len(SINGLES),
@@ -67,7 +75,7 @@ def build_config() -> LlavaOnevisionConfig:
         "intermediate_size": 64,
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
-        "image_size": CROP,
+        "image_size": crop,
         "patch_size": PATCH,
         "vision_use_head": False,
     }
@@ -77,17 +85,20 @@ def build_config() -> LlavaOnevisionConfig:
         vision_config=vision,
         image_token_index=SPECIALS.index("<image>"),
         video_token_index=SPECIALS.index("<video>"),
-        image_grid_pinpoints=RESOLUTIONS,
-        vision_aspect_ratio=f"anyres_max_{LIMIT}",
+        image_grid_pinpoints=resolutions(crop, most),
+        vision_aspect_ratio=f"anyres_max_{limit}",
         tie_word_embeddings=False,
     )
     return config
 
 
-def build_checkpoint(folder: Path) -> Path:
-    """Weights large enough that pages, positions and questions change the answer."""
+def build_checkpoint(folder: Path, crop: int = CROP, most: int = MOST, limit: int = LIMIT) -> Path:
+    """Weights large enough that pages, positions and questions change the answer.
+
+    crop: side of a crop in px. most: crops along a side. limit: crops a detail grid may fill.
+    """
     torch.manual_seed(3)
-    model: Any = LlavaOnevisionForConditionalGeneration(build_config())
+    model: Any = LlavaOnevisionForConditionalGeneration(build_config(crop, most, limit))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim > 1:
@@ -101,10 +112,12 @@ def build_checkpoint(folder: Path) -> Path:
     model.save_pretrained(folder)
     build_tokenizer().save_pretrained(folder)
     LlavaOnevisionImageProcessorPil(
-        size={"height": CROP, "width": CROP}, image_grid_pinpoints=RESOLUTIONS
+        size={"height": crop, "width": crop}, image_grid_pinpoints=resolutions(crop, most)
     ).save_pretrained(folder)
     (folder / "processor_config.json").write_text(
-        json.dumps({"processor_class": "LlavaOnevisionProcessor", "num_image_tokens": SIDE**2})
+        json.dumps(
+            {"processor_class": "LlavaOnevisionProcessor", "num_image_tokens": (crop // PATCH) ** 2}
+        )
     )
     (folder / "chat_template.json").write_text(json.dumps({"chat_template": CHAT_TEMPLATE}))
     return folder

@@ -60,16 +60,18 @@ def some_pages(*sizes: tuple[int, int], seed: int = 0) -> list[Pixels]:
     return [source.integers(0, 256, (height, width), dtype=np.uint8) for height, width in sizes]
 
 
-def placeholders(height: int, width: int) -> int:
+def placeholders(
+    height: int, width: int, crop: int = ckpt.CROP, most: int = ckpt.MOST, limit: int = ckpt.LIMIT
+) -> int:
     """Placeholders of one page as the family's own processor counts them."""
     processor = SimpleNamespace(
-        image_processor=SimpleNamespace(image_grid_pinpoints=ckpt.RESOLUTIONS),
-        num_image_tokens=BASE,
-        vision_aspect_ratio=f"anyres_max_{ckpt.LIMIT}",
+        image_processor=SimpleNamespace(image_grid_pinpoints=ckpt.resolutions(crop, most)),
+        num_image_tokens=(crop // ckpt.PATCH) ** 2,
+        vision_aspect_ratio=f"anyres_max_{limit}",
     )
     own: Any = LlavaOnevisionProcessor
     processor._get_unpadded_features = lambda *sizes: own._get_unpadded_features(processor, *sizes)
-    return int(own._get_number_of_features(processor, height, width, ckpt.CROP, ckpt.CROP))
+    return int(own._get_number_of_features(processor, height, width, crop, crop))
 
 
 def chat(reader: LlavaOnevisionReader, pages: Sequence[Pixels], question: str) -> Tensor:
@@ -190,6 +192,17 @@ def test_detail_grid_follows_the_page(reader: LlavaOnevisionReader) -> None:
     expected = torch.zeros(8, 8, dtype=torch.bool)
     expected[:4, 4:] = True
     assert torch.equal(changed, expected)
+
+
+def test_page_at_the_published_crops(configure: Configure, tmp_path: Path) -> None:
+    """384 px crops in up to 6 x 6, a detail grid of 9 crops at most, as the 7B model has them."""
+    published = {"crop": 384, "most": 6, "limit": 9}
+    reader = LlavaOnevisionReader.load(
+        configure(ckpt.build_checkpoint(tmp_path / "reader", **published))
+    )
+    base, detail = reader.encode(some_pages((842, 595)))
+    assert (base.grid, detail.grid) == ((27, 27), (77, 54))
+    assert 27 * 27 + 77 * (54 + 1) == placeholders(842, 595, **published) == 4964
 
 
 @pytest.mark.parametrize("sizes", [SIZES[:1], SIZES], ids=["one", "three"])
