@@ -13,7 +13,7 @@ from freqexp.schemas.cluster import Executor
 from freqexp.sweep import Point
 from freqexp_cluster import queue
 from freqexp_cluster.estimate import estimate
-from freqexp_cluster.executors import sbatch_text, slurm_executor, workers_at_once
+from freqexp_cluster.executors import sbatch_text, workers_at_once
 from freqexp_cluster.submit import Sweep, Todo, require_slurm, sort_out
 
 DONE = 0
@@ -66,11 +66,8 @@ def batch(sweep: Sweep, count: int) -> str:
     """The sbatch text."""
     if not count:
         return "nothing to submit"
-    try:
-        executor = slurm_executor(sweep.cluster, sweep.name, sweep.jobs, sweep.folder / CODE)
-    except UserError:
-        return "no sbatch text: submitit makes it only where srun is on PATH"
-    return f"sbatch text\n{sbatch_text(executor, count)}".rstrip()
+    text = sbatch_text(sweep.cluster, sweep.name, sweep.jobs, sweep.folder / CODE, count)
+    return f"sbatch text\n{text}".rstrip()
 
 
 def _overrides(point: Point) -> str:

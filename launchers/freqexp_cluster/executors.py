@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from submitit import LocalExecutor, SlurmExecutor
 
 MOST_WORKERS = 8
+SUBMIT = "-u -m submitit.core._submit"
 
 
 def slurm_executor(cluster: ClusterConfig, name: str, folder: Path, code: Path) -> SlurmExecutor:
@@ -42,12 +44,12 @@ def parameters(cluster: ClusterConfig, name: str, code: Path) -> dict[str, Any]:
         srun += ["--kill-on-bad-exit=1", "--wait=0"]
     values = {
         "job_name": f"freqexp-{name}",
-        "timeout_min": cluster.minutes,
+        "time": cluster.minutes,
         "nodes": cluster.nodes,
-        "tasks_per_node": cluster.tasks_per_node,
+        "ntasks_per_node": cluster.tasks_per_node,
         "gpus_per_node": cluster.gpus_per_node or None,
         "cpus_per_task": cluster.cpus_per_gpu,
-        "mem_gb": cluster.mem_gb,
+        "mem": None if cluster.mem_gb is None else f"{round(cluster.mem_gb * 1024)}M",
         "partition": cluster.partition,
         "account": cluster.account,
         "qos": cluster.qos,
@@ -82,16 +84,16 @@ def _exports(cluster: ClusterConfig, code: Path) -> list[str]:
     ]
 
 
-def sbatch_text(executor: SlurmExecutor, count: int) -> str:
+def sbatch_text(cluster: ClusterConfig, name: str, folder: Path, code: Path, count: int) -> str:
     """The batch file of an array of `count` points, as submitit writes it."""
     # submitit has no public way to see it before submitting.
     from submitit.slurm.slurm import _make_sbatch_string
 
     array: dict[str, Any] = {"map_count": count} if count > 1 else {}
     return _make_sbatch_string(
-        command=executor._submitit_command_str,
-        folder=executor.folder,
-        **executor.parameters,
+        command=f"{shlex.quote(sys.executable)} {SUBMIT} {shlex.quote(str(folder))}",
+        folder=folder,
+        **parameters(cluster, name, code),
         **array,
     )
 
