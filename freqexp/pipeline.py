@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,10 +130,9 @@ class Pipeline:
         before = [page.pixels for page in rendered.pages]
         found.update(
             pages=len(before),
-            raw_bytes=rendered.raw_bytes,
-            png_bytes=rendered.png_bytes,
-            png_bytes_after=rendered.png_bytes,
+            png_bytes_after=rendered.sizes.png_bytes,
             render_ms=render_ms,
+            **asdict(rendered.sizes),
         )
         if self._codec is None:
             return PageImages(before, before)
@@ -166,6 +165,7 @@ class Pipeline:
         if self._codec is None or self._compressor is None:
             found["stored_bytes"] = stored.stored_bytes
             found["nominal_ratio"] = stored.nominal_ratio
+            found.update(stored.components)
 
     def _answer(self, works: Sequence[_Work]) -> None:
         """Answer together; where that fails, each half by itself, down to single samples.

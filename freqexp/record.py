@@ -35,8 +35,10 @@ class Record:
         decoder saw them, see `Answer`. cache_tokens_min / cache_tokens_max: length of the layers'
         caches after prefill, shortest and longest.
     raw_bytes: the pages' pixels, uncompressed. png_bytes / png_bytes_after: their PNGs before /
-        after the codec (equal without a codec). lossless_bytes: the best lossless image format.
-    stored_bytes: the bitstream that was decoded again. nominal_ratio: a count of coefficients or
+        after the codec (equal without a codec). page_pixels, lossless_bytes, text_brotli_bytes: see
+        `PageSizes`.
+    stored_bytes: the bitstreams that were decoded again. header_bytes ... codebook_bytes: the same
+        by component, see COMPONENTS in `codecs.base`. nominal_ratio: a count of coefficients or
         bits, not storage. simulated: nothing really got shorter or smaller; where several methods
         act in a run: that holds for one of them.
     codec_* / token_*: the same figures of each method by the stage it acts at (None: none acts
@@ -70,8 +72,16 @@ class Record:
     raw_bytes: int | None = None
     png_bytes: int | None = None
     png_bytes_after: int | None = None
+    page_pixels: int | None = None
     lossless_bytes: int | None = None
+    text_brotli_bytes: int | None = None
     stored_bytes: int | None = None
+    header_bytes: int | None = None
+    masks_bytes: int | None = None
+    indices_bytes: int | None = None
+    values_bytes: int | None = None
+    scales_bytes: int | None = None
+    codebook_bytes: int | None = None
     nominal_ratio: float | None = None
     simulated: bool | None = None
     codec_ms: float | None = None

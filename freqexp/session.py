@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from freqexp.encodings import DiskEncodings, encoder_key
+from freqexp.ledger import PageSizes, page_sizes
 from freqexp.measure import free_cuda_cache, stopwatch
 from freqexp.memory import check_memory
-from freqexp.page import Page, Pixels, png_size_bytes
+from freqexp.page import Page, Pixels
 
 if TYPE_CHECKING:
     import torch
@@ -63,11 +64,10 @@ class ByteLru(Generic[Value]):
 
 @dataclass(frozen=True, eq=False)
 class Rendered:
-    """A sample's pages, the size of their pixels and of their PNGs, and the time to draw them."""
+    """A sample's pages, what they take without any method, and the time to draw them."""
 
     pages: tuple[Page, ...]
-    raw_bytes: int
-    png_bytes: int
+    sizes: PageSizes
     render_ms: float
 
 
@@ -191,10 +191,8 @@ class Session:
             return held, None
         with stopwatch() as watch:
             pages = tuple(config.build().render(sample.turns))
-        raw_bytes = sum(page.pixels.nbytes for page in pages)
-        png_bytes = sum(png_size_bytes(page.pixels) for page in pages)
-        rendered = Rendered(pages, raw_bytes, png_bytes, watch.ms)
-        self._pages.put(key, rendered, raw_bytes)
+        rendered = Rendered(pages, page_sizes(pages), watch.ms)
+        self._pages.put(key, rendered, rendered.sizes.raw_bytes)
         return rendered, watch.ms
 
     def encode(

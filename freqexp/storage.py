@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from freqexp.codecs.base import CodecResult
+from freqexp.codecs.base import COMPONENTS, CodecResult
 from freqexp.page import Pixels
 from freqexp.tokens.base import CompressedTokens, VisionTokens
 
@@ -14,10 +14,12 @@ from freqexp.tokens.base import CompressedTokens, VisionTokens
 class Stored:
     """nominal_ratio: all input over all kept, the harmonic mean weighted by page size.
     stored_bytes: summed. Each None when one page has none.
+    components: fields of a record that split stored_bytes; without it, empty.
     """
 
     nominal_ratio: float | None
     stored_bytes: int | None
+    components: Mapping[str, int] = field(default_factory=dict)
 
 
 def stored_pages(before: Sequence[Pixels], results: Sequence[CodecResult]) -> Stored:
@@ -27,9 +29,16 @@ def stored_pages(before: Sequence[Pixels], results: Sequence[CodecResult]) -> St
         None if ratio is None else page.size / ratio
         for page, ratio in zip(before, ratios, strict=True)
     ]
-    return _total(
+    total = _total(
         sum(page.size for page in before), kept, [result.stored_bytes for result in results]
     )
+    if total.stored_bytes is None:
+        return total
+    counts = {
+        f"{name}_bytes": sum(result.components.get(name, 0) for result in results)
+        for name in COMPONENTS
+    }
+    return replace(total, components=counts)
 
 
 def stored_tokens(before: Sequence[VisionTokens], results: Sequence[CompressedTokens]) -> Stored:

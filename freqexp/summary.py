@@ -37,8 +37,16 @@ FIGURES = (
     "raw_bytes",
     "png_bytes",
     "png_bytes_after",
+    "page_pixels",
     "lossless_bytes",
+    "text_brotli_bytes",
     "stored_bytes",
+    "header_bytes",
+    "masks_bytes",
+    "indices_bytes",
+    "values_bytes",
+    "scales_bytes",
+    "codebook_bytes",
     "nominal_ratio",
     "codec_stored_bytes",
     "codec_nominal_ratio",
@@ -68,6 +76,7 @@ class Summary:
         chance: means of `Grade`'s.
     pages ... peak_memory_bytes: means over the scored samples where measured; *simulated: as in
         `Record`.
+    bits_per_pixel: of stored_bytes. *_ratio: raw, PNG, lossless and text bytes over stored_bytes.
     delta: mean score minus the baseline's over the `delta_samples` samples scored in both, with the
         95 % paired bootstrap interval and its two-sided p value.
     """
@@ -96,8 +105,21 @@ class Summary:
     raw_bytes: float | None
     png_bytes: float | None
     png_bytes_after: float | None
+    page_pixels: float | None
     lossless_bytes: float | None
+    text_brotli_bytes: float | None
     stored_bytes: float | None
+    header_bytes: float | None
+    masks_bytes: float | None
+    indices_bytes: float | None
+    values_bytes: float | None
+    scales_bytes: float | None
+    codebook_bytes: float | None
+    bits_per_pixel: float | None
+    raw_ratio: float | None
+    png_ratio: float | None
+    lossless_ratio: float | None
+    text_ratio: float | None
     nominal_ratio: float | None
     simulated: bool | None
     codec_stored_bytes: float | None
@@ -192,6 +214,16 @@ def _any(flags: Iterable[bool | None]) -> bool | None:
     return any(known) if known else None
 
 
+def _ratios(figures: Mapping[str, float | None]) -> dict[str, Any]:
+    """What is stored beside what could be stored instead: ratios of means."""
+    stored, pixels = figures["stored_bytes"], figures["page_pixels"]
+    found = {"bits_per_pixel": 8 * stored / pixels if stored and pixels else None}
+    for name in ("raw", "png", "lossless", "text"):
+        other = figures["text_brotli_bytes" if name == "text" else f"{name}_bytes"]
+        found[f"{name}_ratio"] = other / stored if stored and other is not None else None
+    return found
+
+
 def summarize(
     cfg: RunConfig, run_id: str, records: Mapping[str, Record], baseline: Baseline | None = None
 ) -> Summary:
@@ -210,6 +242,7 @@ def summarize(
         similarity=mean(record.similarity for record in scored),
         chance=mean(record.chance for record in scored),
         **figures,
+        **_ratios(figures),
         simulated=_any(record.simulated for record in scored),
         codec_simulated=_any(record.codec_simulated for record in scored),
         token_simulated=_any(record.token_simulated for record in scored),

@@ -52,6 +52,13 @@ def times(summary: Summary) -> str:
     return " / ".join(number(ms, 0 if ms is None or ms >= 10 else 1) for ms in stages)
 
 
+def stored(summary: Summary) -> str:
+    """Stored bytes, and how many times smaller that is than the best lossless format."""
+    if summary.stored_bytes is None:
+        return MISSING
+    return f"{size(summary.stored_bytes)} ({number(summary.lossless_ratio, 2)}x)"
+
+
 def samples(summary: Summary) -> str:
     """Scored samples, and of how many when some failed."""
     scored = summary.samples - summary.failed
@@ -87,19 +94,21 @@ COLUMNS: tuple[tuple[str, Cell], ...] = (
     ("tokens", lambda s: change(s.vision_tokens_in, s.vision_tokens_out, count)),
     ("KV cache", lambda s: size(s.kv_cache_bytes)),
     ("PNG", lambda s: change(s.png_bytes, s.png_bytes_after, size)),
+    ("stored", stored),
     ("ms", times),
     ("notes", notes),
     ("run", lambda s: s.run_id[:8]),
 )
 WHEN_DIFFERENT = ("model", "needles", "samples")
 """Columns that go into the line above the table while every row says the same."""
-WHEN_FILLED = ("options", "profile", "notes")
+WHEN_FILLED = ("options", "profile", "stored", "notes")
 """Columns that are left out while no row says anything."""
 
 LEGEND = (
     "Means per sample. chance: the score of answering with another turn. delta: difference to the\n"
     "baseline, paired bootstrap. ms: compress / encode / prefill / decode. -: not measured\n"
-    "(encode ms: shared with an earlier run). simulated: nothing really got shorter or smaller."
+    "(encode ms: shared with an earlier run). simulated: nothing really got shorter or smaller.\n"
+    "stored: bytes that were decoded again (best lossless image format over them)."
 )
 
 
