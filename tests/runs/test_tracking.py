@@ -3,7 +3,10 @@ from __future__ import annotations
 import builtins
 import io
 import json
+import os
+import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -137,6 +140,11 @@ def test_a_server_gets_everything_once(
     (line,) = server.files[token["name"]]["wandb-summary.json"]
     summary = json.loads(line)
     assert (summary["samples"], summary["vision_tokens_out"], summary["delta"]) == (6, 72, 0)
+    # Before the end, the means of what there is.
+    assert history[1]["decoder_tokens"] == 77
+    scores = [line["sample/score"] for line in history[:3]]
+    assert history[2]["accuracy"] == pytest.approx(sum(scores) / 3)
+    assert history[5]["accuracy"] == pytest.approx(summary["accuracy"])
     assert server.exit_codes == {none["name"]: 0, token["name"]: 0}
     assert "wandb:" not in capfd.readouterr().err
 
@@ -158,6 +166,7 @@ def test_an_interrupted_run_goes_on_as_the_same_one(
     (none,) = server.runs
     assert len(server.history(none)) == 3
     assert server.exit_codes == {none: 1}
+    assert server.preempting == [none]
     counting.reader.on_answer = lambda name: None
     run(config, counting, Tracking.online)
     assert len(server.runs) == 2
@@ -280,3 +289,149 @@ def test_waiting_has_an_end() -> None:
         within(5, lambda: 1 / 0)
     with pytest.raises(TimeoutError, match=r"within 0\.05 s"):
         within(0.05, lambda: time.sleep(0.5))
+
+
+def sync(folder: Path) -> None:
+    """`wandb sync` as a user types it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "wandb", "sync", str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def assert_complete(server: Double, run_id: str, samples: int = 6) -> None:
+    """The server has every record once, in order, the table and the run's own summary."""
+    history = [json.loads(line) for line in server.history(run_id)]
+    assert [line.get("sample/index") for line in history] == [*range(samples), None]
+    assert history[-1]["records"]["nrows"] == samples
+    summary = json.loads(server.files[run_id]["wandb-summary.json"][-1])
+    assert summary["samples"] == samples
+    assert summary["accuracy"] is not None
+
+
+def test_sync_delivers_what_was_mirrored_offline(
+    config: Any, counting: Counting, server: Double, tmp_path: Path
+) -> None:
+    run(config, counting, Tracking.offline)
+    assert server.runs == {}
+    folders = offline_folders(tmp_path)
+    for folder in folders:
+        sync(folder)
+    assert len(server.runs) == 2
+    token = next(run for run in server.runs.values() if run["jobType"] == "token")
+    assert token["tags"] == ["fake", "token", "2 needles", "keep 0.5", "aggressive"]
+    assert token["groupName"] is not None
+    assert json.loads(token["config"])["model"]["value"]["render"]["name"] == "cells"
+    assert any("images/before" in path for path in server.uploads)
+    for name in server.runs:
+        assert_complete(server, name)
+
+
+@pytest.mark.usefixtures("short_limits")
+@pytest.mark.parametrize("dies_at", ["sample-003", "sample-001"])
+def test_what_a_dying_server_missed_is_synced_later(
+    dies_at: str, config: Any, counting: Counting, server: Double, tmp_path: Path
+) -> None:
+    """In mid-run, and after the last sample, before the table and the finish."""
+    counting.reader.on_answer = lambda name: setattr(
+        server, "broken", server.broken or name == dies_at
+    )
+    started = time.monotonic()
+    parts: Any = {"session": counting.session(), "progress": Lines(io.StringIO())}
+    (summary,) = run_points([config(tracking=Tracking.auto)], Mirrors(), **parts)
+    assert time.monotonic() - started < SECONDS_OF_DELAY
+    assert (summary.samples, summary.failed) == (6, 0)
+    server.broken = False
+    (folder,) = offline_folders(tmp_path)
+    sync(folder)
+    assert_complete(server, summary.run_id)
+    assert any("images/before" in path for path in server.uploads)
+
+
+def test_a_wrong_key_is_a_warning(
+    config: Any,
+    counting: Counting,
+    server: Double,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server.key = "1" * 40
+    assert run(config, counting, Tracking.online) < SECONDS_OF_DELAY
+    (warning,) = warnings_in(caplog)
+    assert warning.startswith("W&B: starting failed (")
+    assert "offline" in warning
+    assert len(offline_folders(tmp_path)) == 2
+    assert server.runs == {}
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_killed_wandb_process_is_replaced(
+    interrupted: bool, config: Any, counting: Counting, server: Double
+) -> None:
+    """A scheduler's SIGTERM goes to every process of a job, and W&B's own one dies of it."""
+
+    def kill(name: str) -> None:
+        if name == "sample-003":
+            for process in children_of_wandb():
+                os.kill(process, signal.SIGTERM)
+            time.sleep(0.5)
+        if name == "sample-002" and interrupted:
+            raise KeyboardInterrupt
+
+    counting.reader.on_answer = kill
+    cfg = config(tracking=Tracking.online)
+    mirrors = Mirrors()
+    parts: Any = {"session": counting.session(), "progress": Lines(io.StringIO())}
+    if not interrupted:
+        (summary,) = run_points([cfg], mirrors, **parts)
+        assert_complete(server, summary.run_id)
+        assert mirrors.mode == "online"
+        return
+    with pytest.raises(KeyboardInterrupt):
+        run_points([cfg], mirrors, **parts)
+    (name,) = server.runs
+    assert len(server.history(name)) == 4
+    assert server.preempting == [name]
+
+
+def children_of_wandb() -> list[int]:
+    listed = subprocess.run(
+        ["ps", "-o", "pid=,comm=", "--ppid", str(os.getpid())], capture_output=True, text=True
+    )
+    return [int(row.split()[0]) for row in listed.stdout.splitlines() if "wandb-core" in row]
+
+
+def test_a_later_life_completes_what_a_killed_one_did_not_send(
+    config: Any, counting: Counting, server: Double
+) -> None:
+    """The records are the truth: what W&B never got of them is sent when the run goes on."""
+
+    def interrupt(name: str) -> None:
+        if name == "sample-003":
+            raise KeyboardInterrupt
+
+    counting.reader.on_answer = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        run(config, counting, Tracking.off)
+    counting.reader.on_answer = lambda name: None
+    run(config, counting, Tracking.online)
+    for name in server.runs:
+        assert_complete(server, name)
+
+
+@pytest.mark.parametrize("mode", ["disabled", "offline"])
+def test_the_users_own_switch_counts(
+    mode: str,
+    config: Any,
+    counting: Counting,
+    server: Double,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", mode)
+    run(config, counting, Tracking.auto)
+    assert server.runs == {}
+    assert len(offline_folders(tmp_path)) == (2 if mode == "offline" else 0)

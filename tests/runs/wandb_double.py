@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import threading
@@ -12,7 +13,11 @@ from typing import Any
 
 
 class Double(ThreadingHTTPServer):
-    """requests: operation names in order. runs: what each run id was created with. lines: files."""
+    """requests: operation names in order. runs: what each run id was created with.
+
+    files: lines of each run's files. broken: answers 500. key: the one right API key, None for any.
+    preempting: runs that said they are about to be preempted. views: saved workspaces.
+    """
 
     daemon_threads = True
 
@@ -23,7 +28,10 @@ class Double(ThreadingHTTPServer):
         self.files: dict[str, dict[str, list[str]]] = {}
         self.uploads: dict[str, bytes] = {}
         self.exit_codes: dict[str, int] = {}
+        self.preempting: list[str] = []
+        self.views: list[dict[str, Any]] = []
         self.broken = False
+        self.key: str | None = None
 
     @property
     def url(self) -> str:
@@ -80,6 +88,12 @@ class Double(ThreadingHTTPServer):
             return {"createArtifact": {"artifact": artifact}}
         if name == "ArtifactType":
             return {"project": None}
+        if name == "GetDefaultEntity":
+            return {"viewer": {"id": "e", "entity": "me", "username": "me"}}
+        if name == "UpsertView2":
+            self.views.append(variables)
+            view = {"id": "v", "name": variables["name"], "type": "project-view"}
+            return {"upsertView": {"view": view, "inserted": True}}
         return {}
 
     def history(self, run: str) -> list[str]:
@@ -114,6 +128,8 @@ class Handler(BaseHTTPRequestHandler):
         body = self.body()
         if self.server.broken:
             self.reply({}, 500)
+        elif self.server.key is not None and not self.has_key():
+            self.reply({"errors": [{"message": "permission denied"}]}, 401)
         elif self.path == "/graphql":
             request = json.loads(body)
             self.reply(
@@ -124,11 +140,17 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.reply({}, 404)
 
+    def has_key(self) -> bool:
+        sent = self.headers.get("Authorization", "").removeprefix("Basic ")
+        return base64.b64decode(sent).decode() == f"api:{self.server.key}"
+
     def stream(self, run: str, value: dict[str, Any]) -> None:
         files = self.server.files.setdefault(run, {})
         for name, part in (value.get("files") or {}).items():
             lines = files.setdefault(name, [])
             lines[part["offset"] :] = part["content"]
+        if value.get("preempting"):
+            self.server.preempting.append(run)
         if value.get("complete"):
             self.server.exit_codes[run] = value.get("exitcode", -1)
         self.reply({})
