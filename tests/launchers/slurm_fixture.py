@@ -99,6 +99,7 @@ class Slurm:
         Raises SlurmError with the states and the daemons' last words when it takes longer.
         """
         going = {"PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "REQUEUED", "SUSPENDED"}
+        going.add("SIGNALING")
 
         def there() -> bool:
             found = set(self.states(job).values())
