@@ -48,6 +48,7 @@ def make(sweep: str, project: str, entity: str) -> Any:
     try:
         wr: Any = import_module("wandb_workspaces.reports.v2")
         ws: Any = import_module("wandb_workspaces.workspaces")
+        expr: Any = import_module("wandb_workspaces.expr")
     except ImportError:
         raise UserError("this needs wandb-workspaces: pip install freqexp[workspace]") from None
 
@@ -76,7 +77,7 @@ def make(sweep: str, project: str, entity: str) -> Any:
         auto_generate_panels=False,
         settings=ws.WorkspaceSettings(max_runs=MOST_RUNS),
         runset_settings=ws.RunsetSettings(
-            filters=[ws.Metric("Group") == sweep],
+            filters=expr.And(expr.Metric("Group") == sweep),
             pinned_columns=[f"summary:{name}" for name in COLUMNS],
         ),
     )
