@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from freqexp.errors import UserError
 from freqexp.report.budgets import AXES, CONTROLS, Axis, Point, pareto, points
-from freqexp.report.compare import Comparison, Row
+from freqexp.report.compare import Comparison, Estimate, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ GRAY = "#666666"
 DPI = 130
 PANELS = 4
 """Groups beside each other in one figure; the next ones go into the next."""
-ROWS = 45
+ROWS = 60
 """Rows of the figure of differences; the next ones go into the next."""
 LABELLED = 14
 """Up to so many points of a panel are all labelled, of more only the Pareto set."""
@@ -137,6 +137,9 @@ def budget_figures(comparison: Comparison, axis: Axis) -> Iterator[Figure]:
         figure, panels = _panels(len(block))
         for panel, (title, found) in zip(panels, block, strict=True):
             _budget_panel(panel, title, found, axis, methods)
+        _settle(figure)
+        for panel, (_, found) in zip(panels, block, strict=True):
+            _label(panel, pareto(found) if len(found) > LABELLED else found, axis)
         yield figure
 
 
@@ -174,7 +177,7 @@ def _budget_panel(
         panel.errorbar(
             [point.cost / axis.scale for point in mine],
             [point.accuracy for point in mine],
-            yerr=_bars(mine),
+            yerr=_bars([p.row.accuracy for p in mine if p.row.accuracy is not None]),
             fmt=marker,
             color=colour,
             markersize=9 if marker == "*" else 6,
@@ -194,19 +197,16 @@ def _budget_panel(
     panel.set_xlabel(f"{axis.title} ({axis.unit})")
     panel.set_ylabel("accuracy (mean score, 0 to 1)")
     panel.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
-    _label(panel, best if crowded else found, axis)
 
 
-def _bars(mine: Sequence[Point]) -> list[list[float]]:
-    """Lengths of the error bars below and above; none where there is no interval."""
-    below, above = [], []
-    for point in mine:
-        accuracy = point.row.accuracy
-        known = accuracy is not None and accuracy.low is not None and accuracy.high is not None
-        low, high = (accuracy.low, accuracy.high) if known and accuracy else (None, None)
-        below.append(max(0.0, point.accuracy - (point.accuracy if low is None else low)))
-        above.append(max(0.0, (point.accuracy if high is None else high) - point.accuracy))
-    return [below, above]
+def _bars(estimates: Sequence[Estimate]) -> list[list[float]]:
+    """Lengths of the error bars below and above; zero where there is no interval."""
+    lows = [e.value if e.low is None else e.low for e in estimates]
+    highs = [e.value if e.high is None else e.high for e in estimates]
+    return [
+        [max(0.0, e.value - low) for e, low in zip(estimates, lows, strict=True)],
+        [max(0.0, high - e.value) for e, high in zip(estimates, highs, strict=True)],
+    ]
 
 
 def _chance_line(panel: Axes, rows: Sequence[Row]) -> None:
@@ -217,12 +217,19 @@ def _chance_line(panel: Axes, rows: Sequence[Row]) -> None:
         )
 
 
+def _settle(figure: Figure) -> None:
+    """Make the layout, once: labels are placed on it, and made again for each file it would take as
+    long as the drawing.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
 def _label(panel: Axes, found: Sequence[Point], axis: Axis) -> None:
     """Write keep ratios beside points where they hit neither a point nor another label.
 
     A label that finds no free place among eight is left out: the table has it.
     """
-    panel.figure.canvas.draw()
     to_pixels = panel.transData.transform
     taken = []
     for point in found:
@@ -270,6 +277,7 @@ def difference_figures(comparison: Comparison) -> Iterator[Figure]:
         panel.set_xlabel(
             f"accuracy difference to the baseline (shaded: margin ± {comparison.margin:g})"
         )
+        _settle(figure)
         yield figure
 
 
@@ -282,6 +290,7 @@ def miss_figures(comparison: Comparison) -> Iterator[Figure]:
         _intervals(panel, block, [row.prefix_miss for row in block], comparison)
         panel.set_xlim(-0.02, 1.02)
         panel.set_xlabel("share of answers without the required prefix")
+        _settle(figure)
         yield figure
 
 
@@ -311,13 +320,23 @@ def _intervals(
     panel: Axes, rows: Sequence[Row], estimates: Sequence[Any], comparison: Comparison
 ) -> None:
     methods = looks(comparison)
-    for index, (row, estimate) in enumerate(zip(rows, estimates, strict=True)):
-        if estimate is None:
-            continue
-        colour, marker = methods.get(row.run.compressor, ("#000000", "*"))
-        if estimate.low is not None and estimate.high is not None:
-            panel.plot([estimate.low, estimate.high], [index, index], color=colour, linewidth=1.4)
-        panel.plot([estimate.value], [index], marker=marker, color=colour, markersize=6)
+    for name in dict.fromkeys(row.run.compressor for row in rows):
+        mine = [
+            (place, estimate)
+            for place, (row, estimate) in enumerate(zip(rows, estimates, strict=True))
+            if row.run.compressor == name and estimate is not None
+        ]
+        colour, marker = methods.get(name, ("#000000", "*"))
+        values = [estimate.value for _, estimate in mine]
+        panel.errorbar(
+            values,
+            [place for place, _ in mine],
+            xerr=_bars([estimate for _, estimate in mine]),
+            fmt=marker,
+            color=colour,
+            markersize=6,
+            elinewidth=1.4,
+        )
 
 
 def _short(text: str, limit: int = 40) -> str:

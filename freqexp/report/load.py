@@ -290,7 +290,7 @@ def _record(line: bytes) -> Record:
     """`parse_record` for files that may have been edited: 1e999 is JSON, too, and infinite."""
     record = parse_record(line.decode("utf-8"))
     for name, value in vars(record).items():
-        if isinstance(value, int | float) and not -_LARGEST < value < _LARGEST:
+        if type(value) in (int, float) and not -_LARGEST < value < _LARGEST:
             raise ValueError(f"field {name} is out of range")
     return record
 

@@ -23,18 +23,22 @@ if TYPE_CHECKING:
     from freqexp.config import RunConfig
     from freqexp.page import Pixels
 
-IMAGES = 400
+IMAGES = 320
 IMAGE_BYTES = 12 << 20
 PAGES_A_SAMPLE = 4
+CODECS = 8
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How many images a report may hold, their summed PNG size, and pages of one sample."""
+    """How many images a report may hold, their summed PNG size, pages of one sample, and codec
+    settings of a group.
+    """
 
     images: int = IMAGES
     image_bytes: int = IMAGE_BYTES
     pages: int = PAGES_A_SAMPLE
+    codecs: int = CODECS
 
 
 @dataclass
@@ -71,7 +75,7 @@ def redraw(comparison: Comparison, limits: Limits | None = None) -> Redrawn:
     for group, title in enumerate(comparison.groups):
         rows = comparison.of_group(group)
         try:
-            drawers.append(_Drawer(group, rows, found))
+            drawers.append(_Drawer(group, rows, found, limits.codecs))
         except Exception as error:  # whatever another version's files lead to: the report goes on
             found.notes.append(f"pages of {title} cannot be drawn again: {_reason(error)}")
     if limits.images > 0:
@@ -127,11 +131,11 @@ class _Drawer:
     Raises UserError when no configuration can be read or the data is not that of the runs.
     """
 
-    def __init__(self, group: int, rows: Sequence[Row], found: Redrawn) -> None:
+    def __init__(self, group: int, rows: Sequence[Row], found: Redrawn, codecs: int) -> None:
         self.group = group
         self._notes = found.notes
         self._records = _some_records(rows)
-        configs = _configs(rows, found.notes)
+        configs = _configs(_picked(rows, codecs, found.notes), found.notes)
         cfg, provenance = configs[0][1], configs[0][0].run.provenance
         self._samples = _samples(cfg, provenance, rows)
         lost = len(self._records.keys() - self._samples.keys())
@@ -185,6 +189,29 @@ def _some_records(rows: Sequence[Row]) -> dict[str, Record]:
             if key not in found or found[key].png_bytes is None:
                 found[key] = record
     return found
+
+
+def _picked(rows: Sequence[Row], limit: int, notes: list[str]) -> list[Row]:
+    """Runs whose configurations have to be read: one of the group for its pages, and those of at
+    most `limit` codec settings, spread evenly over the group.
+
+    Whether a codec acted shows in the PNG sizes.
+    """
+    settings: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.means.get("png_bytes") != row.means.get("png_bytes_after"):
+            key = [row.run.setting(name) for name in ("compressor", "keep_ratio", "profile")]
+            settings.setdefault(repr(key), []).append(row)
+    chosen = list(settings.values())
+    if len(chosen) > limit:
+        notes.append(
+            f"pages after the codec are shown for {limit} of {len(chosen)} codec settings, spread "
+            "evenly"
+        )
+        chosen = [chosen[index * len(chosen) // limit] for index in range(limit)]
+    first = next((row for row in rows if row.run.is_baseline), rows[0])
+    picked = {row.run.run_id: row for row in (first, *(r for same in chosen for r in same))}
+    return list(picked.values())
 
 
 def _configs(rows: Sequence[Row], notes: list[str]) -> list[tuple[Row, RunConfig]]:
