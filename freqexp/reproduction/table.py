@@ -1,0 +1,290 @@
+"""Runs beside a published table: its numbers, its claims, and its method taken apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from freqexp.record import Record, mean
+from freqexp.report.compare import Comparison, Row
+from freqexp.reproduction.cells import Cell, Verdict, mean_error, published_error, tolerance
+from freqexp.reproduction.published import Claim, Published, PublishedCell, matches
+from freqexp.stats import bootstrap_intervals, with_unseen_harm
+
+SEED = 0
+KB = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A claim on the runs at hand. outcome: "holds", "does not hold", "undecided" or "not run"."""
+
+    claim: str
+    outcome: str
+    where: str
+    evidence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartLine:
+    """A method with some steps off: what it costs. verdict: non-inferiority at the margin."""
+
+    name: str
+    accuracy: str
+    delta: str
+    verdict: str
+    tokens: str
+
+
+def cells(published: Published, comparison: Comparison) -> list[Cell]:
+    """Every published number beside every run it is a number of, in the table's order."""
+    found = []
+    for cell in published.cells:
+        rows = [row for row in comparison.rows if matches(row.run, cell.run)]
+        if not rows:
+            then, reason = published_text(cell), "not among the runs"
+            found.append(
+                Cell(
+                    run=cell.name,
+                    figure=cell.figure,
+                    then=then,
+                    now="-",
+                    verdict=Verdict.not_comparable,
+                    reason=reason,
+                )
+            )
+        found += [_cell(cell, row, published) for row in rows]
+    return found
+
+
+def obstacles(cell: PublishedCell, row: Row, published: Published) -> list[str]:
+    """Why a run says nothing about a published number; empty when it does."""
+    reasons = []
+    if not cell.any_model:
+        if row.run.model not in published.models:
+            reasons.append(f"{row.run.model}, published: {', '.join(published.models)}")
+        if published.files and row.run.setting("needles", "path") is None:
+            reasons.append("generated samples, published: openai/mrcr (needles.path)")
+        if row.run.setting("needles", "bucket") is not None:
+            reasons.append("one length bucket, published: all")
+    if cell.machine:
+        reasons.append("time of another machine")
+    if row.run.summary is None:
+        reasons.append("the run is not finished")
+    return reasons
+
+
+def _cell(cell: PublishedCell, row: Row, published: Published) -> Cell:
+    measured = _measure(cell, row)
+    reasons = obstacles(cell, row, published)
+    if measured is None:
+        reasons.append("not measured")
+    value, own_error, text = measured or (0.0, 0.0, "-")
+    error = _published_side(cell, row)
+    if error is None:
+        reasons.append("its sample count is not published")
+    difference, verdict = "", Verdict.not_comparable
+    if not reasons and error is not None:
+        rounding = 0.0 if cell.digits is None else 0.5 * 10.0**-cell.digits
+        allowed = tolerance(own_error, error) + rounding
+        gap = value - cell.published
+        scale = 100 if cell.figure in ("accuracy", "delta") else 1
+        unit = " points" if scale == 100 else ""
+        difference = f"{gap * scale:+.2f}{unit}, tolerance ±{allowed * scale:.2f}"
+        verdict = Verdict.reproduced if abs(gap) <= allowed else Verdict.differs
+    return Cell(
+        run=cell.name,
+        figure=cell.figure,
+        then=published_text(cell),
+        now=text,
+        verdict=verdict,
+        difference=difference,
+        reason="; ".join(reasons),
+    )
+
+
+def published_text(cell: PublishedCell) -> str:
+    """A published number as it was printed."""
+    if cell.figure in ("accuracy", "delta"):
+        return f"{100 * cell.published:{'+' if cell.figure == 'delta' else ''}.2f} %"
+    return f"{cell.published:.{cell.digits or 0}f}"
+
+
+def _measure(cell: PublishedCell, row: Row) -> tuple[float, float, str] | None:
+    """(value, its standard error, its text with the 95 % interval) of our run."""
+    if cell.figure == "accuracy":
+        values = list(row.run.scored.values())
+    elif cell.figure == "delta":
+        values = differences(row)
+    else:
+        values = [v for r in _scored(row) if (v := figure_of(cell.figure, r)) is not None]
+    value = mean(values)
+    if value is None:
+        return None
+    percent = cell.figure in ("accuracy", "delta")
+    scale, sign = (100, "+" if cell.figure == "delta" else "") if percent else (1, "")
+    digits, unit = (2, " %") if percent else (max(cell.digits or 0, 2), "")
+    text = f"{value * scale:{sign}.{digits}f}"
+    if len(values) > 1 and percent:
+        low, high = bootstrap_intervals([values], SEED)[0]
+        text += f" [{low * scale:{sign}.{digits}f}, {high * scale:{sign}.{digits}f}]"
+    return value, mean_error(values), text + unit
+
+
+def _published_side(cell: PublishedCell, row: Row) -> float | None:
+    """Standard error of the published number; None when it can't be known.
+
+    A paired difference has no bound from the scores alone, so the spread of our own paired
+    differences stands in, with one more harmed sample.
+    """
+    if cell.digits is not None:
+        return 0.0
+    if cell.samples is None:
+        return None
+    if cell.figure == "delta":
+        ours = with_unseen_harm(differences(row))
+        return mean_error(ours) * math.sqrt(len(ours) / cell.samples)
+    return published_error(cell.published, cell.samples)
+
+
+def figure_of(name: str, record: Record) -> float | None:
+    """A measured figure of one sample; None where it was not measured."""
+    pages = record.pages or 0
+    if name == "nominal_ratio":
+        return record.nominal_ratio
+    if name == "tokens_kept":
+        kept, of = record.vision_tokens_out, record.vision_tokens_in
+        return None if kept is None or not of else kept / of
+    if not pages:
+        return None
+    if name == "page_kb":
+        return None if record.png_bytes is None else record.png_bytes / pages / KB
+    if name == "page_kb_after":
+        after = stored_after(record)
+        return None if after is None else after / pages / KB
+    assert name == "codec_ms_a_page"
+    return None if record.codec_ms is None else record.codec_ms / pages
+
+
+def stored_after(record: Record) -> float | None:
+    """Bytes of the pages after a codec: its bitstream, without one the PNGs of what it gave."""
+    return record.png_bytes_after if record.stored_bytes is None else record.stored_bytes
+
+
+def _scored(row: Row) -> list[Record]:
+    return [record for record in row.run.records.values() if record.score is not None]
+
+
+def differences(row: Row) -> list[float]:
+    """Paired differences to the baseline on shared samples; [] without a baseline."""
+    if row.baseline is None:
+        return []
+    ours, theirs = row.run.scored, row.baseline.scored
+    return [ours[key] - theirs[key] for key in sorted(ours.keys() & theirs.keys())]
+
+
+def findings(published: Published, comparison: Comparison) -> list[Finding]:
+    """Every claim on every run it speaks of."""
+    found = []
+    for claim in published.claims:
+        rows = [row for row in comparison.rows if matches(row.run, claim.run)]
+        if not rows:
+            found.append(Finding(claim=claim.text, outcome="not run", where="-", evidence="-"))
+        for row in rows:
+            outcome, evidence = judge(claim, row, comparison.margin)
+            where = f"{row.run.model}, {row.samples} samples"
+            found.append(Finding(claim=claim.text, outcome=outcome, where=where, evidence=evidence))
+    return found
+
+
+def judge(claim: Claim, row: Row, margin: float) -> tuple[str, str]:
+    """Whether a claim holds for one run, and the numbers that say so."""
+    if claim.test == "storage_above":
+        return _storage(row, claim.value)
+    if claim.test == "at_chance":
+        if row.accuracy is None or row.chance is None or row.accuracy.high is None:
+            return "undecided", "not measured"
+        low, high = row.accuracy.low or 0.0, row.accuracy.high
+        evidence = f"accuracy {_interval(row.accuracy.value, low, high)}, chance {row.chance:.3f}"
+        return _decide(low <= row.chance, low > row.chance), evidence
+    if row.delta is None:
+        return "undecided", "no difference to a baseline"
+    delta = row.delta
+    value, low, high = delta.accuracy.value, delta.accuracy.low or 0.0, delta.accuracy.high or 0.0
+    evidence = f"difference {_interval(value, low, high, '+')}, margin {margin:g}: {delta.verdict}"
+    if claim.test == "no_loss":
+        return _decide(delta.verdict == "non-inferior", delta.verdict == "inferior"), evidence
+    if claim.test == "loss":
+        return _decide(high < -margin, delta.verdict == "non-inferior"), evidence
+    return _decide(low > 0, high <= 0), evidence
+
+
+def _decide(holds: bool, fails: bool) -> str:
+    return "holds" if holds else "does not hold" if fails else "undecided"
+
+
+def _storage(row: Row, above: float) -> tuple[str, str]:
+    """Whether pages as PNG take `above` times the bytes of what the codec stores, paired."""
+    pairs = [
+        (float(r.png_bytes), float(after))
+        for r in _scored(row)
+        if r.png_bytes is not None and (after := stored_after(r)) is not None
+    ]
+    if len(pairs) < 2:
+        return "undecided", "bytes not measured"
+    ratio = sum(before for before, _ in pairs) / sum(after for _, after in pairs)
+    # ratio >= above is before - above * after >= 0, a paired difference.
+    low, high = bootstrap_intervals([[b - above * a for b, a in pairs]], SEED)[0]
+    kept = (
+        "its bitstream" if row.means.get("stored_bytes") is not None else "its PNG (no bitstream)"
+    )
+    evidence = f"page as PNG over {kept}: {ratio:.2f}x, claimed {above:g}x"
+    return _decide(low >= 0, high < 0), evidence
+
+
+def _interval(value: float, low: float, high: float, sign: str = "") -> str:
+    return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
+
+
+def part_lines(published: Published, comparison: Comparison) -> list[PartLine]:
+    """The parts of a method beside each other, and what breaks the model."""
+    lines = []
+    for part in published.parts:
+        for row in comparison.rows:
+            if not matches(row.run, part.run) or row.accuracy is None:
+                continue
+            a, d = row.accuracy, row.delta
+            kept, of = row.means.get("vision_tokens_out"), row.means.get("vision_tokens_in")
+            lines.append(
+                PartLine(
+                    name=part.name,
+                    accuracy=_interval(a.value, a.low or a.value, a.high or a.value),
+                    delta="-"
+                    if d is None
+                    else _interval(
+                        d.accuracy.value, d.accuracy.low or 0.0, d.accuracy.high or 0.0, "+"
+                    ),
+                    verdict="-" if d is None else d.verdict,
+                    tokens="-" if kept is None or of is None else f"{of:.0f} -> {kept:.0f}",
+                )
+            )
+    return lines
+
+
+def published_significance(cells: Iterable[PublishedCell]) -> Sequence[str]:
+    """What the published differences say by themselves: within their sampling error or not."""
+    said = []
+    for cell in cells:
+        if cell.figure != "delta" or cell.samples is None or cell.of is None:
+            continue
+        error = published_error(cell.of, cell.samples)
+        other = published_error(cell.of + cell.published, cell.samples)
+        bound = tolerance(error, other)
+        inside = "within" if abs(cell.published) <= bound else "beyond"
+        said.append(
+            f"published {cell.name}: {100 * cell.published:+.2f} points is {inside} the sampling "
+            f"error of {cell.samples} samples (±{100 * bound:.1f} points unpaired; no paired "
+            "interval is published)"
+        )
+    return said
