@@ -1,0 +1,254 @@
+"""Whole sweeps on a real SLURM."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from acting_reader import LOADING, answers, gpus, install
+from slurm_fixture import Slurm, until
+
+import freqexp
+from freqexp.record import load_records
+
+ROOT = Path(freqexp.__file__).parents[1]
+CHECKOUT = "checkout"
+TIMES = ("_ms", "peak_memory_bytes")
+SLURM = (
+    "cluster=slurm",
+    "cluster.cpus_per_gpu=1",
+    "cluster.threads=1",
+    "cluster.time=10",
+    "tracking='off'",
+)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the code: an edit while the tests run must not make other runs of the same line."""
+    copy = tmp_path_factory.getbasetemp() / CHECKOUT
+    copy_code(copy)
+    return copy
+
+
+def copy_code(target: Path) -> None:
+    for name in ("freqexp", "conf", "launchers"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, target / name, ignore=ignored)
+
+
+def command(
+    *arguments: str, cwd: Path, root: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`python -m freqexp.run` in `cwd`, where an installed acting reader is found."""
+    root = cwd.parent / CHECKOUT if root is None else root
+    path = os.pathsep.join([str(root), str(cwd / "acting")])
+    return subprocess.run(
+        [sys.executable, "-m", "freqexp.run", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+
+
+def summaries(outputs: Path) -> dict[str, dict[str, Any]]:
+    """Every summary by run id, without times and memory."""
+    found = {}
+    for file in outputs.glob("runs/*/summary.json"):
+        summary = json.loads(file.read_text())
+        found[file.parent.name] = {
+            name: value for name, value in summary.items() if not name.endswith(TIMES)
+        }
+    return found
+
+
+def job_of(shown: str) -> str:
+    """The array's id in what the command printed."""
+    (line,) = [line for line in shown.splitlines() if line.strip().startswith("submitted")]
+    return line.split()[-1]
+
+
+def folder_of(outputs: Path, keep: str) -> Path:
+    """The run folder of a keep ratio, or of "none"."""
+    for file in outputs.glob("runs/*/config.yaml"):
+        lines = file.read_text().splitlines()
+        baseline = "  name: none" in lines
+        if (keep == "none") == baseline and (baseline or f"keep_ratio: {keep}" in lines):
+            return file.parent
+    raise AssertionError(f"no run of {keep}")
+
+
+def task_of(outputs: Path, keep: str) -> str:
+    """The array task of a keep ratio."""
+    return str(json.loads((folder_of(outputs, keep) / "submission.json").read_text())["job_id"])
+
+
+def test_a_sweep_says_the_same_as_on_this_machine(slurm: Slurm, tmp_path: Path) -> None:
+    sweep = ("-m", "compressor=token", "keep_ratio=0.5,0.9", "samples=2")
+    there = command(*sweep, *SLURM, "cluster.wait=true", "output_dir=there", cwd=tmp_path)
+    assert there.returncode == 0, there.stderr
+    assert set(slurm.states(job_of(there.stdout)).values()) == {"COMPLETED"}
+    here = command(*sweep, "tracking='off'", "output_dir=here", cwd=tmp_path)
+    assert here.returncode == 0, here.stderr
+    found = summaries(tmp_path / "there")
+    assert found == summaries(tmp_path / "here")
+    assert len(found) == 3
+    assert sum(summary["delta"] is not None for summary in found.values()) == 2
+    again = command(*sweep, *SLURM, "output_dir=there", cwd=tmp_path)
+    assert "3 are done" in again.stdout
+    assert "submitted" not in again.stdout
+
+
+def test_one_bad_point_takes_no_other_with_it(slurm: Slurm, tmp_path: Path) -> None:
+    install(
+        tmp_path / "acting",
+        {
+            "0.1": [{"at": LOADING, "do": "raise"}],
+            "0.2": [{"at": 1, "do": "kill"}],
+            "0.3": [{"at": 1, "do": "requeue", "seconds": 60, "times": 2}],
+            "0.4": [{"at": 1, "do": "sleep", "seconds": 300}],
+        },
+    )
+    sweep = ("-m", "compressor=token", "keep_ratio=0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8", "samples=4")
+    cluster = (*SLURM, "cluster.signal_delay_s=40", "cluster.max_parallel=5")
+    first = command(*sweep, *cluster, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    job = job_of(first.stdout)
+    outputs = tmp_path / "outputs"
+    twice = command(*sweep, *cluster, cwd=tmp_path)
+    assert "submitted" not in twice.stdout
+    assert "queued or running already" in twice.stdout
+
+    asleep = tmp_path / "acting" / "0.4-0.count"
+    until(lambda: asleep.exists() and asleep.read_text() == "x", 200)
+    slurm.run("scontrol", "update", f"JobId={task_of(outputs, '0.4')}", "TimeLimit=1")
+    states = slurm.wait(job, seconds=400)
+
+    by_keep = {}
+    for keep in ("none", "0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8"):
+        by_keep[keep] = states[task_of(outputs, keep)]
+    bad = {"0.1": "FAILED", "0.2": "FAILED"}
+    assert by_keep == {keep: bad.get(keep, "COMPLETED") for keep in by_keep}
+    assert slurm.show(task_of(outputs, "0.3"))["Restarts"] == "2"
+    assert int(slurm.show(task_of(outputs, "0.4"))["Restarts"]) >= 1
+    error = (folder_of(outputs, "0.1") / "error.txt").read_text()
+    assert "RuntimeError: the reader broke" in error
+    assert len(summaries(outputs)) == 7
+
+    second = command(*sweep, *cluster, "cluster.wait=true", cwd=tmp_path)
+
+    assert second.returncode == 0, second.stderr
+    assert "submitted 2 as job" in second.stdout
+    done = answers(tmp_path / "acting")
+    assert len(done) == len(set(done)) == 9 * 4
+    found = summaries(outputs)
+    assert len(found) == 9
+    assert all(summary["delta"] is not None for summary in found.values() if summary["keep_ratio"])
+    assert not (folder_of(outputs, "0.1") / "error.txt").exists()
+
+
+def test_four_processes_answer_what_one_does(slurm: Slurm, tmp_path: Path) -> None:
+    install(tmp_path / "acting", {"none": [{"at": 0, "do": "kill"}]})
+    sweep = ("compressor=none", "samples=9", "cluster.gpus_per_node=4")
+    one = (*sweep, *SLURM, "cluster.wait=true", "output_dir=one", "cluster.processes=1")
+    killed = command(*one, cwd=tmp_path)
+    assert killed.returncode == 1
+    assert "killed or cancelled" in killed.stderr
+    assert command(*one, cwd=tmp_path).returncode == 0
+    (tmp_path / "acting" / "none-0.count").unlink()
+    (tmp_path / "acting" / "answers.txt").write_text("")
+
+    four = (*sweep, *SLURM, "cluster.wait=true", "output_dir=four")
+    assert command(*four, cwd=tmp_path).returncode == 1
+    (folder,) = (tmp_path / "four" / "runs").iterdir()
+    assert not (folder / "summary.json").exists()
+    done = command(*four, "cluster.processes=3", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    names = answers(tmp_path / "acting")
+    assert len(names) == len(set(names)) == 9
+    assert sorted(gpus(tmp_path / "acting"))[-1] == "3"
+    assert [file.name for file in folder.glob("records*")] == ["records.jsonl"]
+
+    def without_times(outputs: str) -> list[dict[str, Any]]:
+        (file,) = (tmp_path / outputs).glob("runs/*/records.jsonl")
+        return sorted(
+            (
+                {name: value for name, value in vars(record).items() if not name.endswith(TIMES)}
+                for record in load_records(file)
+            ),
+            key=lambda record: str(record["sample_id"]),
+        )
+
+    assert without_times("one") == without_times("four")
+    assert summaries(tmp_path / "one") == summaries(tmp_path / "four")
+
+
+def test_edits_after_submission_change_nothing(slurm: Slurm, tmp_path: Path) -> None:
+    install(tmp_path / "acting", {})
+    checkout = tmp_path / "checkout"
+    copy_code(checkout)
+    arguments = ("-m", "compressor=none", "samples=2", "seed=0,1", *SLURM)
+    slurm.run("scontrol", "update", "PartitionName=gpu", "State=DOWN")
+    try:
+        done = command(*arguments, cwd=tmp_path, root=checkout)
+        assert done.returncode == 0, done.stderr
+        (checkout / "conf" / "run.yaml").write_text("edited: true\n")
+        (checkout / "conf" / "model" / "tiny.yaml").unlink()
+        for file in ("identity.py", "execute.py", "record.py"):
+            (checkout / "freqexp" / file).write_text("raise SystemExit('edited')\n")
+        edited = tmp_path / "outputs" / "runs"
+        victim = min(edited.iterdir())
+        (victim / "config.yaml").write_text((victim / "config.yaml").read_text() + "\n")
+    finally:
+        slurm.run("scontrol", "update", "PartitionName=gpu", "State=UP")
+    states = slurm.wait(job_of(done.stdout), seconds=200)
+    assert sorted(states.values()) == ["COMPLETED", "FAILED"]
+    assert "was changed after it was submitted" in (victim / "error.txt").read_text()
+    assert len(summaries(tmp_path / "outputs")) == 1
+
+
+def test_what_the_cluster_cannot_do_is_said_before_anything(slurm: Slurm, tmp_path: Path) -> None:
+    def refused(*more: str) -> str:
+        done = command("samples=1", *SLURM, *more, cwd=tmp_path)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    assert "cluster.partition: got 'nowhere', allowed: gpu, short" in refused(
+        "cluster.partition=nowhere"
+    )
+    said = refused("cluster.gpus_per_node=5", "cluster.partition=short")
+    assert "cluster.gpus_per_node: got 5, allowed: at most 4" in said
+    assert (
+        "cluster.time: got '10', allowed: at most 5 minutes, the limit of partition short" in said
+    )
+    assert "sbatch refused the sweep" in refused("cluster.mem_gb=9999")
+    assert not list(tmp_path.glob("outputs/runs/*/submission.json"))
+    assert slurm.states() == {} or set(slurm.states().values()).isdisjoint({"PENDING", "RUNNING"})
+
+
+def test_a_cancelled_point_is_submitted_again(slurm: Slurm, tmp_path: Path) -> None:
+    install(tmp_path / "acting", {"none": [{"at": 1, "do": "sleep", "seconds": 200}]})
+    arguments = ("compressor=none", "samples=3", *SLURM)
+    job = job_of(command(*arguments, cwd=tmp_path).stdout)
+    started = tmp_path / "acting" / "none-0.count"
+    until(lambda: started.exists() and started.read_text() == "x", 120)
+    slurm.run("scancel", job)
+    assert set(slurm.wait(job).values()) == {"CANCELLED"}
+    (folder,) = (tmp_path / "outputs" / "runs").iterdir()
+    assert json.loads((folder / "interrupted.json").read_text())["requeued"] is False
+    done = command(*arguments, "cluster.wait=true", "cluster.retry=failed", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    names = answers(tmp_path / "acting")
+    assert len(names) == len(set(names)) == 3
