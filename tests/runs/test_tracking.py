@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import builtins
+import gc
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,8 @@ from freqexp.wandb_server import has_key, reachable, within
 
 wandb = pytest.importorskip("wandb")
 
+pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+
 SECONDS_OF_DELAY = 15.0
 """With limits of a second each (see `short_limits`); a hang would last for minutes."""
 
@@ -42,6 +46,10 @@ def _fresh_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
     yield
     wandb.teardown()
+    # W&B does not wait for its own process when that was killed.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture
