@@ -51,7 +51,7 @@ def draw_all(comparison: Comparison, folder: Path) -> list[Drawn]:
         for axis in AXES:
             for number, figure in enumerate(budget_figures(comparison, axis), start=1):
                 name = f"accuracy_{axis.name}" + (f"_{number}" if number > 1 else "")
-                caption = f"Accuracy (95 % interval) against {axis.title} ({axis.unit})"
+                caption = f"Accuracy against {axis.title} ({axis.unit})"
                 drawn.append(save(figure, folder, Drawn(name, caption)))
         for number, figure in enumerate(difference_figures(comparison), start=1):
             name = "differences" + (f"_{number}" if number > 1 else "")
@@ -139,7 +139,7 @@ def budget_figures(comparison: Comparison, axis: Axis) -> Iterator[Figure]:
             _budget_panel(panel, title, found, axis, methods)
         _settle(figure)
         for panel, (_, found) in zip(panels, block, strict=True):
-            _label(panel, pareto(found) if len(found) > LABELLED else found, axis)
+            _label(panel, found, pareto(found) if len(found) > LABELLED else found, axis)
         yield figure
 
 
@@ -177,15 +177,16 @@ def _budget_panel(
         panel.errorbar(
             [point.cost / axis.scale for point in mine],
             [point.accuracy for point in mine],
-            yerr=_bars([p.row.accuracy for p in mine if p.row.accuracy is not None]),
+            # Of many points the bars would hide each other; the figure of differences has them.
+            yerr=None if crowded else _bars([p.row.accuracy for p in mine if p.row.accuracy]),
             fmt=marker,
             color=colour,
-            markersize=9 if marker == "*" else 6,
+            markersize=10 if name == "none" else 4 if crowded else 6,
             markerfacecolor="white" if control else colour,
             elinewidth=0.8,
             alpha=0.75 if crowded else 1,
             label=f"{_short(name)}{control}" if name != "none" else "none (baseline)",
-            zorder=3,
+            zorder=4 if name == "none" else 3,
         )
     _chance_line(panel, [point.row for point in found])
     costs = [point.cost / axis.scale for point in found]
@@ -225,8 +226,8 @@ def _settle(figure: Figure) -> None:
     figure.set_layout_engine("none")
 
 
-def _label(panel: Axes, found: Sequence[Point], axis: Axis) -> None:
-    """Write keep ratios beside points where they hit neither a point nor another label.
+def _label(panel: Axes, found: Sequence[Point], named: Sequence[Point], axis: Axis) -> None:
+    """Write the keep ratios of `named` where they hit no point and no other label.
 
     A label that finds no free place among eight is left out: the table has it.
     """
@@ -235,7 +236,7 @@ def _label(panel: Axes, found: Sequence[Point], axis: Axis) -> None:
     for point in found:
         x, y = to_pixels((point.cost / axis.scale, point.accuracy))
         taken.append(_box(x, y, 7, 7))
-    for point in found:
+    for point in named:
         kept = point.row.run.keep_ratio
         if kept is None:
             continue

@@ -163,7 +163,8 @@ def _resolve(target: str, outputs: Path, notes: list[str]) -> _Found:
     if path.is_file():
         path = path.parent
     if path.is_dir():
-        found = _folder(path, notes)
+        # Resolved, because a path such as "." has neither name nor parents.
+        found = _folder(path.resolve(), notes)
         if found is not None:
             return found
         raise UserError(
@@ -171,11 +172,11 @@ def _resolve(target: str, outputs: Path, notes: list[str]) -> _Found:
         )
     if _ID.fullmatch(target):
         if (outputs / "sweeps" / target / SWEEP_FILE).is_file():
-            return _sweep(outputs / "sweeps" / target, notes)
+            return _sweep((outputs / "sweeps" / target).resolve(), notes)
         if len(target) >= SHORTEST_PREFIX:
             matches = sorted((outputs / "runs").glob(f"{target}*"))
             if len(matches) == 1:
-                return _Found(matches[0].name, (matches[0],))
+                return _Found(matches[0].name, (matches[0].resolve(),))
             if matches:
                 several = _few([match.name for match in matches])
                 raise UserError(fault("runs", target, f"one of {several}"))
@@ -184,7 +185,7 @@ def _resolve(target: str, outputs: Path, notes: list[str]) -> _Found:
 
 
 def _folder(path: Path, notes: list[str]) -> _Found | None:
-    name = path.resolve().name
+    name = path.name
     if (path / SWEEP_FILE).is_file():
         return _sweep(path, notes)
     if any((path / file).is_file() for file in (RECORDS, CONFIG, SUMMARY)):
@@ -219,9 +220,8 @@ def _sweep(path: Path, notes: list[str]) -> _Found:
         raise UserError(f"{path / SWEEP_FILE}: names no runs; give the folders of the runs instead")
     if len(safe) < len(ids):
         notes.append(f"{path / SWEEP_FILE}: {len(ids) - len(safe)} entries are no run ids")
-    # Resolved, because the path may be "." and its parents are needed.
-    runs = path.resolve().parents[1] / "runs"
-    name = path.resolve().name
+    runs = path.parents[1] / "runs"
+    name = path.name
     gone = [run_id for run_id in safe if not (runs / run_id).is_dir()]
     if gone:
         notes.append(f"sweep {plain(name)}: not begun or deleted, left out: {_few(gone)}")

@@ -1,0 +1,20 @@
+"""Runs for the report's tests."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import report_runs
+
+
+@pytest.fixture(scope="session")
+def drawable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An output folder with the sweep "three", whose pages can be drawn again."""
+    outputs = tmp_path_factory.mktemp("drawable")
+    report_runs.write_real(outputs)
+    return outputs
