@@ -65,13 +65,14 @@ def check_memory(cfg: RunConfig, samples: Sequence[Sample]) -> None:
     if cfg.model.path is None or not samples:
         return
     from freqexp.readers.geometry import NoGeometryError
-    from freqexp.readers.memory_plan import plan
+    from freqexp.readers.memory_plan import free_room, plan
 
+    gpus = cfg.cluster.gpus_per_node if cfg.cluster.shard else 1
     longest = max(samples, key=lambda sample: sample.characters)
     drawn = cfg.model.render.build().render(longest.turns)
     sizes = [(page.pixels.shape[0], page.pixels.shape[1]) for page in drawn]
     try:
-        found = plan(cfg.model, sizes, kept=_kept(cfg))
+        found = plan(cfg.model, sizes, kept=_kept(cfg), room=free_room(cfg.model, max(1, gpus)))
     except NoGeometryError as error:
         print(f"memory plan: not available for {error}", file=sys.stderr)
         return

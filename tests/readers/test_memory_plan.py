@@ -206,7 +206,9 @@ def test_a_run_prints_its_plan_and_refuses_what_cannot_fit(
     where = [f"model.path={glyph.path}", "model=glyph"]
     cfg = compose([*where, "compressor=token", "keep_ratio=0.25"])
     room = Room(64 * GIB, "a card")
-    monkeypatch.setattr("freqexp.readers.memory_plan.free_room", lambda model: room)
+    monkeypatch.setattr(
+        "freqexp.readers.memory_plan.free_room", lambda model, gpus: replace(room, gpus=gpus)
+    )
     memory.check_memory(cfg, samples)
     assert "memory plan of glyph, bfloat16" in capsys.readouterr().err
     room = Room(8 * GIB, "a small card")
