@@ -33,6 +33,7 @@ PACKAGES = (
     "pyarrow",
     "safetensors",
     "scipy",
+    "submitit",
     "tokenizers",
     "torch",
     "transformers",

@@ -42,6 +42,7 @@ def test_a_wheel_takes_what_the_command_needs(project: dict) -> None:
     assert wheel["packages"] == ["freqexp"]
     assert wheel["force-include"] == {
         "conf": "freqexp/conf",
+        "launchers/freqexp_cluster": "freqexp_cluster",
         "launchers/hydra_plugins": "hydra_plugins",
     }
     for folder in wheel["force-include"]:
