@@ -36,19 +36,30 @@ NOT_IN_IDENTITY = frozenset(
 NOT_IN_CODE_HASH = frozenset(
     {
         "check.py",
+        "codec.py",
         "compose.py",
         "explain.py",
         "help.py",
+        "memory.py",
         "progress.py",
         "provenance.py",
+        "reproduce.py",
         "run.py",
         "stats.py",
+        "status.py",
+        "status_files.py",
+        "status_live.py",
+        "status_points.py",
+        "status_text.py",
         "sweep.py",
         "table.py",
         "tracking.py",
+        "wandb_client.py",
+        "wandb_server.py",
+        "workspace.py",
     }
 )
-NOT_IN_CODE_HASH_FOLDERS = frozenset({"train"})
+NOT_IN_CODE_HASH_FOLDERS = frozenset({"report", "reproduction", "train"})
 
 
 def run_id(cfg: RunConfig) -> str:
