@@ -79,7 +79,7 @@ def partitions() -> list[Partition]:
 def _limit_minutes(text: str) -> int | None:
     """A time limit as sinfo shows it: "infinite", "5:00" (minutes and seconds), "1-00:00:00"."""
     if text.count(":") == 1:
-        text = f"0:{text}"
+        text = f"0:{text.zfill(5)}"
     return parse_minutes(text)
 
 

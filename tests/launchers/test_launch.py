@@ -1,0 +1,247 @@
+"""What is decided before anything is submitted; no SLURM."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from freqexp import compose
+from freqexp.config import RunConfig, to_yaml
+from freqexp.errors import ConfigError, UserError
+from freqexp.schemas.cluster import ClusterConfig, Executor, Retry, parse_minutes
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "launchers"))
+
+from freqexp_cluster import queue, slurm, snapshot, submit, workers
+from freqexp_cluster.executors import sbatch_text, workers_at_once
+from freqexp_cluster.node import PointTask, choose_gpu
+from freqexp_cluster.queue import Partition
+
+GOLDEN = Path(__file__).parent / "a100x4.sh"
+PARTITIONS = [Partition("gpu", True, 4, None), Partition("short", False, 8, 5)]
+
+
+@pytest.fixture(scope="module")
+def composed() -> RunConfig:
+    return compose.compose(["cluster=a100x4", "samples=2", "tracking=off"])
+
+
+@pytest.fixture
+def point(composed: RunConfig, tmp_path: Path) -> Callable[..., compose.Point]:
+    def make(**changes: object) -> compose.Point:
+        return compose.Point((), replace(composed, output_dir=str(tmp_path / "out"), **changes))
+
+    return make
+
+
+def test_the_batch_file_of_a100x4(composed: RunConfig) -> None:
+    cluster = replace(
+        composed.cluster,
+        partition="gpu",
+        account="vision",
+        qos="long",
+        constraint="a100&80gb",
+        exclude="node7",
+        max_parallel=4,
+        setup=["module load cuda"],
+        extra={"reservation": "mine"},
+    )
+    jobs = Path("/data/outputs/sweeps/table1/jobs")
+    text = sbatch_text(cluster, "table1", jobs, Path("/data/code"), 8)
+    assert text.rstrip() + "\n" == GOLDEN.read_text().replace(" python -u", f" {sys.executable} -u")
+
+
+def test_a_single_point_is_no_array_and_shares_nothing() -> None:
+    cluster = ClusterConfig(executor=Executor.slurm, gpus_per_node=4, shard=True)
+    text = sbatch_text(cluster, "x", Path("/jobs"), Path("/code"), 1)
+    assert "--array" not in text
+    assert "--ntasks-per-node=1\n" in text
+    assert "--gpus-per-node=4\n" in text
+    assert "--kill-on-bad-exit" not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [
+        ("90", 90),
+        ("04:00:00", 240),
+        ("0:00:61", None),
+        ("00:01:30", 2),
+        ("1-12:00:00", 2160),
+        ("0", None),
+        ("00:00:00", None),
+        ("4h", None),
+        ("04:00", None),
+        ("-5", None),
+    ],
+)
+def test_time_limits(text: str, minutes: int | None) -> None:
+    assert parse_minutes(text) == minutes
+    faults = ClusterConfig(time=text, signal_delay_s=30).check("cluster")
+    assert bool(faults) is (minutes is None)
+    assert not faults or faults[0].startswith(f"cluster.time: got {text!r}, allowed: minutes")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"signal_delay_s": 3600, "time": "60"}, "cluster.signal_delay_s: got 3600"),
+        ({"partition": "a b"}, "cluster.partition: got 'a b'"),
+        ({"extra": {"time": "5"}}, "cluster.extra: got 'time'"),
+        ({"nodes": 2}, "cluster.nodes: got 2, allowed: 1 without SLURM"),
+        ({"shard": True, "processes": 2}, "cluster.shard: got '1 nodes, 2 processes'"),
+        ({"mem_gb": -1.0}, "cluster.mem_gb: got -1.0"),
+        (
+            {"executor": Executor.workers, "gpus_per_node": 2, "max_parallel": 3},
+            "cluster.gpus_per_node: got 2, allowed: at least one a process (3)",
+        ),
+    ],
+)
+def test_what_does_not_go_together(changes: dict[str, object], said: str) -> None:
+    (found,) = ClusterConfig(**changes).check("cluster")  # type: ignore[arg-type]
+    assert found.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"partition": "gpus"}, "cluster.partition: got 'gpus', allowed: gpu, short"),
+        ({"gpus_per_node": 5}, "cluster.gpus_per_node: got 5, allowed: at most 4"),
+        ({"partition": "short", "time": "6"}, "cluster.time: got '6', allowed: at most 5 minutes"),
+    ],
+)
+def test_what_the_partition_cannot_give(changes: dict[str, object], said: str) -> None:
+    cluster = ClusterConfig(executor=Executor.slurm, **changes)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError) as raised:
+        queue.check_against(cluster, PARTITIONS)
+    assert str(raised.value).startswith(said)
+
+
+def test_a_partition_list_is_as_good_as_its_best() -> None:
+    cluster = ClusterConfig(partition="gpu,short", gpus_per_node=8, time="6")
+    queue.check_against(cluster, PARTITIONS)
+    with pytest.raises(ConfigError, match="no default partition"):
+        queue.check_against(ClusterConfig(), PARTITIONS[1:])
+
+
+def test_sinfo_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = "gpu*|infinite|gpu:a100:4(S:0-1)\ngpu*|infinite|(null)\nshort|5:00|gpu:2,mps:9\n"
+    monkeypatch.setattr(queue, "ask", lambda *_: lines)
+    assert queue.partitions() == [
+        Partition("gpu", True, 4, None),
+        Partition("short", False, 2, 5),
+    ]
+
+
+def test_without_slurm_it_is_said_what_to_do(
+    point: Callable[..., compose.Point], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match=r"sbatch is not on PATH.*cluster=workers"):
+        submit.launch([point()])
+    assert not (tmp_path / "out").exists()
+
+
+def test_points_go_out_together(point: Callable[..., compose.Point], composed: RunConfig) -> None:
+    other = replace(composed.cluster, time="5")
+    with pytest.raises(ConfigError, match="cluster: got '2 different ones', allowed: one value"):
+        submit.make_sweep([point(), point(cluster=other)])
+
+
+def test_a_frozen_text_is_what_to_yaml_writes(composed: RunConfig) -> None:
+    texts = submit.YamlTexts()
+    for cfg in (composed, replace(composed, keep_ratio=0.25, sweep_name="1e5", seed=7)):
+        assert texts.of(cfg) == to_yaml(cfg)
+
+
+def test_runs_are_sorted_out_by_what_became_of_them(point: Callable[..., compose.Point]) -> None:
+    sweep = submit.make_sweep([point(seed=seed, baseline=False) for seed in range(3)])
+    queued, failed, fresh = sweep.runs
+    for run, job in ((queued, "7_0"), (failed, "7_1")):
+        sweep.run_folder(run).mkdir(parents=True)
+        (sweep.run_folder(run) / "submission.json").write_text(json.dumps({"job_id": job}))
+    todo = submit.sort_out(sweep, {"7_0": "RUNNING"})
+    assert (todo.submit, todo.queued) == ([failed, fresh], [(queued, "7_0")])
+    retry = replace(sweep, cluster=replace(sweep.cluster, retry=Retry.failed))
+    todo = submit.sort_out(retry, {"7_0": "PENDING"})
+    assert (todo.submit, todo.left) == ([failed], [fresh])
+
+
+def test_another_sweep_of_that_name_is_refused(point: Callable[..., compose.Point]) -> None:
+    sweep = submit.make_sweep([point(seed=1, sweep_name="mine")])
+    submit.freeze(sweep, sweep.runs)
+    submit.make_sweep([point(seed=seed, sweep_name="mine") for seed in (1, 2)])
+    with pytest.raises(UserError, match=r"sweep_name: got 'mine'.*Choose another"):
+        submit.make_sweep([point(seed=2, sweep_name="mine")])
+
+
+def test_a_full_disk_submits_nothing(
+    point: Callable[..., compose.Point], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = submit.make_sweep([point()])
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        submit.freeze(sweep, sweep.runs)
+
+
+def test_an_edited_frozen_configuration_is_refused(point: Callable[..., compose.Point]) -> None:
+    sweep = submit.make_sweep([point()])
+    task, *_ = submit.freeze(sweep, sweep.runs)
+    assert task._frozen().sweep_name == sweep.name
+    file = Path(task.folder) / "config.yaml"
+    file.write_text(file.read_text().replace("keep_ratio: 0.5", "keep_ratio: 0.6"))
+    with pytest.raises(UserError, match="was changed after it was submitted"):
+        task._frozen()
+
+
+def test_the_snapshot_is_the_code_and_made_once(tmp_path: Path) -> None:
+    code = snapshot.snapshot(tmp_path)
+    assert snapshot.snapshot(tmp_path) == code
+    assert [path.name for path in tmp_path.iterdir()] == [code.name]
+    for name in (
+        "freqexp/execute.py",
+        "freqexp/models/tiny/model.safetensors",
+        "conf/run.yaml",
+        "launchers/freqexp_cluster/node.py",
+        "launchers/hydra_plugins/freqexp_local/plugins.py",
+    ):
+        assert (code / name).is_file()
+    assert not list(code.rglob("__pycache__"))
+
+
+def test_large_sweeps_are_split_where_the_cluster_wants_it() -> None:
+    tasks = [PointTask(str(number), "", "", "", "") for number in range(5)]
+    assert [len(part) for part in slurm.arrays(tasks, 1001)] == [5]
+    assert [len(part) for part in slurm.arrays(tasks, 2)] == [2, 2, 1]
+
+
+def test_each_process_gets_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    for rank, shard, expected in ((0, False, "4"), (1, False, "6"), (1, True, "4,6")):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+        choose_gpu(rank, shard)
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == expected
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    choose_gpu(0, False)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_workers_share_cores_or_gpus() -> None:
+    workers_of = ClusterConfig(executor=Executor.workers)
+    assert workers_at_once(workers_of, 4) == 4
+    assert workers_at_once(workers_of, 64) == 8
+    assert workers_at_once(replace(workers_of, processes=3), 2) == 1
+    four = replace(workers_of, gpus_per_node=4, processes=2)
+    assert workers_at_once(four, 64) == 2
+    assert [list(workers.gpus_of(four, slot)) for slot in (0, 1)] == [[0, 1], [2, 3]]
+    assert list(workers.gpus_of(replace(four, shard=True), 0)) == [0, 1, 2, 3]
+    assert list(workers.gpus_of(workers_of, 1)) == []
