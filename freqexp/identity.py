@@ -103,9 +103,12 @@ def _file_hash(path: str) -> str:
         raise UserError(f"{path}: can't be read ({error.strerror})") from error
 
 
-def code_hash() -> str:
-    """sha256 over this package's code that can change a score (relative names and contents)."""
-    return _code_hash(Path(__file__).parent)
+def code_hash(package: Path | None = None) -> str:
+    """sha256 over a package's code that can change a score (relative names and contents).
+
+    package: a folder with a copy of this package; None: the one that runs.
+    """
+    return _code_hash(Path(__file__).parent if package is None else package)
 
 
 @functools.lru_cache(maxsize=4)

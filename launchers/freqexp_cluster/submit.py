@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from freqexp.errors import ConfigError, UserError, fault
 from freqexp.execute import run_folder
 from freqexp.files import read_json, write_json, write_text
+from freqexp.identity import code_hash
 from freqexp.provenance import CONFIG, now
 from freqexp.schemas.cluster import ClusterConfig, Executor, Retry
 from freqexp.session import Session
@@ -167,8 +168,14 @@ def freeze(sweep: Sweep, points: Sequence[Point]) -> list[PointTask]:
 
 
 def copy_code(sweep: Sweep) -> Path:
-    """The snapshot that the points run with."""
-    return snapshot(sweep.folder)
+    """The snapshot that the points run with.
+
+    Raises UserError when it is not the code that the run ids are of.
+    """
+    code = snapshot(sweep.folder)
+    if code_hash(code / "freqexp") != code_hash():
+        raise UserError("the code was edited while it was submitted; nothing was, submit again")
+    return code
 
 
 def note_submission(sweep: Sweep, task: PointTask, job: Any) -> None:
