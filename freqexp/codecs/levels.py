@@ -191,7 +191,8 @@ class _SizedBits:
 def _block_major(levels: Ints) -> Integers:
     """Levels as [block, block, blocks], one plane for each frequency."""
     block = levels.shape[1]
-    return levels.transpose(1, 3, 0, 2).reshape(block, block, -1).astype(np.int64)
+    planes = levels.transpose(1, 3, 0, 2).reshape(block, block, -1)
+    return np.ascontiguousarray(planes, dtype=np.int64)
 
 
 def _excess(signed: Integers) -> tuple[int, Integers]:
