@@ -59,11 +59,11 @@ def test_bad_input_is_told_without_a_traceback(tmp_path: Path) -> None:
     done = command("compressor=foo", "keep_ratio=1.5", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.splitlines() == [
-        "freqexp: nothing was computed",
-        "compressor: got 'foo', allowed: block_dct, none, token",
-        "keep_ratio: got 1.5, allowed: a number above 0 and at most 1",
-    ]
+    title, compressor, keep_ratio = done.stderr.splitlines()
+    assert title == "freqexp: nothing was computed"
+    assert compressor.startswith("compressor: got 'foo', allowed: ")
+    assert {"block_dct", "none", "token"} <= set(compressor.split("allowed: ")[1].split(", "))
+    assert keep_ratio == "keep_ratio: got 1.5, allowed: a number above 0 and at most 1"
     assert list(tmp_path.iterdir()) == []
 
 
