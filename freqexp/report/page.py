@@ -44,7 +44,7 @@ def render_page(
     samples = [_sample_ids(comparison.of_group(g)) for g in range(len(comparison.groups))]
     limit = _sample_blocks(comparison, redrawn, samples, blocks)
     notes = [*findings(comparison), *redrawn.notes]
-    if limit < TEXT_CHARS:
+    if any(len(text) > limit for row in comparison.rows for text in _answers(row)):
         notes.append(f"texts in the sample viewer are cut after {limit} characters")
     script = (_FOLDER / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -63,6 +63,10 @@ def render_page(
     }
     template = (_FOLDER / "page.html").read_text(encoding="utf-8")
     return _SLOT.sub(lambda slot: slots[slot[1]], template)
+
+
+def _answers(row: Row) -> list[str]:
+    return [record.answer for record in row.run.records.values() if record.answer is not None]
 
 
 def _sample_ids(rows: Sequence[Row]) -> list[str]:

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import matplotlib
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from report_runs import write_run
+
+from freqexp.config import BlockDctConfig, TokenConfig
+from freqexp.errors import UserError
+from freqexp.report import figures
+from freqexp.report.budgets import AXES
+from freqexp.report.compare import Comparison, compare
+from freqexp.report.figures import budget_figures, draw_all, style
+from freqexp.report.load import load
+
+
+@pytest.fixture
+def comparison(tmp_path: Path) -> Comparison:
+    """Seven runs that lie close together, one of them with a name to stumble over."""
+    write_run(tmp_path, "base", [1.0, 1.0, 0.0])
+    for index in range(6):
+        method = TokenConfig() if index % 2 else BlockDctConfig(block=7 + index)
+        tokens = 140 + index // 2
+        write_run(
+            tmp_path,
+            f"r{index}",
+            [1.0, 0.2, 0.1 * index],
+            method,
+            keep_ratio=0.3 + index / 10,
+            decoder_tokens=tokens,
+            kv_cache_bytes=9216 * tokens,
+        )
+    return compare(load([str(tmp_path)]))
+
+
+def test_every_figure_is_a_png_and_an_svg_and_the_same_each_time(
+    comparison: Comparison, tmp_path: Path
+) -> None:
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+        drawn = draw_all(comparison, folder)
+    assert [figure.name for figure in drawn] == [
+        "accuracy_decoder_tokens",
+        "accuracy_kv_cache_bytes",
+        "accuracy_total_ms",
+        "differences",
+        "prefix_misses",
+    ]
+    for figure in drawn:
+        for ending in ("png", "svg"):
+            first, second = ((f / f"{figure.name}.{ending}").read_bytes() for f in folders)
+            assert first == second
+        assert (folders[0] / f"{figure.name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_nothing_written_on_a_figure_overlaps(comparison: Comparison) -> None:
+    with style():
+        (figure,) = budget_figures(comparison, AXES[1])
+        renderer = FigureCanvasAgg(figure).get_renderer()
+        (panel,) = figure.axes
+        boxes = [text.get_window_extent(renderer) for text in panel.texts]
+        assert len(boxes) >= 3
+        for place, box in enumerate(boxes):
+            assert not any(box.overlaps(other) for other in boxes[:place])
+            assert panel.get_window_extent().overlaps(box)
+        ticks = [label.get_window_extent(renderer) for label in panel.get_xticklabels()]
+        assert not any(a.overlaps(b) for a, b in itertools.pairwise(ticks))
+        axis_label = panel.xaxis.label.get_window_extent(renderer)
+        assert not panel.get_legend().get_window_extent(renderer).overlaps(axis_label)
+
+
+def test_axes_carry_units_and_methods_their_own_markers(comparison: Comparison) -> None:
+    with style():
+        for axis in AXES[1:]:
+            (figure,) = budget_figures(comparison, axis)
+            assert axis.unit in figure.axes[0].get_xlabel()
+    looks = figures.looks(comparison)
+    assert len({marker for _, marker in looks.values()}) == len(looks) == 2
+    assert len({colour for colour, _ in looks.values()}) == 2
+
+
+def test_the_caller_s_settings_come_back(comparison: Comparison) -> None:
+    before = dict(matplotlib.rcParams)
+    with pytest.raises(RuntimeError), style():
+        raise RuntimeError
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_dollar_signs_in_names_are_no_mathematics(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, "base", [1.0, 1.0])
+    summary = (folder / "summary.json").read_text().replace('"fake"', '"$\\\\frac{$"')
+    (folder / "summary.json").write_text(summary)
+    write_run(tmp_path, "ours", [1.0, 0.0], TokenConfig())
+    found = compare(load([str(tmp_path)]))
+    assert draw_all(found, tmp_path)
+
+
+def test_a_folder_that_is_not_there(comparison: Comparison, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot write"):
+        draw_all(comparison, tmp_path / "none")

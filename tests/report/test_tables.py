@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from report_runs import HOSTILE, write_run
+
+from freqexp.config import TokenConfig
+from freqexp.report import budgets
+from freqexp.report.compare import Comparison, compare
+from freqexp.report.load import load
+from freqexp.report.tables import csv_table, findings, latex_table, markdown_report, terminal
+
+
+@pytest.fixture
+def comparison(tmp_path: Path) -> Comparison:
+    write_run(tmp_path, "base", [1.0, 1.0, 0.5])
+    write_run(tmp_path, "ours", [1.0, None, 0.0], TokenConfig(), decoder_tokens=94)
+    return compare(load([str(tmp_path)]))
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Comparison:
+    """Hostile text in every place a file can put it."""
+    write_run(tmp_path, "base", [1.0, 1.0])
+    folder = write_run(tmp_path, "ours", [1.0, 0.5], TokenConfig(), answer=HOSTILE)
+    summary = json.loads((folder / "summary.json").read_text())
+    evil = "\x1b[2J|\\input{x}=cmd()" + HOSTILE
+    for name in ("model", "compressor", "options", "profile"):
+        summary[name] = evil
+    (folder / "summary.json").write_text(json.dumps(summary))
+    provenance = {"code_hash": evil, "versions": {evil: "1"}}
+    (folder / "provenance.json").write_text(json.dumps(provenance))
+    return compare(load([str(tmp_path)]))
+
+
+def test_the_csv_has_every_number_and_no_zero_for_what_is_missing(comparison: Comparison) -> None:
+    base, ours = csv.DictReader(io.StringIO(csv_table(comparison)))
+    assert float(base["accuracy"]) == pytest.approx(2.5 / 3)
+    assert (base["delta"], base["stored_bytes"], base["baseline_run_id"]) == ("", "", "")
+    assert float(ours["delta"]) == -0.25
+    assert (ours["pairs"], ours["failed"], ours["baseline_run_id"]) == ("2", "1", "base")
+    assert float(ours["decoder_tokens"]) == 94
+    assert base["pareto"].split() == ["decoder_tokens", "kv_cache_bytes", "total_ms"]
+    assert ours["control_gate"] == "untested"
+
+
+def test_the_terminal_table_lines_up(comparison: Comparison) -> None:
+    lines = terminal(comparison).splitlines()
+    assert lines[0] == "fake, 2 needles"
+    starts = [match.start() for match in re.finditer(r"-+", lines[2])]
+    for line in (lines[1], lines[3], lines[4]):
+        assert all(line[start - 1 : start] in (" ", "") for start in starts[1:])
+    assert "1 failed; compared on the 2 shared samples (of 2, baseline 3)" in lines[4]
+
+
+def test_findings_say_what_is_absent(comparison: Comparison) -> None:
+    text = "\n".join(findings(comparison))
+    assert "token was not tested against controls" in text
+    assert "controls without a run here: random_prune" in text
+    assert "stored: not measured in 1 of 2 runs" in text
+
+
+def test_a_method_that_fails_the_gate_is_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budgets, "CONTROLS", {"block_dct": ""})
+    from freqexp.config import BlockDctConfig
+
+    write_run(tmp_path, "base", [1.0, 1.0])
+    write_run(tmp_path, "ctrl", [1.0, 1.0], BlockDctConfig())
+    write_run(tmp_path, "ours", [0.0, 0.0], TokenConfig())
+    comparison = compare(load([str(tmp_path)]))
+    assert any("token DOES NOT BEAT THE CONTROLS" in line for line in findings(comparison))
+
+
+def test_the_latex_table_has_the_same_columns_in_every_row(comparison: Comparison) -> None:
+    lines = latex_table(comparison).splitlines()
+    columns = len(re.search(r"\{(l+)\}", lines[1])[1])  # type: ignore[index]
+    rows = [line for line in lines if line.endswith(r"\\") and "multicolumn" not in line]
+    assert len(rows) == 3
+    assert all(len(re.split(r"(?<!\\)&", row)) == columns for row in rows)
+    assert [line for line in lines if line.startswith(r"\t")] == [r"\toprule"]
+    assert lines[-2:] == [r"\bottomrule", r"\end{tabular}"]
+
+
+def test_markdown_rows_have_as_many_cells_as_the_head(comparison: Comparison) -> None:
+    text = markdown_report(comparison, [("a.png", "A [figure]")])
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
+    assert r"![A \[figure\]](a.png)" in text
+
+
+def test_hostile_text_reaches_no_interpreter(hostile: Comparison) -> None:
+    for text in (terminal(hostile), markdown_report(hostile), csv_table(hostile)):
+        assert not set(text) & {"\x1b", "\u202e"}
+    assert "<script" not in markdown_report(hostile)
+    assert r"\input" not in latex_table(hostile)
