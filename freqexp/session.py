@@ -171,9 +171,17 @@ class Session:
 
                 torch.set_num_threads(cfg.cluster.threads)
             check_memory(cfg, self.samples(cfg))
-            self._reader = (key, self._load_reader(cfg.model))
+            self._reader = (key, self._loaded(cfg))
         self._disk = self._disk_encodings(cfg)
         return self._reader[1]
+
+    def _loaded(self, cfg: RunConfig) -> Reader:
+        if not cfg.cluster.shard:
+            return self._load_reader(cfg.model)
+        from freqexp.readers.weights import spread
+
+        with spread(over_all_gpus=True):
+            return self._load_reader(cfg.model)
 
     def _disk_encodings(self, cfg: RunConfig) -> DiskEncodings | None:
         """The encodings that runs of this model share on disk, if they are to."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,8 @@ LOAD_ERRORS = (
     SafetensorError,
     StrictDataclassError,
 )
+
+_spread: ContextVar[bool] = ContextVar("spread", default=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,12 +72,31 @@ def load_parts(
             dtype=getattr(torch, config.dtype.value),
             attn_implementation=config.attention.value,
             output_loading_info=True,
+            **({"device_map": "auto"} if _spread.get() else {}),
         )
         check_tensors(source, report)
         tokenizer = load_tokenizer(source, config.revision)
         processor = processor_class.from_pretrained(source, revision=config.revision)
-        model = model.eval().to(device)
+        model = model.eval()
+        if not _spread.get():
+            model = model.to(device)
     return Parts(model, tokenizer, processor)
+
+
+@contextmanager
+def spread(over_all_gpus: bool) -> Iterator[None]:
+    """What is loaded inside is one copy over all visible GPUs, placed by accelerate, if asked for.
+
+    Not a part of the model's configuration: where weights are does not change what they say.
+    Raises UserError without accelerate.
+    """
+    if over_all_gpus and importlib.util.find_spec("accelerate") is None:
+        raise UserError("cluster.shard: needs accelerate: pip install accelerate")
+    token = _spread.set(over_all_gpus)
+    try:
+        yield
+    finally:
+        _spread.reset(token)
 
 
 def load_tokenizer(source: str, revision: str | None) -> Any:
