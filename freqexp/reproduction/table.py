@@ -106,8 +106,10 @@ def _cell(cell: PublishedCell, row: Row, published: Published) -> Cell:
 
 def published_text(cell: PublishedCell) -> str:
     """A published number as it was printed."""
-    if cell.figure in ("accuracy", "delta"):
-        return f"{100 * cell.published:{'+' if cell.figure == 'delta' else ''}.2f} %"
+    if cell.figure == "delta":
+        return f"{100 * cell.published:+.2f} points"
+    if cell.figure == "accuracy":
+        return f"{100 * cell.published:.2f} %"
     return f"{cell.published:.{cell.digits or 0}f}"
 
 
@@ -124,7 +126,8 @@ def _measure(cell: PublishedCell, row: Row) -> tuple[float, float, str] | None:
         return None
     percent = cell.figure in ("accuracy", "delta")
     scale, sign = (100, "+" if cell.figure == "delta" else "") if percent else (1, "")
-    digits, unit = (2, " %") if percent else (max(cell.digits or 0, 2), "")
+    digits = 2 if percent else max(cell.digits or 0, 2)
+    unit = {"accuracy": " %", "delta": " points"}.get(cell.figure, "")
     text = f"{value * scale:{sign}.{digits}f}"
     if len(values) > 1 and percent:
         low, high = bootstrap_intervals([values], SEED)[0]

@@ -49,9 +49,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Table:
+    """repeats: the last column is shown also where it says what the row above said."""
+
     title: str
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
+    repeats: bool = False
 
 
 def _tables(outcome: Outcome) -> list[_Table]:
@@ -74,6 +77,7 @@ def _tables(outcome: Outcome) -> list[_Table]:
             "Claims, tested on the runs above",
             ("claim", "outcome", "on", "evidence"),
             [(f.claim, f.outcome, f.where, f.evidence) for f in outcome.findings],
+            repeats=True,
         ),
     ]
     return [table for table in tables if table.rows]
@@ -104,7 +108,7 @@ def _aligned(table: _Table) -> list[str]:
     before = ""
     for row in rows:
         lines.append(line(row[:-1]))
-        if row[-1] not in ("", "-", before):
+        if row[-1] not in ("", "-") and (table.repeats or row[-1] != before):
             lines.append(f"    {last}: {row[-1]}")
         before = row[-1]
     return lines
