@@ -92,7 +92,8 @@ class PointTask:
             from freqexp.tracking import Mirrors
 
             observers += Mirrors()(cfg)
-        print(f"freqexp: launched in {process_seconds():.2f} s", flush=True)
+        cpu = time.process_time()
+        print(f"freqexp: launched in {process_seconds():.2f} s ({cpu:.2f} s CPU)", flush=True)
         summary = execute_share(cfg, session, Lines(sys.stdout), observers, share)
         if summary is not None and share.rank == 0:
             from freqexp.sweep import complete_deltas
