@@ -14,7 +14,7 @@ from freqexp.measure import PeakMemory, free_cuda_cache, stopwatch
 from freqexp.page import Pixels, png_size_bytes
 from freqexp.readers.base import Answer, Request
 from freqexp.record import Record
-from freqexp.storage import Stored, keep_deepstack, stored_pages, stored_tokens
+from freqexp.storage import Stored, keep_deepstack, kept_bitmaps, stored_pages, stored_tokens
 from freqexp.tokens.base import CompressedTokens, TokenCompressor, VisionTokens, keep_all
 
 if TYPE_CHECKING:
@@ -151,6 +151,7 @@ class Pipeline:
         with stopwatch() as watch:
             compressed = [keep_deepstack(page, self._compressor.compress(page)) for page in vision]
         self._note("token", watch.ms, stored_tokens(vision, compressed), found)
+        found["kept"] = kept_bitmaps(compressed)
         return compressed
 
     def _note(self, stage: str, ms: float, stored: Stored, found: dict[str, Any]) -> None:

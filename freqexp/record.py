@@ -34,6 +34,8 @@ class Record:
     vision_tokens_in / vision_tokens_out / decoder_tokens / kv_cache_bytes / new_tokens: as the
         decoder saw them, see `Answer`. cache_tokens_min / cache_tokens_max: length of the layers'
         caches after prefill, shortest and longest.
+    kept: which vision tokens of each page remained, "rows x columns" of its grid and a bitmap in
+        raster order, as in "2x2:a 2x2:f"; None when all did.
     raw_bytes: the pages' pixels, uncompressed. png_bytes / png_bytes_after: their PNGs before /
         after the codec (equal without a codec). page_pixels, lossless_bytes, text_brotli_bytes: see
         `PageSizes`.
@@ -69,6 +71,7 @@ class Record:
     vision_tokens_out: int | None = None
     decoder_tokens: int | None = None
     kv_cache_bytes: int | None = None
+    kept: str | None = None
     raw_bytes: int | None = None
     png_bytes: int | None = None
     png_bytes_after: int | None = None

@@ -76,3 +76,21 @@ def keep_deepstack(page: VisionTokens, result: CompressedTokens) -> CompressedTo
         return result
     kept = result.kept
     return replace(result, deepstack=tuple(level[kept] for level in page.deepstack))
+
+
+def kept_bitmaps(results: Sequence[CompressedTokens]) -> str | None:
+    """Which tokens of each page remain: grid and bitmap in hex, first position highest, as in
+    "2x2:a 2x2:f"; None when all do.
+    """
+    if all(len(result.kept) == result.grid[0] * result.grid[1] for result in results):
+        return None
+    return " ".join(map(_bitmap, results))
+
+
+def _bitmap(result: CompressedTokens) -> str:
+    rows, columns = result.grid
+    digits = -(-rows * columns // 4)
+    bits = ["0"] * (4 * digits)
+    for position in result.kept.tolist():
+        bits[position] = "1"
+    return f"{rows}x{columns}:{int(''.join(bits), 2):0{digits}x}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import random
 import re
 import shutil
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from report_runs import CONFIG, HOSTILE, write_run
 
 from freqexp.benchmarks.samples import load_samples
@@ -21,6 +24,8 @@ from freqexp.report.compare import Comparison, compare
 from freqexp.report.load import load
 from freqexp.report.page import render_page
 from freqexp.report.pages import Redrawn, redraw
+from freqexp.storage import kept_bitmaps
+from freqexp.tokens.base import CompressedTokens
 
 PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
@@ -174,16 +179,16 @@ def test_pages_before_after_and_residual(tab: Any, report: Path) -> None:
 
 
 def test_dropped_tokens_are_struck_out_on_the_page(
-    tab: Any, drawable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tab: Any, drawable: Path, tmp_path: Path
 ) -> None:
-    """144 tokens, of which the first row of 12 is kept."""
-    comparison = compare(load(["three"], str(drawable)))
-    original = page_module._record
-
-    def recorded(record: Any, limit: int) -> dict[str, Any]:
-        return {**original(record, limit), "kept": "12x12:fff" + "0" * 33 + " 12x12:" + "f" * 36}
-
-    monkeypatch.setattr(page_module, "_record", recorded)
+    """144 tokens, of which the first row of 12 is kept, as a run records them."""
+    page = CompressedTokens(torch.zeros(12, 1), torch.arange(12), (12, 12))
+    shutil.copytree(drawable / "runs", tmp_path / "runs")
+    path = tmp_path / "runs" / "token000" / "records.jsonl"
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = [json.dumps({**record, "kept": kept_bitmaps([page, page])}) for record in records]
+    path.write_text("\n".join(lines) + "\n")
+    comparison = compare(load([str(tmp_path)]))
     file = tmp_path / "report.html"
     file.write_text(render_page(comparison, [], tmp_path, redraw(comparison)))
     tab.goto(file.as_uri())
@@ -228,8 +233,6 @@ def test_thousands_of_samples_stay_usable(tab: Any, tmp_path: Path) -> None:
 
 
 def test_long_texts_are_cut_until_they_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import random
-
     generator = random.Random(0)
     long = "".join(generator.choices("abcdefghijklmnopqrstuvwxyz", k=40_000))
     write_run(tmp_path, "base", [1.0, 1.0, 1.0], answer=long)
