@@ -23,7 +23,7 @@ Ints = npt.NDArray[np.int16]
 Floats = npt.NDArray[np.float64]
 
 _SCALE = 2.0**14
-_CHUNK_VALUES = 1 << 16  # what stays in a core's cache between the passes
+_CHUNK_VALUES = 1 << 15  # what stays in a core's cache between the passes
 
 
 def highest_level(block: int, step: int) -> int:
@@ -39,17 +39,18 @@ def forward(planes: Pixels, block: int, step: int) -> Ints:
     """
     height, width = planes.shape
     basis = _basis(block)
-    across, factor = np.ascontiguousarray(basis.T), 1 / (_SCALE**2)
+    across = np.ascontiguousarray(basis.T)
     levels = np.empty((height // block, block, width // block, block), dtype=np.int16)
-    for start, stop in _chunks(height // block, block * width):
-        rows = planes[start * block : stop * block].astype(np.float64)
-        half = np.matmul(rows.reshape(-1, block), across).reshape(-1, block, width)
-        chunk = np.matmul(basis, half)
-        chunk *= factor
-        if step > 1:
-            chunk /= step
-        np.rint(chunk, out=chunk)
-        levels[start:stop] = chunk.reshape(-1, *levels.shape[1:])
+    buffers = _Buffers(len(levels), block, width)
+    for chunk in buffers.chunks():
+        rows, half, whole = buffers.of(chunk)
+        rows[:] = planes.reshape(-1, block, width)[chunk]
+        np.matmul(rows.reshape(-1, block), across, out=half.reshape(-1, block))
+        np.matmul(basis, half, out=whole)
+        # One division, so that only one rounding comes before the rounding to a level.
+        np.divide(whole, step * _SCALE**2, out=whole)
+        np.rint(whole, out=whole)
+        levels[chunk] = whole.reshape(-1, *levels.shape[1:])
     return levels
 
 
@@ -58,20 +59,22 @@ def inverse(levels: Ints, step: int) -> Pixels:
 
     levels: as `forward` returns them, at most `highest_level`.
     """
-    rows_of_blocks, block, columns, _ = levels.shape
-    width = columns * block
+    block, width = levels.shape[1], levels.shape[2] * levels.shape[3]
     basis = _basis(block)
     down, factor = np.ascontiguousarray(basis.T), step / (_SCALE**2)
-    page = np.empty((rows_of_blocks, block, width), dtype=np.uint8)
-    for start, stop in _chunks(rows_of_blocks, block * width):
-        rows = levels[start:stop].astype(np.float64)
-        half = np.matmul(rows.reshape(-1, block), basis).reshape(-1, block, width)
-        chunk = np.matmul(down, half)
-        chunk *= factor
-        chunk += 0.5
+    page = np.empty((len(levels), block, width), dtype=np.uint8)
+    buffers = _Buffers(len(levels), block, width)
+    for chunk in buffers.chunks():
+        rows, half, whole = buffers.of(chunk)
+        rows[:] = levels[chunk].reshape(rows.shape)
+        np.matmul(rows.reshape(-1, block), basis, out=half.reshape(-1, block))
+        np.matmul(down, half, out=whole)
+        whole *= factor
+        whole += 0.5
+        np.maximum(whole, 0, out=whole)
+        np.minimum(whole, 255, out=whole)
         # Truncation is the floor of what is not negative.
-        np.clip(chunk, 0, 255, out=chunk)
-        np.copyto(page[start:stop], chunk, casting="unsafe")
+        np.copyto(page[chunk], whole, casting="unsafe")
     return page.reshape(-1, width)
 
 
@@ -87,8 +90,22 @@ def _basis(block: int) -> Floats:
     return rounded
 
 
-def _chunks(rows_of_blocks: int, values: int) -> Iterator[tuple[int, int]]:
-    """Ranges of block rows of `values` values each that together fit the cache."""
-    count = max(1, _CHUNK_VALUES // values)
-    for start in range(0, rows_of_blocks, count):
-        yield start, min(start + count, rows_of_blocks)
+class _Buffers:
+    """Memory for some block rows at a time, [rows, block, width]: small enough to stay in a core's
+    cache between the passes, and taken from the system once.
+    """
+
+    def __init__(self, rows: int, block: int, width: int) -> None:
+        self._rows = rows
+        self._count = min(rows, max(1, _CHUNK_VALUES // (block * width)))
+        self._memory = np.empty((3, self._count, block, width))
+
+    def chunks(self) -> Iterator[slice]:
+        """Ranges of block rows, in order."""
+        for start in range(0, self._rows, self._count):
+            yield slice(start, min(start + self._count, self._rows))
+
+    def of(self, chunk: slice) -> tuple[Floats, Floats, Floats]:
+        """Three buffers for this range."""
+        first, second, third = self._memory[:, : chunk.stop - chunk.start]
+        return first, second, third
