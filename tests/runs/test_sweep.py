@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from run_fakes import Counting
 
 from freqexp.config import BlockDctConfig, NeedlesConfig, NoneConfig, TokenConfig
 from freqexp.errors import UserError
+from freqexp.execute import execute, run_folder
 from freqexp.progress import Lines
-from freqexp.sweep import PointsError, plan, run_points
+from freqexp.sweep import PointsError, complete_deltas, finished, plan, run_points, write_sweep
 
 
 def run(points: Any, counting: Counting, **more: Any) -> Any:
@@ -142,8 +144,29 @@ def test_sweep_json_lists_runs_and_overrides(
             },
         ],
     }
-    run([config(compressor=BlockDctConfig(), sweep_name="mine")], counting)
+    run([point, config(compressor=BlockDctConfig(), sweep_name="mine")], counting)
     assert len(json.loads(file.read_text())["runs"]) == 3
+    run([point], counting)
+    assert len(json.loads(file.read_text())["runs"]) == 3
+    with pytest.raises(UserError, match=r"sweep_name: got 'mine'.*2 of its 3 runs are not in this"):
+        run([config(compressor=TokenConfig(), keep_ratio=0.1, sweep_name="mine")], counting)
+
+
+@pytest.mark.parametrize("baseline_first", [True, False])
+def test_a_difference_is_there_in_whatever_order_runs_end(
+    baseline_first: bool, config: Any, counting: Counting
+) -> None:
+    point = config(compressor=TokenConfig(), sweep_name="mine")
+    baseline = replace(point, compressor=NoneConfig())
+    session = counting.session()
+    write_sweep(Path(point.output_dir), "mine", plan([point], session))
+    for cfg in (baseline, point) if baseline_first else (point, baseline):
+        assert finished(cfg, session) is None
+        execute(cfg, session, Lines(io.StringIO()))
+        complete_deltas(cfg, session, Path(point.output_dir), "mine")
+    summary = json.loads((run_folder(point, session.run_id(point)) / "summary.json").read_text())
+    assert summary["baseline_run_id"] == session.run_id(baseline)
+    assert summary["delta_samples"] == 6
 
 
 def test_a_sweep_without_a_name_has_the_same_one_every_time(
