@@ -298,7 +298,7 @@ def is_right(record: Record) -> bool:
 def _version_notes(runs: Sequence[Run]) -> list[str]:
     """What differs between the runs besides their configuration."""
     notes = []
-    codes = {run.provenance.get("code_hash") for run in runs}
+    codes = {str(run.provenance.get("code_hash")) for run in runs}
     if len(codes) > 1:
         notes.append(f"the runs come from {len(codes)} states of the code that can change a score")
     packages: dict[str, set[str]] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +22,7 @@ SHORTEST_PREFIX = 4
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _LINES_NAMED = 5
 _LARGEST = 1e18
+_LARGEST_CONFIG = 5_000  # values; a saved configuration has about 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ class Run:
     def keep_ratio(self) -> float | None:
         """The kept share, None where the method does not use it or no file tells it."""
         value = self.identity.get("keep_ratio")
-        return float(value) if isinstance(value, int | float) else None
+        return float(value) if isinstance(value, int | float) and 0 < value <= 1 else None
 
     @property
     def profile(self) -> str | None:
@@ -307,10 +307,25 @@ def _config(path: Path, notes: list[str]) -> Mapping[str, Any]:
         reason = "missing" if isinstance(error, FileNotFoundError) else "cannot be read"
         notes.append(f"{CONFIG} is {reason}" if reason == "missing" else f"{CONFIG} {reason}")
         return {}
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or not _is_small(value):
         notes.append(f"{CONFIG} holds no configuration")
         return {}
     return value
+
+
+def _is_small(value: object) -> bool:
+    """Whether a parsed file has a configuration's size; a few lines of YAML aliases can stand for
+    billions of values.
+    """
+    waiting, seen = [value], 0
+    while waiting and seen <= _LARGEST_CONFIG:
+        item = waiting.pop()
+        seen += 1
+        if isinstance(item, dict):
+            waiting += item.values()
+        elif isinstance(item, list | set | tuple):
+            waiting += item
+    return seen <= _LARGEST_CONFIG
 
 
 def _object(path: Path, notes: list[str]) -> dict[str, Any] | None:
@@ -328,8 +343,10 @@ def _identity(run: Run) -> Mapping[str, Any]:
     from freqexp.summary import changed_options
 
     try:
-        cfg = from_yaml(run.folder / CONFIG)
+        cfg = from_yaml(run.folder / CONFIG) if run.config else None
     except UserError:
+        cfg = None
+    if cfg is None:
         # Of another version: its names may be readable all the same.
         return {
             "model": run.setting("model", "name"),
@@ -410,7 +427,7 @@ def same_settings(run: Run) -> str:
         "weights": run.provenance.get("weights_hash"),
         "data": run.provenance.get("data_hash"),
     }
-    return json.dumps(kept, sort_keys=True, default=str)
+    return repr(kept)
 
 
 def _few(names: Sequence[str], limit: int = 8) -> str:

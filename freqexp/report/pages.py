@@ -27,6 +27,7 @@ IMAGES = 320
 IMAGE_BYTES = 12 << 20
 PAGES_A_SAMPLE = 4
 CODECS = 8
+SAMPLES_MADE = 1_000
 
 
 @dataclass(frozen=True)
@@ -220,6 +221,8 @@ def _configs(rows: Sequence[Row], notes: list[str]) -> list[tuple[Row, RunConfig
 
     found, fault = [], None
     for row in rows:
+        if not row.run.config:
+            continue
         path = row.run.folder / CONFIG
         try:
             found.append((row, from_yaml(path)))
@@ -230,7 +233,7 @@ def _configs(rows: Sequence[Row], notes: list[str]) -> list[tuple[Row, RunConfig
                 f"{plain(error, 200)}"
             )
     if not found:
-        raise fault or UserError("no configuration")
+        raise fault or UserError("no configuration can be read")
     return found
 
 
@@ -244,7 +247,9 @@ def _samples(
     if said is not None and samples_hash(cfg.needles) != said:
         raise UserError("the data or its generator changed since")
     wanted = max([cfg.samples, *(row.run.wanted or 0 for row in rows)])
-    return {s.sample_id: s for s in load_samples(cfg.needles, min(wanted, 100_000), cfg.seed)}
+    # A run that was begun may want many more than it has; so many are not made for a few pages.
+    limit = max(SAMPLES_MADE, 2 * len(_sample_ids(rows)))
+    return {s.sample_id: s for s in load_samples(cfg.needles, min(wanted, limit), cfg.seed)}
 
 
 def _by_change(rows: Sequence[Row]) -> Iterator[str]:

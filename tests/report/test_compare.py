@@ -169,3 +169,18 @@ def test_time_is_whole_or_unknown(tmp_path: Path) -> None:
     assert row(comparison, "base").total_ms == 220.0
     assert row(comparison, "ours").total_ms == 225.0
     assert row(comparison, "lost").total_ms is None
+
+
+def test_files_edited_into_nonsense_do_not_stop_the_others(tmp_path: Path) -> None:
+    write_run(tmp_path, "base", [1.0, 1.0])
+    write_run(tmp_path, "ours", [1.0, 0.5], TokenConfig())
+    odd = write_run(tmp_path, "odd", [1.0, 0.5], TokenConfig())
+    (odd / "summary.json").write_text(
+        '{"compressor": ["x"], "keep_ratio": NaN, "samples": "many", "accuracy": "good",'
+        ' "baseline_run_id": {"a": 1}, "model": null, "needles": [], "options": 7}'
+    )
+    (odd / "provenance.json").write_text('{"code_hash": [1], "versions": {"torch": [2]}}')
+    (odd / "config.yaml").write_text("model: {render: {1: a, b: 2}}\nneedles: 7\nseed: [x]\n")
+    comparison = compared(tmp_path)
+    assert row(comparison, "ours").delta is not None
+    assert row(comparison, "odd").run.compressor == "['x']"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -156,7 +157,18 @@ def test_edited_records_do_not_go_with_the_summary(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a: [", "- 1\n- 2\n", "!!python/object/apply:os.system ['touch pwned']", "\x00", "{}"]
+    "text",
+    [
+        "a: [",
+        "- 1\n- 2\n",
+        "!!python/object/apply:os.system ['touch pwned']",
+        "\x00",
+        "{}",
+        "a: &a [1, 1]\n"
+        + "".join(f"{x}: &{x} [*{y}, *{y}]\n" for y, x in itertools.pairwise("abcdefghijklmnopqrs"))
+        + "model: {render: *s}\nneedles: {x: *s}\n",
+    ],
+    ids=["torn", "list", "code", "nul", "empty", "aliases"],
 )
 def test_a_configuration_nobody_can_read(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
