@@ -150,6 +150,6 @@ def test_results_go_to_a_folder_that_takes_files(
 @pytest.mark.parametrize("part", ["compressor", "needles", "cluster", "profile"])
 def test_a_key_without_a_schema_is_a_fault(part: str) -> None:
     cfg = compose()
-    getattr(cfg, part).extra = 1
+    getattr(cfg, part).surplus = 1
     (line,) = check(cfg)
-    assert line.startswith(f"{part}.extra: no such key; known: ")
+    assert line.startswith(f"{part}.surplus: no such key; known: ")

@@ -106,7 +106,7 @@ def test_what_is_typed_becomes_what_hydra_takes(typed: str, understood: str) -> 
             ["compressor.block=0", "keep_ratio=1.5"],
             [
                 "keep_ratio: got 1.5, allowed: a number above 0 and at most 1",
-                "compressor.block: got 0, allowed: an integer from 1 to 256",
+                "compressor.block: got 0, allowed: an integer from 1 to 128",
             ],
         ),
         (
@@ -146,7 +146,7 @@ def test_a_bad_point_stops_the_sweep_and_is_named_with_its_overrides() -> None:
     found = faults("-m", "compressor=block_dct,token", "keep_ratio=0.3,1.5", "compressor.block=0")
     bad_keep = "compressor=block_dct keep_ratio=1.5 compressor.block=0; compressor=token"
     assert found == [
-        "compressor.block: got 0, allowed: an integer from 1 to 256 (in 2 of 4 points: "
+        "compressor.block: got 0, allowed: an integer from 1 to 128 (in 2 of 4 points: "
         "compressor=block_dct keep_ratio=0.3 compressor.block=0; "
         "compressor=block_dct keep_ratio=1.5 compressor.block=0)",
         "keep_ratio: got 1.5, allowed: a number above 0 and at most 1 (in 2 of 4 points: "

@@ -136,7 +136,7 @@ def test_a_run_is_read_back_with_other_choices(tmp_path: Path) -> None:
     [
         (lambda saved: saved.update(foo=1), "foo"),
         (lambda saved: saved.update(keep_ratio="abc"), "keep_ratio"),
-        (lambda saved: saved["compressor"].update(name="gone"), "block_dct, token"),
+        (lambda saved: saved["compressor"].update(name="gone"), "none, block_dct"),
         (lambda saved: saved["compressor"].update(blok=3), "blok"),
         (lambda saved: saved["model"].pop("max_new_tokens"), "max_new_tokens"),
         (lambda saved: saved.pop("compressor"), "name"),
