@@ -158,8 +158,10 @@ class PointTask:
         known = isinstance(error, UserError)
         text = f"{error}\n" if known else "".join(traceback.format_exception(error))
         print(f"freqexp: {error}", file=sys.stderr, flush=True)
-        with suppress(UserError):
-            write_text(Path(self.folder) / ERROR, text)
+        file = Path(self.folder) / ERROR
+        if not file.exists():  # the first process that fails knows why, the others only that it did
+            with suppress(UserError):
+                write_text(file, text)
 
 
 def choose_gpu(local_rank: int, shard: bool) -> None:
