@@ -112,9 +112,18 @@ def test_a_codec_acts_before_the_encoder(config: Any, counting: Counting) -> Non
     assert record.png_bytes == png_size_bytes(images.before[0])
     assert record.png_bytes_after == png_size_bytes(expected)
     assert record.nominal_ratio == pytest.approx(10, rel=0.05)
-    assert record.stored_bytes is None
-    assert record.simulated is True
+    data = BlockDctConfig().build(0.1, cfg.profile).encode(images.before[0])
+    assert record.stored_bytes == len(data)
+    parts = (record.header_bytes, record.masks_bytes, record.values_bytes, record.scales_bytes)
+    assert sum(part or 0 for part in parts) == len(data)
+    assert (record.indices_bytes, record.codebook_bytes) == (0, 0)
+    assert record.simulated is False
     assert record.compress_ms is not None
+    summary = json.loads((folder_of(cfg) / "summary.json").read_text())
+    assert record.lossless_bytes is not None
+    assert record.page_pixels is not None
+    assert summary["lossless_ratio"] == record.lossless_bytes / len(data)
+    assert summary["bits_per_pixel"] == 8 * len(data) / record.page_pixels
 
 
 def test_a_token_compressor_acts_after_the_encoder(config: Any, counting: Counting) -> None:
