@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from freqexp.errors import UserError, fault
-from freqexp.report.pages import IMAGES, Limits
+from freqexp.report.pages import IMAGES, SECONDS, Limits
 from freqexp.stats import MARGIN
 
 DONE, BAD_INPUT = 0, 2
@@ -34,14 +35,16 @@ def report(options: argparse.Namespace) -> int:
 
     if not 0 < options.margin < 1:
         raise UserError(fault("--margin", options.margin, "a number above 0 and below 1"))
-    if options.images < 0:
+    if options.images is not None and options.images < 0:
         raise UserError(fault("--images", options.images, "0 or more"))
     loaded = load(options.runs, options.outputs)
     comparison = compare(loaded, options.baseline, options.margin)
     print(terminal(comparison))
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", loaded.name).strip("-.") or "report"
     folder = Path(options.out) if options.out else Path(options.outputs) / "reports" / name
-    written = write_report(comparison, folder, Limits(images=options.images))
+    # Who asks for a number of images waits for them.
+    limits = Limits() if options.images is None else Limits(options.images, seconds=math.inf)
+    written = write_report(comparison, folder, limits)
     for note in written.notes:
         print(f"* {note}")
     names = ", ".join((*written.files, f"{len(written.figures)} figures (PNG, SVG)"))
@@ -73,8 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--images",
         type=int,
-        default=IMAGES,
-        help="most page images in the HTML page (default: %(default)s; 0: none)",
+        help=f"most page images in the HTML page, however long they take to draw (default: "
+        f"{IMAGES}, as far as they are drawn within {SECONDS:g} s; 0: none)",
     )
     parser.add_argument(
         "--wandb",

@@ -7,6 +7,7 @@ any more (other data, another version's configuration) is said and left out.
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -28,18 +29,20 @@ IMAGE_BYTES = 12 << 20
 PAGES_A_SAMPLE = 4
 CODECS = 8
 SAMPLES_MADE = 1_000
+SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How many images a report may hold, their summed PNG size, pages of one sample, and codec
-    settings of a group.
+    """How many images a report may hold, their summed PNG size, pages of one sample, codec settings
+    of a group, and how much processor time drawing may take before the last sample is begun.
     """
 
     images: int = IMAGES
     image_bytes: int = IMAGE_BYTES
     pages: int = PAGES_A_SAMPLE
     codecs: int = CODECS
+    seconds: float = SECONDS
 
 
 @dataclass
@@ -88,8 +91,8 @@ def redraw(comparison: Comparison, limits: Limits | None = None) -> Redrawn:
     )
     found.notes.append(
         f"pages are shown for {shown} of {every} samples, at most {limits.pages} a sample (limit: "
-        f"{limits.images} images and {limits.image_bytes >> 20} MiB; samples that changed most "
-        "come first)"
+        f"{limits.images} images, {limits.image_bytes >> 20} MiB, {limits.seconds:g} s of drawing; "
+        "samples that changed most come first)"
     )
     return found
 
@@ -98,7 +101,8 @@ def _fill(drawers: Sequence[_Drawer], found: Redrawn, limits: Limits) -> None:
     """Draw sample after sample until the next one would pass a limit."""
     queues = [(drawer, iter(drawer.order)) for drawer in drawers]
     count = size_bytes = 0
-    while queues:
+    start = time.process_time()
+    while queues and time.process_time() - start < limits.seconds:
         drawer, queue = queues.pop(0)
         sample_id = next(queue, None)
         if sample_id is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import re
@@ -23,10 +24,11 @@ from freqexp.report.build import write_report
 from freqexp.report.compare import Comparison, compare
 from freqexp.report.load import load
 from freqexp.report.page import render_page
-from freqexp.report.pages import Redrawn, redraw
+from freqexp.report.pages import Limits, Redrawn, redraw
 from freqexp.storage import kept_bitmaps
 from freqexp.tokens.base import CompressedTokens
 
+ALL = Limits(seconds=math.inf)
 PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 
 
@@ -56,7 +58,7 @@ def browser() -> Iterator[Any]:
 def report(drawable: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of three runs; the token run's kept positions are recorded for this page."""
     comparison = compare(load(["three"], str(drawable)))
-    return write_report(comparison, tmp_path_factory.mktemp("report")).folder / "report.html"
+    return write_report(comparison, tmp_path_factory.mktemp("report"), ALL).folder / "report.html"
 
 
 @pytest.fixture
@@ -190,7 +192,7 @@ def test_dropped_tokens_are_struck_out_on_the_page(
     path.write_text("\n".join(lines) + "\n")
     comparison = compare(load([str(tmp_path)]))
     file = tmp_path / "report.html"
-    file.write_text(render_page(comparison, [], tmp_path, redraw(comparison)))
+    file.write_text(render_page(comparison, [], tmp_path, redraw(comparison, ALL)))
     tab.goto(file.as_uri())
     choose(tab, "token")
     figure = tab.locator("#detail figure[data-kept]")
