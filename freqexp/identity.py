@@ -37,6 +37,7 @@ NOT_IN_CODE_HASH = frozenset(
     {
         "check.py",
         "codec.py",
+        "codecs/files.py",
         "compose.py",
         "explain.py",
         "help.py",
@@ -116,7 +117,7 @@ def _code_hash(package: Path) -> str:
     digest = hashlib.sha256()
     for file in sorted(package.rglob("*.py"), key=lambda path: path.relative_to(package).parts):
         name = file.relative_to(package)
-        if str(name) in NOT_IN_CODE_HASH or name.parts[0] in NOT_IN_CODE_HASH_FOLDERS:
+        if name.as_posix() in NOT_IN_CODE_HASH or name.parts[0] in NOT_IN_CODE_HASH_FOLDERS:
             continue
         content = file.read_bytes()
         digest.update(f"{name.as_posix()}\0{len(content)}\0".encode())
