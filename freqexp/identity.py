@@ -46,6 +46,8 @@ NOT_IN_CODE_HASH = frozenset(
         "provenance.py",
         "reproduce.py",
         "run.py",
+        "schemas/cluster.py",
+        "shares.py",
         "stats.py",
         "status.py",
         "status_files.py",
