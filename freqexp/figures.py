@@ -27,7 +27,7 @@ def paper_study(conversations: int = CONVERSATIONS) -> Study:
     from freqexp.config import GlyphRender
 
     renderer = GlyphRender().build()
-    samples = generate(count=2, samples=conversations, seed=0, form="long")
+    samples = generate(count=2, samples=conversations, seed=0, form="long", target_chars=8000)
     pages = [page for sample in samples for page in renderer.render(sample.turns)]
     title = f"{len(pages)} pages of generated conversations, Glyph's page"
     return Study("paper", title, tuple(pages), 14, (0.8, 0.5))
