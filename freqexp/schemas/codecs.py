@@ -217,3 +217,25 @@ class DownsampleConfig(CodecConfig):
         from freqexp.codecs.downsample import Downsample
 
         return Downsample(keep_ratio=keep_ratio, restore_size=self.restore_size)
+
+
+@dataclass
+class BlockVqConfig(CodecConfig):
+    """Code words on text lines, and the block DCT of what they leave, finer with keep_ratio.
+
+    block: side of the residual's blocks in pixels. codebook: false leaves the bundled one out.
+    """
+
+    name: str = "block_vq"
+    block: int = 16
+    codebook: bool = True
+
+    def check(self, prefix: str) -> list[str]:
+        if self.block in (8, 14, 16, 28):
+            return []
+        return [fault(f"{prefix}.block", self.block, "8, 14, 16, 28")]
+
+    def build(self, keep_ratio: float, profile: ProfileConfig) -> Codec:
+        from freqexp.codecs.block_vq import BlockVq
+
+        return BlockVq(keep_ratio=keep_ratio, block=self.block, codebook=self.codebook)

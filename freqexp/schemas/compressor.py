@@ -10,6 +10,7 @@ from freqexp.schemas.choices import Energy, Scale
 from freqexp.schemas.codecs import (
     AvifConfig,
     BlockDctConfig,
+    BlockVqConfig,
     DownsampleConfig,
     JpegConfig,
     JxlConfig,
@@ -151,6 +152,7 @@ def names_at(place: str) -> list[str]:
 COMPRESSORS: tuple[type[CompressorConfig], ...] = (
     NoneConfig,
     BlockDctConfig,
+    BlockVqConfig,
     PngConfig,
     WebpLosslessConfig,
     JxlLosslessConfig,

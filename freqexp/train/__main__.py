@@ -1,5 +1,5 @@
 """`python -m freqexp.train [key=value ...]`: train the tiny reader, or go on from the last
-checkpoint.
+checkpoint. `python -m freqexp.train codebook [key=value ...]`: train the codebook of `block_vq`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 from freqexp.config import conf_dir
 from freqexp.errors import UserError
 from freqexp.rendering.cells import CellsRenderer
+from freqexp.train import codebook
 from freqexp.train.config import TrainConfig, load
 from freqexp.train.decoder import Probes
 from freqexp.train.export import export
@@ -71,7 +72,11 @@ def _save(path: Path, checkpoint: dict[str, object]) -> None:
 def main() -> int:
     """Entry point; exit code 2 for a fault the user can mend."""
     try:
-        config = load(Path(conf_dir()) / "train" / "tiny.yaml", sys.argv[1:])
+        folder = Path(conf_dir()) / "train"
+        if sys.argv[1:2] == ["codebook"]:
+            codebook.train_codebook(codebook.load(folder / "codebook.yaml", sys.argv[2:]))
+            return 0
+        config = load(folder / "tiny.yaml", sys.argv[1:])
         print(f"reader exported to {train(config)}")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
