@@ -215,7 +215,10 @@ def judge(claim: Claim, row: Row, margin: float) -> tuple[str, str]:
         return "undecided", "no difference to a baseline"
     delta = row.delta
     value, low, high = delta.accuracy.value, delta.accuracy.low or 0.0, delta.accuracy.high or 0.0
-    evidence = f"difference {_interval(value, low, high, '+')}, margin {margin:g}: {delta.verdict}"
+    evidence = (
+        f"difference {_interval(value, low, high, '+')}, with one more harmed sample "
+        f"{delta.worst:+.3f} at worst; margin {margin:g}"
+    )
     if claim.test == "no_loss":
         return _decide(delta.verdict == "non-inferior", delta.verdict == "inferior"), evidence
     if claim.test == "loss":
@@ -242,7 +245,7 @@ def _storage(row: Row, above: float) -> tuple[str, str]:
     kept = (
         "its bitstream" if row.means.get("stored_bytes") is not None else "its PNG (no bitstream)"
     )
-    evidence = f"page as PNG over {kept}: {ratio:.2f}x, claimed {above:g}x"
+    evidence = f"page as PNG over {kept}: {ratio:.2f}x, claimed {above:g}x or more"
     return _decide(low >= 0, high < 0), evidence
 
 
