@@ -20,7 +20,7 @@ from freqexp.files import read_json
 from freqexp.provenance import PROVENANCE
 from freqexp.summary import Summary
 from freqexp.sweep import run_points
-from freqexp.table import COLUMNS, MISSING, WHEN_DIFFERENT, WHEN_FILLED
+from freqexp.table import COLUMNS, MISSING, WHEN_DIFFERENT, WHEN_FILLED, Cell, size
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = ("docs/results.md", "docs/tiny_reader.md")
@@ -32,6 +32,11 @@ TABLE = re.compile(
 OPENING = re.compile(r"^<!-- table -->$", re.MULTILINE)
 # Milliseconds are those of one machine at one moment; the command prints them.
 NOT_IN_DOCS = ("ms",)
+# What stored bytes are to be compared with.
+LINES: tuple[tuple[str, Cell], ...] = (
+    ("pages as smallest lossless image", lambda s: size(s.lossless_bytes)),
+    ("their text by brotli", lambda s: size(s.text_brotli_bytes)),
+)
 
 
 def main() -> None:
@@ -69,9 +74,9 @@ def summaries(command: str, output_dir: str) -> list[Summary]:
 def markdown_table(rows: Sequence[Summary], output_dir: Path) -> str:
     """What all rows share in a line, then one row a run."""
     shared, columns = [], []
-    for name, cell in COLUMNS:
+    for name, cell in (*COLUMNS[:-1], *LINES, COLUMNS[-1]):
         values = [cell(summary) for summary in rows]
-        if name in WHEN_DIFFERENT and len(set(values)) == 1:
+        if name in (*WHEN_DIFFERENT, *dict(LINES)) and len(set(values)) == 1:
             shared.append(f"{name}: {values[0]}")
         elif name in NOT_IN_DOCS:
             continue
