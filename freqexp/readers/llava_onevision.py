@@ -1,7 +1,8 @@
 """LLaVA-OneVision (arXiv 2408.03326): pages at any resolution, one position a token.
 
 A page becomes two grids, two entries of what `encode` gives, in this order:
-- the base grid: the whole page squeezed into one square crop, so its shape is the same for every page.
+- the base grid: the whole page squeezed into one square crop, so its shape is the same for every
+  page.
 - the detail grid: the page at the best of the model's resolutions, cut into crops, put together
   again without the padding, and made smaller where it exceeds the model's limit. Its rows and
   columns follow the page's shape.
