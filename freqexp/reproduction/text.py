@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from freqexp.files import write_json, write_text
 from freqexp.report.text import markdown, plain
@@ -49,12 +49,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Table:
-    """repeats: the last column is shown also where it says what the row above said."""
+    """last: how a terminal shows the last column: "beside" the others, "below" its row, or below
+    it where it says something "new".
+    """
 
     title: str
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
-    repeats: bool = False
+    last: Literal["beside", "below", "new"] = "beside"
 
 
 def _tables(outcome: Outcome) -> list[_Table]:
@@ -67,6 +69,7 @@ def _tables(outcome: Outcome) -> list[_Table]:
                 (c.run, c.figure, c.then, c.now, c.difference or "-", c.verdict.words, c.reason)
                 for c in outcome.cells
             ],
+            last="new",
         ),
         _Table(
             "The method taken apart",
@@ -77,14 +80,14 @@ def _tables(outcome: Outcome) -> list[_Table]:
             "Claims, tested on the runs above",
             ("claim", "outcome", "on", "evidence"),
             [(f.claim, f.outcome, f.where, f.evidence) for f in outcome.findings],
-            repeats=True,
+            last="below",
         ),
     ]
     return [table for table in tables if table.rows]
 
 
 def terminal(outcome: Outcome) -> str:
-    """Plain text; a table that is too wide for a line gives each row's last column its own line."""
+    """Plain text: the tables in columns, reasons and evidence below their rows."""
     lines = [plain(outcome.title), *(f"  {plain(line)}" for line in outcome.surroundings)]
     for table in _tables(outcome):
         lines += ["", table.title, *_aligned(table)]
@@ -96,20 +99,23 @@ def terminal(outcome: Outcome) -> str:
 
 
 def _aligned(table: _Table) -> list[str]:
-    """The table in columns, the last one below its row where it says something."""
-    *heads, last = table.heads
+    """The table in columns, its last one where `table.last` says."""
     rows = [[plain(cell) for cell in row] for row in table.rows]
-    widths = [max(len(h), *(len(row[i]) for row in rows)) for i, h in enumerate(heads)]
+    shown = len(table.heads) - (table.last != "beside")
+    widths = [
+        max(len(head), *(len(row[i]) for row in rows)) for i, head in enumerate(table.heads[:shown])
+    ]
 
     def line(cells: Sequence[str]) -> str:
         return "  ".join(c.ljust(w) for c, w in zip(cells, widths, strict=True)).rstrip()
 
-    lines = [line(heads), line(["-" * width for width in widths])]
+    lines = [line(table.heads[:shown]), line(["-" * width for width in widths])]
     before = ""
     for row in rows:
-        lines.append(line(row[:-1]))
-        if row[-1] not in ("", "-") and (table.repeats or row[-1] != before):
-            lines.append(f"    {last}: {row[-1]}")
+        lines.append(line(row[:shown]))
+        said = row[-1] if table.last != "beside" and row[-1] != "-" else ""
+        if said and not (table.last == "new" and said == before):
+            lines.append(f"    {table.heads[-1]}: {said}")
         before = row[-1]
     return lines
 
