@@ -39,7 +39,11 @@ def parse_page(ink: Floats, codebook: Codebook | None) -> Parsed:
     group = codebook.groups[chosen] if codebook is not None and chosen is not None else None
     parser = _Parser(plane, group)
     parser.run()
-    return Parsed(chosen, tuple(parser.matcher.words), tuple(parser.lines))
+    return Parsed(chosen, tuple(parser.matcher.words), tuple(sorted(parser.lines, key=_row)))
+
+
+def _row(line: Line) -> int:
+    return line.baseline
 
 
 def _dark_rows(plane: Floats) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -22,7 +22,7 @@ _STEP_ONE, _STEP_TWO = _PRIOR // 24, _PRIOR // 3
 _STEP = 32
 _RANKS = 8
 _GAPS = 256
-_NO_GAP = 32
+_NO_GAP = 64
 _MAX_SYMBOL_SHARE = 64
 
 
@@ -114,7 +114,8 @@ class Adaptive:
         weights = self._seen.get(context)
         if weights is None:
             weights = self._seen[context] = np.ones(self._size, dtype=np.int64)
-        found = coder.symbol(weights, value)
+        # A symbol that can't be another one costs nothing, and the coder takes none such.
+        found = coder.symbol(weights, value) if self._size > 1 else 0
         weights[found] += _STEP
         return found
 
@@ -246,7 +247,7 @@ class Script:
         return [(index, left) for _, index, left in sorted(found)[: _RANKS - 1]]
 
     def _gap(self, value: int | None, context: object) -> int:
-        """A distance in pixels, -32 and up; large ones in two bytes."""
+        """A distance in pixels, -64 and up; large ones in two bytes."""
         short = None if value is None else min(value + _NO_GAP, _GAPS - 1)
         found = self._gaps.code(self._coder, short, context)
         if found < _GAPS - 1:
