@@ -51,7 +51,7 @@ def runs() -> list[tuple[str, str]]:
         if module == "freqexp.run"
         and EXAMPLE_OPTION not in arguments
         and not PLACEHOLDER.search(arguments)
-        and not {"--help", "--version"} & set(arguments.split())
+        and not {"--help", "--version", "--cfg"} & set(arguments.split())
     ]
 
 
