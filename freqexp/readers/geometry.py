@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 # LLaVA-OneVision makes a detail grid smaller when it is longer than its limit by this much.
 _SHRINK_FROM = 1.1
 
+# Models whose sizes are the defaults of transformers' Glm4vConfig (24 encoder blocks of 1536, 40
+# decoder layers of 4096 with 2 KV heads of 128); how long a context they take is not among them.
+_GLM_41V_9B = ("zai-org/Glyph", "zai-org/GLM-4.1V-9B-")
+_ASSUMED = "its config can't be reached: the sizes of GLM-4.1V-9B are assumed"
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -26,7 +32,8 @@ class Geometry:
 
     parameters: all of them, embeddings included. deepstack: decoder layers with features of their
         own. page: of height and width, the patches the encoder takes at once and the vision tokens
-        it makes of them.
+        it makes of them. context: None when not known. assumed: why these are not read off the
+        model's own config; None where they are.
     """
 
     parameters: int
@@ -37,13 +44,14 @@ class Geometry:
     head_width: int
     mlp_width: int
     vocabulary: int
-    context: int
+    context: int | None
     vision_width: int
     vision_heads: int
     vision_mlp_width: int
     patch_values: int
     deepstack: int
     page: Callable[[int, int], tuple[int, int]]
+    assumed: str | None = None
 
     def cache_bytes_per_token(self, number_bytes: int) -> int:
         """Keys and values of one token in all layers."""
@@ -55,23 +63,33 @@ class NoGeometryError(UserError):
 
 
 def geometry_of(model: ModelConfig) -> Geometry:
-    """The geometry of `model`; no weights are read.
+    """The geometry of `model`; no weights are read. Without a way to the hub, GLM-4.1V-9B and Glyph
+    have the known sizes, marked as assumed.
 
     Raises NoGeometryError without a config (a hub id while offline), and for models whose
     layers are code that comes with the weights.
     """
-    from transformers import AutoConfig, AutoModelForImageTextToText
+    from transformers import AutoConfig, Glm4vConfig
 
     source = source_of(model)
     if model.family is Family.glm4v_remote:
         raise NoGeometryError(f"{source}: its layers are code that comes with the weights")
     try:
-        with quiet(), torch.device("meta"):
-            config: Any = AutoConfig.from_pretrained(source, revision=model.revision)
-            built: Any = AutoModelForImageTextToText.from_config(config)
+        with quiet():
+            return _built(AutoConfig.from_pretrained(source, revision=model.revision))
     except LOAD_ERRORS as error:
+        if source.startswith(_GLM_41V_9B) and not Path(source).exists():
+            return replace(_built(Glm4vConfig()), context=None, assumed=_ASSUMED)
         raise NoGeometryError(f"{source}: no config ({first_line(error)})") from error
-    return _read(config, sum(parameter.numel() for parameter in built.parameters()))
+
+
+def _built(config: Any) -> Geometry:
+    """The geometry of a transformers config, its parameters counted without making them."""
+    from transformers import AutoModelForImageTextToText
+
+    with quiet(), torch.device("meta"):
+        model: Any = AutoModelForImageTextToText.from_config(config)
+    return _read(config, sum(parameter.numel() for parameter in model.parameters()))
 
 
 def _read(config: Any, parameters: int) -> Geometry:

@@ -46,6 +46,7 @@ class MemoryPlan:
 
     prompt_tokens: of one sample, after a token compressor. page_tokens: of the largest page.
     encoder_bytes: while one page is encoded. prefill_bytes: while the prompt is read.
+    context: None when not known. assumed: see `Geometry`.
     """
 
     model: ModelConfig
@@ -53,12 +54,13 @@ class MemoryPlan:
     pages: int
     page_tokens: int
     prompt_tokens: int
-    context: int
+    context: int | None
     weights_bytes: int
     cache_bytes: int
     cache_bytes_per_token: int
     encoder_bytes: int
     prefill_bytes: int
+    assumed: str | None = None
 
     @property
     def activations_bytes(self) -> int:
@@ -85,12 +87,15 @@ class MemoryPlan:
         count = "1 page of" if self.pages == 1 else f"{self.pages} pages of up to"
         count = f"{count} {self.page_tokens}"
         needed = self.prompt_tokens + model.max_new_tokens
-        beyond = f" (over the context of {self.context})" if needed > self.context else ""
+        over = self.context is not None and needed > self.context
+        beyond = f" (over the context of {self.context})" if over else ""
+        assumed = [f"  {self.assumed}"] if self.assumed else []
         length = f"{self.prompt_tokens} prompt + {model.max_new_tokens} new tokens"
         return "\n".join(
             [
                 f"memory plan of {model.name}, {model.dtype.name}, {count} "
                 f"tokens, batch {model.batch_size}{each} (estimated)",
+                *assumed,
                 f"  weights      {self.weights_bytes / GIB:8.2f} GiB",
                 f"  KV cache     {self.cache_bytes / GIB:8.2f} GiB  {length}{beyond}, "
                 f"{self.cache_bytes_per_token} bytes a token",
@@ -161,6 +166,7 @@ def plan(
         cache_bytes_per_token=per_token,
         encoder_bytes=features + _encoder_bytes(shape, model, patches),
         prefill_bytes=model.batch_size * features + _prefill_bytes(shape, model, prompt),
+        assumed=shape.assumed,
     )
 
 

@@ -161,14 +161,28 @@ def test_a_page_is_as_large_as_its_renderer_says() -> None:
 
 def test_nothing_is_guessed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    model = compose(["model=glyph", f"model.revision={'0' * 40}"]).model
-    with pytest.raises(NoGeometryError, match="zai-org/Glyph: no config"):
+    model = compose(["model=qwen2_5_vl_3b"]).model
+    with pytest.raises(NoGeometryError, match="Qwen2.5-VL-3B-Instruct: no config"):
         geometry_of(model)
     with pytest.raises(NoGeometryError, match="no config"):
         geometry_of(replace(model, path=str(tmp_path), revision=None))
     remote = replace(model, family=Family.glm4v_remote, trust_remote_code=True)
     with pytest.raises(NoGeometryError, match="code that comes with the weights"):
         geometry_of(remote)
+
+
+def test_without_the_hub_the_sizes_of_glyph_are_assumed_and_said_to_be(
+    glyph: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    model = compose(["model=glyph", f"model.revision={'0' * 40}"]).model
+    pages = [page_size(model.render)] * 32
+    found = plan(model, pages, room=CARD)
+    own = plan(glyph, pages, room=CARD)
+    assert found.total_bytes == own.total_bytes
+    assert found.context is None
+    assert "the sizes of GLM-4.1V-9B are assumed" in found.lines()
+    assert "assumed" not in own.lines()
 
 
 def test_free_memory_is_read_where_the_model_will_be(glyph: ModelConfig) -> None:
