@@ -162,7 +162,7 @@ def test_a_page_is_as_large_as_its_renderer_says() -> None:
 def test_nothing_is_guessed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     model = compose(["model=qwen2_5_vl_3b"]).model
-    with pytest.raises(NoGeometryError, match="Qwen2.5-VL-3B-Instruct: no config"):
+    with pytest.raises(NoGeometryError, match=r"Qwen2\.5-VL-3B-Instruct: no config"):
         geometry_of(model)
     with pytest.raises(NoGeometryError, match="no config"):
         geometry_of(replace(model, path=str(tmp_path), revision=None))
