@@ -55,7 +55,15 @@ def stored_tokens(before: Sequence[VisionTokens], results: Sequence[CompressedTo
         kept.append(None if ratio is None else page.features.nelement() / ratio + numbers)
         stored.append(None if result.stored_bytes is None else result.stored_bytes + size_bytes)
     whole = sum(level.nelement() for page in before for level in (page.features, *page.deepstack))
-    return _total(whole, kept, stored)
+    total = _total(whole, kept, stored)
+    if total.stored_bytes is None:
+        return total
+    counts = {
+        f"{name}_bytes": sum(result.components.get(name, 0) for result in results)
+        for name in COMPONENTS
+    }
+    counts["values_bytes"] += total.stored_bytes - sum(counts.values())
+    return replace(total, components=counts)
 
 
 def _total(whole: int, kept: Sequence[float | None], stored: Sequence[int | None]) -> Stored:

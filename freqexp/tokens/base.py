@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class CompressedTokens:
     grid: the grid before compression.
     nominal_ratio: bits before over bits after counted from bit depths, never a storage figure.
     stored_bytes: length of a bitstream that was decoded again to `features`; None without one.
+    components: bytes by name (`codecs.base.COMPONENTS`), which sum to `stored_bytes`.
     deepstack: the rows `kept` of the encoder's own; they leave the decoder with their tokens.
     """
 
@@ -43,6 +45,7 @@ class CompressedTokens:
     nominal_ratio: float | None = None
     stored_bytes: int | None = None
     deepstack: tuple[Tensor, ...] = ()
+    components: Mapping[str, int] = field(default_factory=dict)
 
 
 class TokenCompressor(ABC):

@@ -9,8 +9,18 @@ import torch
 from torch import Tensor
 
 from freqexp.errors import ConfigError, UserError, fault
-from freqexp.quantize import MAX_BITS, quantize
+from freqexp.quantize import MAX_BITS
 from freqexp.tokens.base import CompressedTokens, TokenCompressor, VisionTokens
+from freqexp.tokens.bitstream import (
+    Quantised,
+    RingsOf,
+    StoredTokens,
+    pack,
+    quantise,
+    restored,
+    same,
+    unpack,
+)
 from freqexp.transforms import band_positions, dct2, idct2
 
 _ENERGY_GRID = 2.0**30
@@ -84,6 +94,10 @@ class TokenDct(TokenCompressor):
     def compress(self, tokens: VisionTokens) -> CompressedTokens:
         """Compress one page's tokens; features [rows * columns, channels] -> [K, channels].
 
+        `stored_bytes` is the length of a bitstream of the quantised coefficients of the whole grid,
+        their scales and the kept positions; without quantisation, of the kept tokens in their own
+        dtype, deflated. Peaks are rounded up to float32, as they are stored.
+
         `nominal_ratio` = (rows columns / K) (bits of the input dtype / mean bits of a coefficient):
         the mean over the grid of the band bits, or the input dtype's bits when not quantising.
         Scales and positions are not counted, and no bitstream of that size exists: the product of
@@ -98,8 +112,9 @@ class TokenDct(TokenCompressor):
         if not torch.isfinite(features.sum(dtype=torch.float64)):
             raise UserError("vision tokens: the features hold NaN or infinity; try a wider dtype")
         bands = band_positions(tokens.grid, self._edges)
+        levels = None
         if self._transform:
-            exact = self._through_frequencies(features, tokens.grid, bands)
+            exact, levels = self._through_frequencies(features, tokens.grid, bands)
             features = exact.to(features.dtype)
         else:
             exact = features.double()
@@ -114,18 +129,46 @@ class TokenDct(TokenCompressor):
             counts = zip(bands, self._bits, strict=True)
             mean_bits = sum(len(band) * bits for band, bits in counts) / (rows * columns)
         ratio = rows * columns * dtype_bits / (len(kept) * mean_bits) if mean_bits else None
-        return CompressedTokens(features, kept, tokens.grid, nominal_ratio=ratio)
+        data, components = self._stored(features, kept, tokens.grid, levels)
+        return CompressedTokens(
+            features, kept, tokens.grid, ratio, stored_bytes=len(data), components=components
+        )
 
     def _through_frequencies(
         self, features: Tensor, grid: tuple[int, int], bands: Sequence[Tensor]
-    ) -> Tensor:
-        """DCT, quantisation where it is on, inverse DCT: float64 [rows * columns, channels]."""
+    ) -> tuple[Tensor, Quantised | None]:
+        """DCT, quantisation where it is on, inverse DCT: float64 [rows * columns, channels], and
+        the levels.
+        """
         spectrum = dct2(features.double().reshape(*grid, -1), (0, 1)).flatten(0, 1)
+        found = []
         if self._quantize:
             for band, bits in zip(bands, self._bits, strict=True):
                 band = band.to(features.device)
-                spectrum[band] = quantize(spectrum[band], bits, self._scale_dims)
-        return idct2(spectrum.view(*grid, -1), (0, 1)).flatten(0, 1)
+                levels, peak = quantise(spectrum[band], bits, self._scale_dims)
+                spectrum[band] = 0 if levels is None else restored(levels, peak, bits)
+                found.append((levels, None if levels is None else peak))
+        exact = idct2(spectrum.view(*grid, -1), (0, 1)).flatten(0, 1)
+        if not found:
+            return exact, None
+        levels_of, peaks = zip(*found, strict=True)
+        return exact, Quantised(self._bits, levels_of, peaks)
+
+    def _stored(
+        self, features: Tensor, kept: Tensor, grid: tuple[int, int], levels: Quantised | None
+    ) -> tuple[bytes, dict[str, int]]:
+        """The bitstream of the page's tokens, decoded again and compared, and its components.
+
+        features: of the kept tokens.
+        """
+        values = features if levels is None else None
+        stored = StoredTokens(grid, features.shape[1], features.dtype, kept, levels, values)
+        rings_of = RingsOf(self._edges)
+        data, components = pack(stored, rings_of(grid))
+        # What the model sees is a function of these numbers alone, so equal ones are the decoding.
+        if not same(unpack(data, rings_of), stored):
+            raise RuntimeError("token bitstream: decodes to other numbers than were stored")
+        return data, components
 
     def _most_energetic(self, features: Tensor) -> Tensor:
         """Increasing positions int64 [K] of the tokens of `features` [N, channels] to keep."""

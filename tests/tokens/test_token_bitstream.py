@@ -1,0 +1,108 @@
+"""The bitstream of vision tokens: round trip, counts, damage."""
+
+from __future__ import annotations
+
+import zlib
+
+import pytest
+import torch
+
+from freqexp.bitstream import BitstreamError
+from freqexp.tokens.base import VisionTokens
+from freqexp.tokens.bitstream import (
+    Quantised,
+    RingsOf,
+    StoredTokens,
+    pack,
+    quantise,
+    restored,
+    same,
+    unpack,
+)
+from freqexp.tokens.dct import TokenDct
+
+RINGS = RingsOf((4.0, 8.0))
+GRID = (9, 13)
+
+
+def coefficients(bits: tuple[int, ...], channels: int = 12) -> StoredTokens:
+    generator = torch.Generator().manual_seed(0)
+    found = [
+        quantise(torch.randn(len(ring), channels, generator=generator).double(), b, (0,))
+        for ring, b in zip(RINGS(GRID), bits, strict=True)
+    ]
+    peaks = tuple(None if levels is None else peak for levels, peak in found)
+    kept = torch.arange(0, GRID[0] * GRID[1], 3)
+    levels = tuple(levels for levels, _ in found)
+    return StoredTokens(GRID, channels, torch.float32, kept, Quantised(bits, levels, peaks))
+
+
+@pytest.mark.parametrize("bits", [(8, 4, 0), (8, 4, 2), (16, 9, 1), (0, 0, 0), (1, 1, 1)])
+def test_coefficients_survive(bits: tuple[int, ...]) -> None:
+    stored = coefficients(bits)
+    data, components = pack(stored, RINGS(GRID))
+    assert same(unpack(data, RINGS), stored)
+    assert sum(components.values()) == len(data)
+    assert pack(stored, RINGS(GRID))[0] == data
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+def test_tokens_survive_in_their_dtype(dtype: torch.dtype) -> None:
+    values = torch.randn(5, 7).to(dtype)
+    kept = torch.tensor([0, 2, 3, 7, 8])
+    stored = StoredTokens((3, 3), 7, dtype, kept, values=values)
+    found = unpack(pack(stored, RINGS((3, 3)))[0], RINGS)
+    assert same(found, stored)
+    other = values.clone()
+    other[0, 0] += 1
+    assert not same(StoredTokens((3, 3), 7, dtype, kept, values=other), stored)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_levels_lie_within_half_a_step(bits: int) -> None:
+    values = torch.randn(40, 6).double()
+    levels, peak = quantise(values, bits, (0,))
+    assert levels is not None
+    step = peak if bits == 1 else peak / (2 ** (bits - 1) - 1)
+    error = (restored(levels, peak, bits) - values).abs()
+    assert bool((error <= step / 2 * (1 + 1e-12)).all())
+    assert bool((peak == peak.float().double()).all())
+
+
+def test_stored_bytes_of_the_compressor_are_far_below_bfloat16() -> None:
+    tokens = VisionTokens(torch.randn(144, 256).bfloat16(), (12, 12))
+    result = TokenDct(0.5).compress(tokens)
+    assert result.stored_bytes == sum(result.components.values())
+    assert result.stored_bytes is not None
+    assert 4 * result.stored_bytes < tokens.features.nelement() * 2
+    raw = TokenDct(0.5, transform=False, quantize=False).compress(tokens)
+    assert raw.stored_bytes is not None
+    assert raw.stored_bytes < raw.features.nelement() * 2 + 200
+
+
+def test_damage_is_found() -> None:
+    data, _ = pack(coefficients((8, 4, 0)), RINGS(GRID))
+    for length in range(0, len(data), 11):
+        with pytest.raises(BitstreamError):
+            unpack(data[:length], RINGS)
+    for place in range(0, len(data), 5):
+        damaged = bytearray(data)
+        damaged[place] ^= 1 << place % 8
+        with pytest.raises(BitstreamError):
+            unpack(bytes(damaged), RINGS)
+    with pytest.raises(BitstreamError, match="follow"):
+        unpack(data + b"\0", RINGS)
+
+
+def test_hostile_content_with_a_right_checksum_is_an_error_or_a_result() -> None:
+    data, _ = pack(coefficients((8, 4, 0)), RINGS(GRID))
+    errors = 0
+    for place in range(5, len(data) - 4, 3):
+        damaged = bytearray(data[:-4])
+        damaged[place] ^= 0x55
+        whole = bytes(damaged) + zlib.crc32(damaged).to_bytes(4, "little")
+        try:
+            unpack(whole, RINGS)
+        except BitstreamError:
+            errors += 1
+    assert errors > 0
