@@ -142,7 +142,7 @@ def _fill(outcome: Outcome, published: Published, configs: Sequence[RunConfig]) 
     from freqexp.execute import run_folder
     from freqexp.report.compare import compare
     from freqexp.report.load import load
-    from freqexp.reproduction import table
+    from freqexp.reproduction import claims, table
     from freqexp.session import Session
     from freqexp.sweep import plan
 
@@ -155,7 +155,7 @@ def _fill(outcome: Outcome, published: Published, configs: Sequence[RunConfig]) 
     comparison = compare(load(begun), margin=published.margin)
     outcome.cells = table.cells(published, comparison)
     outcome.parts = table.part_lines(published, comparison)
-    outcome.findings = table.findings(published, comparison)
+    outcome.findings = claims.findings(published, comparison)
     outcome.notes += [*table.published_significance(published.cells), *published.notes]
     outcome.notes += [*comparison.loaded.notes, *comparison.notes]
 

@@ -27,6 +27,7 @@ from freqexp.reproduction.cells import (
     published_error,
     tolerance,
 )
+from freqexp.reproduction.claims import findings
 from freqexp.reproduction.published import (
     Published,
     experiments,
@@ -34,7 +35,7 @@ from freqexp.reproduction.published import (
     matches,
     parse,
 )
-from freqexp.reproduction.table import cells, findings, part_lines, published_significance
+from freqexp.reproduction.table import cells, part_lines, published_significance
 
 sys.path.insert(0, str(Path(__file__).parent / "report"))
 

@@ -1,4 +1,4 @@
-"""Runs beside a published table: its numbers, its claims, and its method taken apart."""
+"""Runs beside a published table: its numbers, and its method taken apart."""
 
 from __future__ import annotations
 
@@ -9,21 +9,11 @@ from dataclasses import dataclass
 from freqexp.record import Record, mean
 from freqexp.report.compare import Comparison, Row
 from freqexp.reproduction.cells import Cell, Verdict, mean_error, published_error, tolerance
-from freqexp.reproduction.published import Claim, Published, PublishedCell, matches
+from freqexp.reproduction.published import Published, PublishedCell, matches
 from freqexp.stats import bootstrap_intervals, with_unseen_harm
 
 SEED = 0
 KB = 1000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """A claim on the runs at hand. outcome: "holds", "does not hold", "undecided" or "not run"."""
-
-    claim: str
-    outcome: str
-    where: str
-    evidence: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +110,7 @@ def _measure(cell: PublishedCell, row: Row) -> tuple[float, float, str] | None:
     elif cell.figure == "delta":
         values = differences(row)
     else:
-        values = [v for r in _scored(row) if (v := figure_of(cell.figure, r)) is not None]
+        values = [v for r in scored(row) if (v := figure_of(cell.figure, r)) is not None]
     value = mean(values)
     if value is None:
         return None
@@ -175,7 +165,8 @@ def stored_after(record: Record) -> float | None:
     return record.png_bytes_after if record.stored_bytes is None else record.stored_bytes
 
 
-def _scored(row: Row) -> list[Record]:
+def scored(row: Row) -> list[Record]:
+    """The records that have a score."""
     return [record for record in row.run.records.values() if record.score is not None]
 
 
@@ -187,69 +178,8 @@ def differences(row: Row) -> list[float]:
     return [ours[key] - theirs[key] for key in sorted(ours.keys() & theirs.keys())]
 
 
-def findings(published: Published, comparison: Comparison) -> list[Finding]:
-    """Every claim on every run it speaks of."""
-    found = []
-    for claim in published.claims:
-        rows = [row for row in comparison.rows if matches(row.run, claim.run)]
-        if not rows:
-            found.append(Finding(claim=claim.text, outcome="not run", where="-", evidence="-"))
-        for row in rows:
-            outcome, evidence = judge(claim, row, comparison.margin)
-            where = f"{row.run.model}, {row.samples} samples"
-            found.append(Finding(claim=claim.text, outcome=outcome, where=where, evidence=evidence))
-    return found
-
-
-def judge(claim: Claim, row: Row, margin: float) -> tuple[str, str]:
-    """Whether a claim holds for one run, and the numbers that say so."""
-    if claim.test == "storage_above":
-        return _storage(row, claim.value)
-    if claim.test == "at_chance":
-        if row.accuracy is None or row.chance is None or row.accuracy.high is None:
-            return "undecided", "not measured"
-        low, high = row.accuracy.low or 0.0, row.accuracy.high
-        evidence = f"accuracy {_interval(row.accuracy.value, low, high)}, chance {row.chance:.3f}"
-        return _decide(low <= row.chance, low > row.chance), evidence
-    if row.delta is None:
-        return "undecided", "no difference to a baseline"
-    delta = row.delta
-    value, low, high = delta.accuracy.value, delta.accuracy.low or 0.0, delta.accuracy.high or 0.0
-    evidence = (
-        f"difference {_interval(value, low, high, '+')}, with one more harmed sample "
-        f"{delta.worst:+.3f} at worst; margin {margin:g}"
-    )
-    if claim.test == "no_loss":
-        return _decide(delta.verdict == "non-inferior", delta.verdict == "inferior"), evidence
-    if claim.test == "loss":
-        return _decide(high < -margin, delta.verdict == "non-inferior"), evidence
-    return _decide(low > 0, high <= 0), evidence
-
-
-def _decide(holds: bool, fails: bool) -> str:
-    return "holds" if holds else "does not hold" if fails else "undecided"
-
-
-def _storage(row: Row, above: float) -> tuple[str, str]:
-    """Whether pages as PNG take `above` times the bytes of what the codec stores, paired."""
-    pairs = [
-        (float(r.png_bytes), float(after))
-        for r in _scored(row)
-        if r.png_bytes is not None and (after := stored_after(r)) is not None
-    ]
-    if len(pairs) < 2:
-        return "undecided", "bytes not measured"
-    ratio = sum(before for before, _ in pairs) / sum(after for _, after in pairs)
-    # ratio >= above is before - above * after >= 0, a paired difference.
-    low, high = bootstrap_intervals([[b - above * a for b, a in pairs]], SEED)[0]
-    kept = (
-        "its bitstream" if row.means.get("stored_bytes") is not None else "its PNG (no bitstream)"
-    )
-    evidence = f"page as PNG over {kept}: {ratio:.2f}x, claimed {above:g}x or more"
-    return _decide(low >= 0, high < 0), evidence
-
-
-def _interval(value: float, low: float, high: float, sign: str = "") -> str:
+def interval(value: float, low: float, high: float, sign: str = "") -> str:
+    """As in `0.812 [0.703, 0.906]`."""
     return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
 
 
@@ -265,10 +195,10 @@ def part_lines(published: Published, comparison: Comparison) -> list[PartLine]:
             lines.append(
                 PartLine(
                     name=part.name,
-                    accuracy=_interval(a.value, a.low or a.value, a.high or a.value),
+                    accuracy=interval(a.value, a.low or a.value, a.high or a.value),
                     delta="-"
                     if d is None
-                    else _interval(
+                    else interval(
                         d.accuracy.value, d.accuracy.low or 0.0, d.accuracy.high or 0.0, "+"
                     ),
                     verdict="-" if d is None else d.verdict,

@@ -11,7 +11,8 @@ from typing import Any, Literal
 from freqexp.files import write_json, write_text
 from freqexp.report.text import markdown, plain
 from freqexp.reproduction.cells import Cell, Verdict, overall
-from freqexp.reproduction.table import Finding, PartLine
+from freqexp.reproduction.claims import Finding
+from freqexp.reproduction.table import PartLine
 
 WIDTH = 100
 CELL_HEADS = ("run", "figure", "{then}", "now [95 %]", "difference", "verdict", "why")
