@@ -207,13 +207,17 @@ def draw_points(
         x, y, yerr=[y - low, high - y], color=color, marker=marker, label=label, linestyle="",
         capsize=3, markersize=6,
     )  # fmt: skip
-    place = {"xytext": (0, 4 if above else -5), "va": "bottom" if above else "top"}
-    for row, at, value in zip(rows, x, high if above else low, strict=True):
-        if row.keep_ratio is not None:
-            axes.annotate(
-                f"{row.keep_ratio:g}", (at, value), textcoords="offset points", ha="center",
-                color=color, **place,
-            )  # fmt: skip
+    near = 0.2 * (max(x) - min(x))
+    for number, row in enumerate(rows):
+        if row.keep_ratio is None:
+            continue
+        # Of two points side by side the second has its keep ratio on the other side.
+        up = above != (number > 0 and abs(x[number] - x[number - 1]) < near)
+        axes.annotate(
+            f"{row.keep_ratio:g}", (x[number], (high if up else low)[number]),
+            xytext=(0, 4 if up else -5), va="bottom" if up else "top",
+            textcoords="offset points", ha="center", color=color,
+        )  # fmt: skip
 
 
 def finish(axes: Any, baseline: Summary, legend_at: float) -> None:
