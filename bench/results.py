@@ -74,7 +74,8 @@ def summaries(command: str, output_dir: str) -> list[Summary]:
 def markdown_table(rows: Sequence[Summary], output_dir: Path) -> str:
     """What all rows share in a line, then one row a run."""
     shared, columns = [], []
-    for name, cell in (*COLUMNS[:-1], *LINES, COLUMNS[-1]):
+    after_png = [name for name, _ in COLUMNS].index("PNG") + 1
+    for name, cell in (*COLUMNS[:after_png], *LINES, *COLUMNS[after_png:]):
         values = [cell(summary) for summary in rows]
         if name in (*WHEN_DIFFERENT, *dict(LINES)) and len(set(values)) == 1:
             shared.append(f"{name}: {values[0]}")
