@@ -170,7 +170,7 @@ def _pack_words(words: tuple[Word, ...]) -> bytes:
     if not words:
         return b""
     table = np.array([[*w.ink.shape, w.top + 128] for w in words], dtype=np.uint8).T.tobytes()
-    packed = brotli.compress(table, lgwin=16)
+    packed = bytes(brotli.compress(table, lgwin=16))
     return varint(len(packed)) + packed + pack_ink([word.ink for word in words])
 
 

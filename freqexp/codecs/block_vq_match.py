@@ -44,7 +44,7 @@ def dct_matrix(size: int) -> Floats:
     frequency = np.arange(size)[:, np.newaxis]
     basis = np.cos(np.pi * (2 * np.arange(size) + 1) * frequency / (2 * size)) * np.sqrt(2 / size)
     basis[0] = np.sqrt(1 / size)
-    return basis.astype(np.float32)
+    return np.asarray(basis, dtype=np.float32)
 
 
 def weighted_spectrum(blocks: Floats) -> Floats:

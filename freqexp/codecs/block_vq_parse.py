@@ -188,7 +188,7 @@ class _Parser:
         word, spaces = self.matcher.words[index], 0
         if self.group is None or index >= self.shared:
             line.stamps.append(Stamp(index, left))
-            return (left + word.ink.shape[1]) * UNIT
+            return int(left + word.ink.shape[1]) * UNIT
         here = left * UNIT + word.origin
         advance = int(self.group.advance[SPACE])
         if line.stamps and advance > 0:

@@ -136,7 +136,7 @@ def _odds(lines: Sequence[str], kinds: dict[str, int]) -> npt.NDArray[np.int64]:
     alone = counts.sum(axis=0) + 1
     alone /= alone.sum()
     smooth = (counts + 8 * alone) / (counts.sum(axis=1, keepdims=True) + 8)
-    return np.maximum(1, np.rint(smooth * 2**16)).astype(np.int64)
+    return np.asarray(np.maximum(1, np.rint(smooth * 2**16)), dtype=np.int64)
 
 
 def _group(
@@ -190,7 +190,7 @@ def _drawn(setting: Setting, rows: Sequence[str], kinds: dict[str, int]) -> _Dra
     drawn: _Drawn = []
     pages = renderer.render_text("\n".join(rows))
     for page in pages:
-        ink = 255.0 - page.pixels
+        ink = 255 - page.pixels.astype(np.float64)
         profile = ink.sum(axis=1)
         drop = profile - np.append(profile[1:], 0)
         texts = page.text.split("\n")
@@ -212,7 +212,7 @@ def _drawn_cells(setting: Setting, kinds: dict[str, int]) -> _Drawn:
         len(kinds) * 2, 1, setting.cell_width, setting.cell_height, setting.font_px
     )
     text = " ".join(kinds)
-    ink = 255.0 - renderer.draw([text])
+    ink = 255 - renderer.draw([text]).astype(np.float64)
     profile = ink.sum(axis=1)
     baseline = int(np.argmax(profile - np.append(profile[1:], 0)))
     line = []
@@ -333,5 +333,5 @@ def _pens(
             normal[np.ix_(names, names)] += np.outer(values, values)
             right[names] += values * (block.x - before.x)
         at += len(line)
-    solved = np.linalg.lstsq(normal, right, rcond=1e-10)[0]
+    solved = np.asarray(np.linalg.lstsq(normal, right, rcond=1e-10)[0], dtype=np.float64)
     return solved[:words], solved[words:]
