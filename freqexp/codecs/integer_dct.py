@@ -34,8 +34,8 @@ def highest_level(block: int, step: int) -> int:
 def forward(planes: Pixels | Ints, block: int, step: int) -> Ints:
     """Quantised levels of the block DCT: round(C / step), halves to even.
 
-    planes: uint8 [H, W], or differences of such; sides multiples of `block`. Returns int16 [H/block, block, W/block,
-    block]; dimensions 1 and 3 are the frequencies, 0 and 2 the blocks.
+    planes: uint8 [H, W], or differences of such; sides multiples of `block`. Returns int16
+    [H/block, block, W/block, block]; dimensions 1 and 3 are the frequencies, 0 and 2 the blocks.
     """
     height, width = planes.shape
     basis = _basis(block)
