@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -146,11 +147,11 @@ def materials(pages: int, lines: int) -> Iterator[Material]:
         boxes = [_boxes(page.text, 10, pitch, lines) for page in drawn]
         yield Material("glyph", size, known, drawn, boxes)
     short = generate(2, pages, SEED, "short", turns=12)
-    for size, (width, height), known in ((23.25, (14, 28), True), (16.5, (10, 20), False)):
-        cells = CellsRenderer(24, 24, width, height, size)
+    for font_px, (width, height), known in ((23.25, (14, 28), True), (16.5, (10, 20), False)):
+        cells = CellsRenderer(24, 24, width, height, font_px)
         drawn = [cells.render(sample.turns)[0] for sample in short]
         boxes = [_boxes(page.text, 0, height, lines) for page in drawn]
-        yield Material("cells", size, known, drawn, boxes)
+        yield Material("cells", font_px, known, drawn, boxes)
 
 
 def _boxes(text: str, first: int, pitch: int, lines: int) -> list[tuple[slice, str]]:
@@ -203,7 +204,8 @@ def _psnr(one: Pixels, other: Pixels) -> float:
 def _ssim(one: Pixels, other: Pixels) -> float:
     from skimage.metrics import structural_similarity
 
-    return float(structural_similarity(one, other, data_range=255))
+    measure: Any = structural_similarity
+    return float(measure(one, other, data_range=255))
 
 
 def _by_material(rows: Sequence[Row]) -> dict[tuple[str, float, bool], list[Row]]:
