@@ -109,6 +109,7 @@ def save(sweep: str, project: str, entity: str | None) -> str:
     Raises UserError without a key, without the package, or when the server does not take it.
     """
     import wandb
+
     from freqexp.wandb_server import has_key, reachable
 
     base_url = str(wandb.setup(settings=wandb.Settings(silent=True)).settings.base_url)
