@@ -253,7 +253,7 @@ def reading(
     reader: Glm4vReader, pages: Sequence[int], keep_ratios: Sequence[float]
 ) -> Iterator[str]:
     """One row for each number of pages and keep ratio; the first answer of each is not counted."""
-    page = text_page()
+    page = text_pages()[0]
     cuda = reader.device.type == "cuda"
     yield (
         f"9b      {'pages':>5} {'keep':>5} {'prompt':>7} {'encode ms':>10} {'prefill ms':>11}"

@@ -162,16 +162,24 @@ def keep_largest(levels: Ints, keep_ratio: float) -> int:
     count = max(_kept_count(levels.size, keep_ratio), dc.size)
     # The DCs stay in any case, so the others compete for what is left.
     levels[:, 0, :, 0] = 0
-    magnitude = np.abs(levels).reshape(-1)
-    at_most = np.cumsum(np.bincount(magnitude))
-    # The pivot is the largest magnitude that so many levels reach.
-    larger = magnitude.size - at_most
-    pivot = int(np.searchsorted(-larger, -(count - dc.size), side="right"))
+    rest = count - dc.size
+    magnitude = np.abs(levels)
+    mask = np.empty(levels.shape, dtype=np.bool_)
+
+    def reaching(pivot: int) -> int:
+        return int(np.count_nonzero(np.greater_equal(magnitude, pivot, out=mask)))
+
+    # The pivot is the largest magnitude that so many levels reach: some dozen counts, each a
+    # fraction of what a sort or a histogram takes.
+    pivot, too_large = 0, int(magnitude.max()) + 1
+    while too_large - pivot > 1:
+        middle = (pivot + too_large) // 2
+        pivot, too_large = (middle, too_large) if reaching(middle) >= rest else (pivot, middle)
     if pivot:
-        levels *= (magnitude >= pivot).reshape(levels.shape)
-        surplus = magnitude.size - int(at_most[pivot - 1]) - (count - dc.size)
+        surplus = reaching(pivot) - rest
+        levels *= mask
         if surplus:
-            tied = np.flatnonzero(magnitude == pivot)
+            tied = np.flatnonzero(np.equal(magnitude, pivot, out=mask))
             late = np.argsort(_position(tied, levels.shape), kind="stable")[-surplus:]
             levels.reshape(-1)[tied[late]] = 0
     levels[:, 0, :, 0] = dc

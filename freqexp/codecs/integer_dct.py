@@ -23,7 +23,7 @@ Ints = npt.NDArray[np.int16]
 Floats = npt.NDArray[np.float64]
 
 _SCALE = 2.0**14
-_CHUNK_VALUES = 1 << 15  # what stays in a core's cache between the passes
+_CHUNK_VALUES = 1 << 16  # two buffers stay in a core's cache between the passes
 
 
 def highest_level(block: int, step: int) -> int:
@@ -41,16 +41,14 @@ def forward(planes: Pixels | Ints, block: int, step: int) -> Ints:
     basis = _basis(block)
     across = np.ascontiguousarray(basis.T)
     levels = np.empty((height // block, block, width // block, block), dtype=np.int16)
-    buffers = _Buffers(len(levels), block, width)
-    for chunk in buffers.chunks():
-        rows, half, whole = buffers.of(chunk)
-        rows[:] = planes.reshape(-1, block, width)[chunk]
-        np.matmul(rows.reshape(-1, block), across, out=half.reshape(-1, block))
-        np.matmul(basis, half, out=whole)
+    for chunk, values, half in _chunks(len(levels), block, width):
+        values[:] = planes.reshape(-1, block, width)[chunk]
+        np.matmul(values.reshape(-1, block), across, out=half.reshape(-1, block))
+        np.matmul(basis, half, out=values)
         # One division, so that only one rounding comes before the rounding to a level.
-        np.divide(whole, step * _SCALE**2, out=whole)
-        np.rint(whole, out=whole)
-        levels[chunk] = whole.reshape(-1, *levels.shape[1:])
+        np.divide(values, step * _SCALE**2, out=values)
+        np.rint(values, out=values)
+        levels[chunk] = values.reshape(-1, *levels.shape[1:])
     return levels
 
 
@@ -61,21 +59,29 @@ def inverse(levels: Ints, step: int) -> Pixels:
     """
     block, width = levels.shape[1], levels.shape[2] * levels.shape[3]
     basis = _basis(block)
-    down, factor = np.ascontiguousarray(basis.T), step / (_SCALE**2)
+    # The step and the scale go into one of the factors: both products stay exact.
+    down = np.ascontiguousarray(basis.T) * (step / _SCALE**2)
     page = np.empty((len(levels), block, width), dtype=np.uint8)
-    buffers = _Buffers(len(levels), block, width)
-    for chunk in buffers.chunks():
-        rows, half, whole = buffers.of(chunk)
-        rows[:] = levels[chunk].reshape(rows.shape)
-        np.matmul(rows.reshape(-1, block), basis, out=half.reshape(-1, block))
-        np.matmul(down, half, out=whole)
-        whole *= factor
-        whole += 0.5
-        np.maximum(whole, 0, out=whole)
-        np.minimum(whole, 255, out=whole)
+    for chunk, values, half in _chunks(len(levels), block, width):
+        values[:] = levels[chunk].reshape(values.shape)
+        np.matmul(values.reshape(-1, block), basis, out=half.reshape(-1, block))
+        np.matmul(down, half, out=values)
+        values += 0.5
+        np.clip(values, 0, 255, out=values)
         # Truncation is the floor of what is not negative.
-        np.copyto(page[chunk], whole, casting="unsafe")
+        np.copyto(page[chunk], values, casting="unsafe")
     return page.reshape(-1, width)
+
+
+def _chunks(rows: int, block: int, width: int) -> Iterator[tuple[slice, Floats, Floats]]:
+    """Ranges of block rows, in order, each with two buffers [rows, block, width]: the same memory
+    every time, small enough to stay in a core's cache between the passes.
+    """
+    count = min(rows, max(1, _CHUNK_VALUES // (block * width)))
+    first, second = np.empty((2, count, block, width))
+    for start in range(0, rows, count):
+        chunk = slice(start, min(start + count, rows))
+        yield chunk, first[: chunk.stop - start], second[: chunk.stop - start]
 
 
 @functools.lru_cache(maxsize=16)
@@ -88,24 +94,3 @@ def _basis(block: int) -> Floats:
     rounded: Floats = np.rint(basis * _SCALE)
     rounded.flags.writeable = False
     return rounded
-
-
-class _Buffers:
-    """Memory for some block rows at a time, [rows, block, width]: small enough to stay in a core's
-    cache between the passes, and taken from the system once.
-    """
-
-    def __init__(self, rows: int, block: int, width: int) -> None:
-        self._rows = rows
-        self._count = min(rows, max(1, _CHUNK_VALUES // (block * width)))
-        self._memory = np.empty((3, self._count, block, width))
-
-    def chunks(self) -> Iterator[slice]:
-        """Ranges of block rows, in order."""
-        for start in range(0, self._rows, self._count):
-            yield slice(start, min(start + self._count, self._rows))
-
-    def of(self, chunk: slice) -> tuple[Floats, Floats, Floats]:
-        """Three buffers for this range."""
-        first, second, third = self._memory[:, : chunk.stop - chunk.start]
-        return first, second, third
