@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.methods import BITS, CHANNELS, EDGES, text_page
+from bench.methods import BITS, CHANNELS, EDGES, text_pages
 from freqexp.benchmarks.samples import load_samples
 from freqexp.compose import compose
 from freqexp.page import Pixels
