@@ -85,6 +85,36 @@ class TokenConfig(CompressorConfig):
 
 
 @dataclass
+class RandomPruneConfig(CompressorConfig):
+    """Random pruning of vision tokens, a control. seed: another draw."""
+
+    name: str = "random_prune"
+    seed: int = 0
+    stage: ClassVar[StageName] = "token"
+
+    def check(self, prefix: str) -> list[str]:
+        return [] if self.seed >= 0 else [fault(f"{prefix}.seed", self.seed, "0 or more")]
+
+    def build(self, keep_ratio: float, profile: ProfileConfig) -> TokenCompressor:
+        from freqexp.tokens.random_prune import RandomPrune
+
+        return RandomPrune(keep_ratio=keep_ratio, seed=self.seed)
+
+
+@dataclass
+class PoolConfig(CompressorConfig):
+    """Average pooling of vision tokens, a control."""
+
+    name: str = "pool"
+    stage: ClassVar[StageName] = "token"
+
+    def build(self, keep_ratio: float, profile: ProfileConfig) -> TokenCompressor:
+        from freqexp.tokens.pool import Pool
+
+        return Pool(keep_ratio=keep_ratio)
+
+
+@dataclass
 class CombinedConfig(CompressorConfig):
     """Several methods in one run, each at its own stage; `none` leaves a stage alone.
 
@@ -163,5 +193,7 @@ COMPRESSORS: tuple[type[CompressorConfig], ...] = (
     PosterizeConfig,
     DownsampleConfig,
     TokenConfig,
+    RandomPruneConfig,
+    PoolConfig,
     CombinedConfig,
 )

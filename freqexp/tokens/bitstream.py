@@ -98,6 +98,15 @@ def _rounded_up(peak: Tensor) -> Tensor:
     return peak if bool(torch.isinf(rounded).any()) else rounded
 
 
+def store(stored: StoredTokens, rings_of: RingsOf) -> tuple[bytes, dict[str, int]]:
+    """The bitstream of a page's tokens, decoded again and compared, and its bytes by component."""
+    data, components = pack(stored, rings_of(stored.grid))
+    # What the model sees is a function of these numbers alone, so equal ones are the decoding.
+    if not same(unpack(data, rings_of), stored):
+        raise RuntimeError("token bitstream: decodes to other numbers than were stored")
+    return data, components
+
+
 def pack(stored: StoredTokens, rings: Sequence[Integers]) -> tuple[bytes, dict[str, int]]:
     """The bitstream and its bytes by component (`codecs.base.COMPONENTS`).
 

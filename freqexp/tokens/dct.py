@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -15,12 +14,11 @@ from freqexp.tokens.bitstream import (
     Quantised,
     RingsOf,
     StoredTokens,
-    pack,
     quantise,
     restored,
-    same,
-    unpack,
+    store,
 )
+from freqexp.tokens.kept import check_keep_ratio, check_tokens, kept_count
 from freqexp.transforms import band_positions, dct2, idct2
 
 _ENERGY_GRID = 2.0**30
@@ -107,7 +105,7 @@ class TokenDct(TokenCompressor):
             UserError: the features hold NaN or infinity.
             ValueError: the features' shape does not fit the grid, or they are not floating.
         """
-        _check_tokens(tokens)
+        check_tokens(tokens)
         features, (rows, columns) = tokens.features, tokens.grid
         if not torch.isfinite(features.sum(dtype=torch.float64)):
             raise UserError("vision tokens: the features hold NaN or infinity; try a wider dtype")
@@ -163,12 +161,7 @@ class TokenDct(TokenCompressor):
         """
         values = features if levels is None else None
         stored = StoredTokens(grid, features.shape[1], features.dtype, kept, levels, values)
-        rings_of = RingsOf(self._edges)
-        data, components = pack(stored, rings_of(grid))
-        # What the model sees is a function of these numbers alone, so equal ones are the decoding.
-        if not same(unpack(data, rings_of), stored):
-            raise RuntimeError("token bitstream: decodes to other numbers than were stored")
-        return data, components
+        return store(stored, RingsOf(self._edges))
 
     def _most_energetic(self, features: Tensor) -> Tensor:
         """Increasing positions int64 [K] of the tokens of `features` [N, channels] to keep."""
@@ -177,7 +170,7 @@ class TokenDct(TokenCompressor):
         energy = torch.linalg.vector_norm(features - mean, ord=self._norm, dim=1)
         scale = energy.amax() + torch.linalg.vector_norm(mean, ord=self._norm)
         rank = (energy / scale.clamp_min(torch.finfo(scale.dtype).tiny) * _ENERGY_GRID).round_()
-        count = max(1, math.floor(self._keep_ratio * len(features) + 0.5))
+        count = kept_count(len(features), self._keep_ratio)
         return torch.sort(rank, descending=True, stable=True).indices[:count].sort().values
 
 
@@ -185,9 +178,7 @@ def _faults(
     keep_ratio: float, bits: Sequence[int], edges: Sequence[float], energy: str, scale: str
 ) -> list[str]:
     """One line for each setting outside what is allowed."""
-    faults = []
-    if not 0 < keep_ratio <= 1:
-        faults.append(fault("keep_ratio", keep_ratio, "above 0, at most 1"))
+    faults = check_keep_ratio(keep_ratio)
     if len(bits) != 3 or not all(0 <= b <= MAX_BITS for b in bits):
         faults.append(fault("bits", bits, f"three of 0 to {MAX_BITS}"))
     if len(edges) != 2 or not 0 <= edges[0] <= edges[1]:
@@ -197,12 +188,3 @@ def _faults(
     if scale not in ("channel", "tensor"):
         faults.append(fault("scale", scale, "channel, tensor"))
     return faults
-
-
-def _check_tokens(tokens: VisionTokens) -> None:
-    rows, columns = tokens.grid
-    shape = tuple(tokens.features.shape)
-    if len(shape) != 2 or rows < 1 or columns < 1 or shape[0] != rows * columns:
-        raise ValueError(f"features: got shape {shape}, allowed: [{rows} * {columns}, channels]")
-    if not tokens.features.is_floating_point():
-        raise ValueError(f"features: got {tokens.features.dtype}, allowed: a floating dtype")

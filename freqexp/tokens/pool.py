@@ -1,0 +1,84 @@
+"""Average pooling of vision tokens: the control that needs no choice of tokens."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from freqexp.errors import ConfigError
+from freqexp.tokens.base import CompressedTokens, TokenCompressor, VisionTokens
+from freqexp.tokens.kept import check_keep_ratio, check_tokens, kept_count, kept_tokens
+
+Places = npt.NDArray[np.int64]
+
+
+class Pool(TokenCompressor):
+    """Average every token into the nearest of K = floor(keep_ratio N + 0.5) places (at least 1).
+
+    The places are spread evenly by farthest-point sampling of the grid (Gonzalez 1985): each next
+    one is the place whose nearest chosen place is farthest away, in squared Euclidean distance, the
+    first is that nearest to the grid's centre, and ties go by raster position. So a quarter is
+    close to 2 x 2 pooling, any keep ratio is exact on any grid, and places at growing keep ratios
+    are nested. A token that is as near to several places goes to the earliest in raster order.
+    Means are taken in float64.
+    """
+
+    def __init__(self, keep_ratio: float = 0.5) -> None:
+        """keep_ratio: share of the tokens kept, in (0, 1]. Raises ConfigError outside of it."""
+        faults = check_keep_ratio(keep_ratio)
+        if faults:
+            raise ConfigError(faults)
+        self.simulated = keep_ratio == 1
+        self._keep_ratio = keep_ratio
+
+    def compress(self, tokens: VisionTokens) -> CompressedTokens:
+        """Compress one page's tokens; features [N, channels] -> [K, channels].
+
+        `stored_bytes` is the length of a bitstream of the pooled tokens and their places,
+        `nominal_ratio` is N / K.
+
+        Raises:
+            ValueError: the features' shape does not fit the grid, or they are not floating.
+        """
+        check_tokens(tokens)
+        features, device = tokens.features, tokens.features.device
+        places = np.sort(_spread(tokens.grid)[: kept_count(len(features), self._keep_ratio)])
+        kept = torch.from_numpy(places).to(device)
+        if len(kept) == len(features):
+            return kept_tokens(features.clone(), kept, tokens.grid)
+        nearest = torch.from_numpy(_nearest(places, tokens.grid[1], len(features))).to(device)
+        sums = features.new_zeros((len(kept), features.shape[1]), dtype=torch.float64)
+        sums.index_add_(0, nearest, features.double())
+        counts = torch.bincount(nearest, minlength=len(kept)).unsqueeze(1)
+        return kept_tokens((sums / counts).to(features.dtype), kept, tokens.grid)
+
+
+@functools.lru_cache(maxsize=64)
+def _spread(grid: tuple[int, int]) -> Places:
+    """All places of the grid in the order of farthest-point sampling: int64 [rows * columns]."""
+    rows, columns = grid
+    row, column = (index.reshape(-1) for index in np.indices(grid))
+    # Twice the coordinates: the centre lies between places when a side is even.
+    centre = (2 * row - rows + 1) ** 2 + (2 * column - columns + 1) ** 2
+    order = np.empty(rows * columns, dtype=np.int64)
+    distance = np.full(order.shape, np.iinfo(np.int64).max)
+    chosen = int(np.argmin(centre))
+    for at in range(len(order)):
+        order[at] = chosen
+        to_chosen = (row - row[chosen]) ** 2 + (column - column[chosen]) ** 2
+        np.minimum(distance, to_chosen, out=distance)
+        chosen = int(np.argmax(distance))
+    order.flags.writeable = False
+    return order
+
+
+def _nearest(places: Places, columns: int, count: int) -> Places:
+    """For each of `count` places of a grid, the index into `places` of the nearest of them."""
+    everywhere = np.arange(count)
+    down = everywhere[:, np.newaxis] // columns - places // columns
+    across = everywhere[:, np.newaxis] % columns - places % columns
+    nearest: Places = np.argmin(down**2 + across**2, axis=1)
+    return nearest
