@@ -1,89 +1,127 @@
-"""Rate against quality: Pareto sets, BD-rate, figures."""
+"""Rate against quality: Pareto sets, BD-rate, the figure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+
+from bench.codec_rows import Row
+from bench.readme import BLUE, GRAY, ORANGE, save
+
+LIMIT_POINTS = 0.2
+"""A codec keeps pages readable when its CER is at most so many percentage points above none's."""
+
+TARGET_BYTES = 4000
+_LEAST_SHARED_DB = 1
+# Okabe and Ito's other colours; every codec has a marker of its own, too.
+_LOOKS: Mapping[str, tuple[str, str]] = {
+    "block_vq": (ORANGE, "*"),
+    "block_dct": (BLUE, "D"),
+    "posterize": ("#009E73", "s"),
+    "png": ("#56B4E9", "P"),
+    "webp_lossless": ("#56B4E9", "v"),
+    "jxl_lossless": ("#CC79A7", "^"),
+    "jxl": ("#CC79A7", "o"),
+    "avif": ("#E69F00", "o"),
+    "webp": ("#E69F00", "v"),
+    "jpeg": (GRAY, "X"),
+    "downsample": (GRAY, "<"),
+}
 
 
-@dataclass(frozen=True)
-class Point:
-    """What a setting of a codec takes and gives: mean bytes a page, CER in percent, PSNR in dB."""
-
-    codec: str
-    bytes: float
-    cer_percent: float
-    psnr_db: float
-
-
-def pareto(points: Sequence[Point]) -> list[bool]:
-    """Whether no other point has fewer bytes and no larger CER, or as many and a smaller one."""
+def pareto(rows: Sequence[Row]) -> list[bool]:
+    """Whether no other row has fewer bytes and no larger CER, or as many and a smaller one."""
     return [
         not any(
-            (o.bytes <= p.bytes and o.cer_percent <= p.cer_percent)
-            and (o.bytes < p.bytes or o.cer_percent < p.cer_percent)
-            for o in points
+            (o.bytes <= r.bytes and o.cer_percent <= r.cer_percent)
+            and (o.bytes < r.bytes or o.cer_percent < r.cer_percent)
+            for o in rows
         )
-        for p in points
+        for r in rows
     ]
 
 
-def bd_rate(points: Sequence[Point], anchor: str, codec: str) -> float | None:
-    """Mean change of bytes at equal PSNR, percent: of `codec` against `anchor`.
+def bd_rate(anchor: Sequence[tuple[float, float]], of: Sequence[tuple[float, float]]) -> float:
+    """Mean change of bytes at equal PSNR, percent, of one curve against an anchor; NaN where they
+    have fewer than two points or share less than 1 dB.
 
-    Bjontegaard's figure with log bytes piecewise linear in PSNR, over the PSNR range that both
-    curves cover; None where they share less than 1 dB or have fewer than two points.
+    Bjontegaard's figure (VCEG-M33) with log bytes piecewise linear in PSNR, over the PSNR range
+    that both curves cover. Points are (PSNR in dB, bytes).
     """
-    curves = []
-    for name in (anchor, codec):
-        found = sorted((p.psnr_db, p.bytes) for p in points if p.codec == name and p.psnr_db < 99)
-        if len(found) < 2:
-            return None
-        curves.append(np.array(found).T)
+    curves = [np.array(sorted(points)).T for points in (anchor, of)]
+    if min(len(anchor), len(of)) < 2:
+        return float("nan")
     low = max(curve[0].min() for curve in curves)
     high = min(curve[0].max() for curve in curves)
-    if high - low < 1:
-        return None
-    grid = np.linspace(low, high, 201)
-    logs = [np.interp(grid, curve[0], np.log(curve[1])) for curve in curves]
-    return float(100 * (np.exp(np.mean(logs[1] - logs[0])) - 1))
+    if high - low < _LEAST_SHARED_DB:
+        return float("nan")
+    # Both are linear between all of their points, so that the trapezoids are exact.
+    inner = np.concatenate([curve[0] for curve in curves])
+    grid = np.unique([low, high, *inner[(inner > low) & (inner < high)]])
+    difference = _log_bytes(curves[1], grid) - _log_bytes(curves[0], grid)
+    mean = float(np.trapezoid(difference, grid) / (high - low))
+    return 100 * float(np.expm1(mean))
 
 
-def rate_figure(points: Sequence[Point], title: str, path: Path) -> None:
-    """CER against bytes a page, the Pareto set joined by a line."""
+def _log_bytes(
+    curve: npt.NDArray[np.float64], psnr_db: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    return np.asarray(np.interp(psnr_db, curve[0], np.log(curve[1])))
+
+
+def rate_figure(rows: Sequence[Row], title: str, path: Path) -> None:
+    """CER against bytes a page of one material, the Pareto set joined by a line.
+
+    The shaded part is what is no more than `LIMIT_POINTS` above the pages as they are.
+    """
     import matplotlib as mpl
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(7, 4.5))
-    names = sorted({p.codec for p in points})
-    markers = "osD^vP*X<>hpd"
-    for index, name in enumerate(names):
-        chosen = [p for p in points if p.codec == name]
-        axes.scatter(
-            [p.bytes for p in chosen],
-            [p.cer_percent for p in chosen],
-            label=name,
-            marker=markers[index % len(markers)],
-            s=36,
-        )
-    front = sorted(
-        (p.bytes, p.cer_percent) for p, best in zip(points, pareto(points), strict=True) if best
+    figure, axes = plt.subplots(figsize=(8, 4.8), dpi=110)
+    stored = [row for row in rows if row.codec != "none"]
+    for name in dict.fromkeys(row.codec for row in stored):
+        chosen = [row for row in stored if row.codec == name]
+        colour, marker = _LOOKS[name]
+        size = 110 if marker == "*" else 36
+        places = [row.bytes for row in chosen], [row.cer_percent for row in chosen]
+        axes.scatter(*places, label=name, color=colour, marker=marker, s=size, linewidths=0)
+    best = sorted(
+        (row.bytes, row.cer_percent)
+        for row, is_best in zip(stored, pareto(stored), strict=True)
+        if is_best
     )
-    axes.plot(*zip(*front, strict=True), color="black", linewidth=1, zorder=0, label="Pareto set")
+    axes.plot(*zip(*best, strict=True), color="black", linewidth=1, zorder=0, label="Pareto set")
+    _lines(axes, rows)
     axes.set_xscale("log")
-    # CER may be 0, and 0.1 and 50 both matter.
-    axes.set_yscale("symlog", linthresh=0.1)
-    axes.set_ylim(bottom=-0.02)
-    axes.set_xlabel("bytes a page (codebook over 100 pages included)")
+    # A CER may be 0, and 0.1 and 50 both matter.
+    axes.set_yscale("symlog", linthresh=0.2)
+    axes.set_ylim(bottom=-0.03)
+    axes.set_yticks([0, 0.1, 0.2, 1, 10, 100], ["0", "0.1", "0.2", "1", "10", "100"])
+    axes.set_xlabel("bytes a page, mean (a hundredth of the codebook included)")
     axes.set_ylabel("character error rate, %")
-    axes.set_title(title)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=7, ncols=2)
+    axes.set_title(title, fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=7.5, ncols=2, frameon=False, loc="upper right")
     figure.tight_layout()
-    figure.savefig(path, dpi=120)
+    save(figure, path)
     plt.close(figure)
+
+
+def _lines(axes: Any, rows: Sequence[Row]) -> None:
+    """The limit of readable pages, and what the text itself takes."""
+    baseline = next(row for row in rows if row.codec == "none")
+    limit = baseline.cer_percent + LIMIT_POINTS
+    axes.axhspan(-0.03, limit, color="#009E73", alpha=0.08, linewidth=0)
+    text = baseline.text_brotli_bytes
+    axes.axvline(text, color=GRAY, linestyle=":", linewidth=1)
+    axes.annotate(
+        "text, brotli", (text, 0.97), xycoords=("data", "axes fraction"), xytext=(3, 0),
+        textcoords="offset points", va="top", fontsize=7.5, color=GRAY,
+    )  # fmt: skip

@@ -1,0 +1,146 @@
+"""What the codec bench measured, in a CSV file that a later run goes on with."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import importlib.metadata
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import freqexp
+from bench import codec_pages
+from bench.codec_pages import Amount
+from freqexp.files import read_json, write_json
+from freqexp.provenance import code_state
+
+TABLE, ORIGIN = "table.csv", "table.json"
+# Code and data that decide what is measured, in the package.
+_MEASURED = ("codecs", "rendering", "benchmarks", "models/codebooks")
+_FILES = ("bitstream.py", "readers/ppocr_lines.py")
+_LIBRARIES = ("constriction", "imagecodecs", "numpy", "onnxruntime", "pillow", "rapidocr")
+
+
+@dataclass(frozen=True)
+class Row:
+    """Means over the pages of one codec, setting, renderer and size.
+
+    bytes: of a page, share_bytes (of the codebook) among them. errors: of all `characters` read.
+    text_brotli_bytes: of the pages' text.
+    """
+
+    renderer: str
+    font_px: float
+    in_codebook: bool
+    codec: str
+    setting: str
+    pages: int
+    bytes: float
+    share_bytes: int
+    psnr_db: float
+    ssim: float
+    characters: int
+    errors: int
+    encode_ms: float
+    decode_ms: float
+    text_brotli_bytes: float
+
+    @property
+    def cer_percent(self) -> float:
+        """Character error rate."""
+        return 100 * self.errors / self.characters
+
+    @property
+    def key(self) -> tuple[str, float, str, str]:
+        """What is measured once."""
+        return self.renderer, self.font_px, self.codec, self.setting
+
+    @property
+    def where(self) -> tuple[str, float, bool]:
+        """The material."""
+        return self.renderer, self.font_px, self.in_codebook
+
+
+class Rows:
+    """The rows of a folder; every new one is written at once."""
+
+    def __init__(self, folder: Path, origin: Mapping[str, Any]) -> None:
+        """Rows of the same origin are taken over, those of another one are put aside."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / TABLE
+        before = (read_json(folder / ORIGIN) or {}).get("measured", "unknown")
+        if before != origin["measured"] and self._path.exists():
+            os.replace(self._path, folder / f"table.{before}.csv")
+        self.rows = load_rows(folder)
+        if not self.rows:
+            write_json(folder / ORIGIN, dict(origin))
+        # Anew, without a line that was cut off.
+        with self._path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, [field.name for field in fields(Row)])
+            writer.writeheader()
+            writer.writerows(asdict(row) for row in self.rows)
+        self.keys = {row.key for row in self.rows}
+
+    def add(self, row: Row) -> None:
+        """Keep a row."""
+        self.rows.append(row)
+        self.keys.add(row.key)
+        with self._path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, list(asdict(row))).writerow(asdict(row))
+
+
+def load_rows(folder: Path) -> list[Row]:
+    """The rows in a folder; a last line that was cut off is left out."""
+    path = folder / TABLE
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1].splitlines()
+    return [_row(record) for record in csv.DictReader(whole)]
+
+
+def _row(record: Mapping[str, str]) -> Row:
+    as_type: dict[str, Callable[[str], Any]] = {
+        "str": str,
+        "int": int,
+        "float": float,
+        "bool": "True".__eq__,
+    }
+    values: dict[str, Any] = {f.name: as_type[str(f.type)](record[f.name]) for f in fields(Row)}
+    return Row(**values)
+
+
+def origin(amount: Amount) -> dict[str, Any]:
+    """Where rows come from: amount, commit, versions, and `measured`, a hash over all of it that
+    can change a figure.
+    """
+    commit, dirty = code_state()
+    versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    package = Path(freqexp.__file__).parent
+    files = [package / name for name in _FILES] + [Path(codec_pages.__file__)]
+    for folder in _MEASURED:
+        files += sorted((package / folder).rglob("*.*"))
+    digest = hashlib.sha256(repr((amount, versions)).encode())
+    for file in files:
+        if file.suffix in (".py", ".fqvq"):
+            digest.update(file.read_bytes())
+    return {
+        "measured": digest.hexdigest()[:12],
+        "amount": asdict(amount),
+        "commit": commit,
+        "dirty": dirty,
+        "versions": versions,
+        "host_kind": f"cpu {platform.machine()}",
+    }
+
+
+def by_material(rows: Sequence[Row]) -> dict[tuple[str, float, bool], list[Row]]:
+    """The rows of each renderer and size, in their order."""
+    found: dict[tuple[str, float, bool], list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.where, []).append(row)
+    return found
