@@ -7,7 +7,8 @@ Pages are conversations of the eval split, which no codebook is trained on: 595 
 14 px (--pages), and --other-pages each at two more sizes of `glyph` and two of `cells`. One size of
 each renderer is in no codebook. Readability is the character error rate (CER) of PP-OCR's line
 recogniser on the known boxes of lines, at most --lines (--other-lines) of a page. SSIM is
-scikit-image's (7 x 7 windows). Bytes are those of bitstreams that were decoded again, the share of
+scikit-image's (7 x 7 windows). Times are of the processor, so that a busy machine does not change
+them much. Bytes are those of bitstreams that were decoded again, the share of
 a codebook (1/100 of its file) counted. A setting with `posterized=n` stores the page at n levels.
 
 Every row goes into table.csv in --out as soon as it is measured; the same command goes on with what
@@ -142,7 +143,8 @@ def measure(material: Sequence[Material], codecs: Sequence[str], kept: Rows) -> 
         if not terminal:
             place = f"{number}/{len(todo)} {row.renderer} {row.font_px:g} px"
             figures = f"{row.bytes:,.0f} bytes, CER {row.cer_percent:.2f} %"
-            print(f"{place} {name} {row.setting}: {figures}", file=sys.stderr, flush=True)
+            what = f"{name} {row.setting}".strip()
+            print(f"{place} {what}: {figures}", file=sys.stderr, flush=True)
 
 
 def shown(setting: str) -> str:
@@ -210,11 +212,11 @@ class _Figures:
 def _page_figures(codec: Codec | Posterized | None, page: Pixels) -> _Figures:
     if codec is None:
         return _Figures(page.nbytes, _WITHOUT_ERROR_DB, 1.0, 0.0, 0.0, page)
-    started = time.perf_counter()
+    started = time.process_time()
     data = codec.encode(page)
-    encoded = time.perf_counter()
+    encoded = time.process_time()
     decoded = decode(data)
-    done = time.perf_counter()
+    done = time.process_time()
     times = 1000 * (encoded - started), 1000 * (done - encoded)
     size = len(data) + codec.shared_bytes
     return _Figures(size, psnr_db(page, decoded), _ssim(page, decoded), *times, decoded)
