@@ -79,6 +79,7 @@ class ActingReader:
 
     device = "cpu"
     can_batch = False
+    reads_lines = False
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -139,7 +140,8 @@ class ActingReader:
         if act["do"] == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         if act["do"] == "requeue":
-            job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+            # The task's own number: a point alone is submitted without an array.
+            job = os.environ["SLURM_JOB_ID"]
             subprocess.run(["scontrol", "requeue", job], check=True)
         time.sleep(act.get("seconds", 0.0))
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from acting_reader import LOADING, answers, gpus, install
 from slurm_fixture import Slurm, until
+from wandb_double import wandb_double
 
 import freqexp
 from freqexp.record import load_records
@@ -254,3 +255,28 @@ def test_a_cancelled_point_is_submitted_again(slurm: Slurm, tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     names = answers(tmp_path / "acting")
     assert len(names) == len(set(names)) == 3
+
+
+def test_a_requeued_run_goes_on_in_wandb(
+    slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Left as preempted, then taken up by the next life: one W&B run, each sample once."""
+    requeue = {"at": 2, "do": "requeue", "seconds": 60}
+    install(tmp_path / "acting", {"none": [requeue]})
+    with wandb_double() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+        online = (*SLURM[:-1], "tracking=online", "cluster.signal_delay_s=40")
+        done = command("compressor=none", "samples=4", *online, "cluster.wait=true", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        ((name, run),) = server.runs.items()
+        history = [json.loads(line) for line in server.history(name)]
+        preempting, codes = list(server.preempting), dict(server.exit_codes)
+    assert slurm.show(task_of(tmp_path / "outputs", "none"))["Restarts"] == "1"
+    assert preempting == [name]
+    assert codes == {name: 0}
+    assert run["jobType"] == "none"
+    sent = [line["sample/index"] for line in history if "sample/index" in line]
+    assert sent == [0, 1, 2, 3]
+    begun = answers(tmp_path / "acting")
+    assert len(begun) == len(set(begun)) == 4
