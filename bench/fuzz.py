@@ -1,11 +1,13 @@
-"""Damaged and hostile bitstreams of every codec: each must decode to a page or name its fault.
+"""Damaged and hostile bitstreams of every codec, and of vision tokens: each must be decoded or
+name its fault.
 
     python -m bench.fuzz [--mutations 100000] [--seed 0] [--repaired 0.1]
 
-Bits are flipped, bytes changed, cut out, doubled, put in and taken from other bitstreams. A share
-of the mutations gets a right checksum afterwards, so that what lies behind it is met, too. Prints
-what happened; the exit code is 1 when anything but a page or a BitstreamError came back. The seed
-repeats a run.
+Bits are flipped, bytes changed, cut out, doubled, put in, appended and taken from other bitstreams;
+versions, sizes and names of codebooks are replaced by others. A share of the mutations gets a right
+checksum afterwards, so that what lies behind it is met, too: those may decode to another page. The
+others may not decode to anything. Prints what happened; the exit code is 1 when anything else did.
+The seed repeats a run.
 """
 
 from __future__ import annotations
@@ -17,15 +19,18 @@ import time
 import traceback
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
 from freqexp.bitstream import BitstreamError
 from freqexp.codecs.avif import Avif
 from freqexp.codecs.base import Codec, decode
 from freqexp.codecs.block_dct import BlockDct
+from freqexp.codecs.block_vq import BlockVq
+from freqexp.codecs.block_vq_codebook import NAME
 from freqexp.codecs.downsample import Downsample
 from freqexp.codecs.jpeg import Jpeg
 from freqexp.codecs.jxl import Jxl
@@ -35,8 +40,23 @@ from freqexp.codecs.posterize import Posterize
 from freqexp.codecs.webp import Webp
 from freqexp.codecs.webp_lossless import WebpLossless
 from freqexp.page import Pixels
+from freqexp.rendering.glyph import GlyphRenderer
+from freqexp.tokens.bitstream import (
+    MAGIC,
+    Quantised,
+    RingsOf,
+    StoredTokens,
+    pack,
+    quantise,
+    unpack,
+)
 
 CHECKSUM_BYTES = 4
+_VERSION_AT = 4
+_PAGE_SIZE_AT, _TOKENS_SIZE_AT = 7, 6
+_RINGS = RingsOf((4.0, 8.0))
+# The largest of both sides at once asks for more than a page may have.
+_SIDES = (0, 1, 7, 0xFFFF)
 
 
 @dataclass
@@ -68,7 +88,7 @@ def main() -> int:
 
 
 def seeds() -> list[bytes]:
-    """Bitstreams of a small gray and a small RGB page by every codec."""
+    """Bitstreams of a small gray and a small RGB page by every codec, and of a few tokens."""
     rng = np.random.default_rng(0)
     gray = np.where(rng.random((29, 45)) < 0.2, rng.integers(0, 255, (29, 45)), 255)
     pages: list[Pixels] = [gray.astype(np.uint8)]
@@ -86,69 +106,169 @@ def seeds() -> list[bytes]:
         Posterize(),
         Downsample(),
     ]
-    return [codec.encode(page) for codec in codecs for page in pages]
+    text = GlyphRenderer(width=90, height=50, font_pt=14, line_height_pt=16, crop=False)
+    words = text.render_text("The harbour\nat night")[0].pixels
+    vq = [BlockVq(0.3), BlockVq(0.01, codebook=False)]
+    streams = [codec.encode(page) for codec in codecs for page in pages]
+    streams += [codec.encode(page) for codec in vq for page in (words, pages[1])]
+    return [*streams, *_tokens()]
+
+
+def _tokens() -> Iterator[bytes]:
+    """Quantised coefficients of a grid, and half of its tokens as they are."""
+    rows, columns, channels = grid = 6, 7, 4
+    values = torch.randn(rows * columns, channels, generator=torch.Generator().manual_seed(0))
+    bits, rings = (10, 4, 0), _RINGS((rows, columns))
+    found = [
+        quantise(values[: len(ring)].double(), b, (0,)) for b, ring in zip(bits, rings, strict=True)
+    ]
+    levels = tuple(levels for levels, _ in found)
+    peaks = tuple(None if level is None else peak for level, peak in found)
+    kept = torch.arange(0, rows * columns, 2)
+    head = (grid[:2], channels, torch.float32, kept)
+    yield pack(StoredTokens(*head, coefficients=Quantised(bits, levels, peaks)), rings)[0]
+    yield pack(StoredTokens(*head, values=values[kept]), rings)[0]
+
+
+def restore(data: bytes) -> bool:
+    """Decode a page or tokens; whether the result is one. Raises BitstreamError."""
+    if data[: len(MAGIC)] == MAGIC:
+        stored = unpack(data, _RINGS)
+        return (stored.values is None) != (stored.coefficients is None) and len(stored.kept) > 0
+    page = decode(data)
+    return page.dtype == np.uint8 and page.ndim in (2, 3) and page.size > 0
 
 
 def fuzz(streams: Sequence[bytes], mutations: int, seed: int, repaired: float) -> Outcome:
     """Decode `mutations` mutated `streams`, a share of them with a right checksum."""
     rng = np.random.default_rng(seed)
     outcome = Outcome()
-    for data in mutated(streams, mutations, rng, repaired):
+    for data, is_repaired in mutated(streams, mutations, rng, repaired):
         start = time.perf_counter()
+        fault = None
         try:
-            page = decode(data)
+            whole = restore(data)
         except BitstreamError as error:
             outcome.counts[str(error).split(":")[0]] += 1
         except BaseException:
-            outcome.failures.append(f"{data.hex()[:200]}\n{traceback.format_exc()}")
-            outcome.counts["FAILED"] += 1
+            fault = traceback.format_exc()
         else:
-            whole = page.dtype == np.uint8 and page.ndim in (2, 3) and page.size > 0
-            outcome.counts["a page" if whole else "FAILED"] += 1
+            outcome.counts["decoded"] += 1
+            if not whole:
+                fault = "neither a page nor tokens"
+            elif not is_repaired:
+                fault = "decoded, although the checksum is not its own"
+        if fault is not None:
+            outcome.counts["FAILED"] += 1
+            outcome.failures.append(f"{data.hex()[:200]}\n{fault}")
         outcome.slowest_ms = max(outcome.slowest_ms, 1000 * (time.perf_counter() - start))
     return outcome
 
 
 def mutated(
     streams: Sequence[bytes], mutations: int, rng: np.random.Generator, repaired: float
-) -> Iterator[bytes]:
-    """One mutation after the other; none is the stream it came from."""
+) -> Iterator[tuple[bytes, bool]]:
+    """One mutation after the other, none the stream it came from, and whether its checksum is
+    right.
+    """
     done = 0
     while done < mutations:
         original = streams[int(rng.integers(len(streams)))]
         data = bytearray(original)
-        if rng.random() < repaired:
+        is_repaired = rng.random() < repaired
+        if is_repaired:
             del data[-CHECKSUM_BYTES:]
-            mutate(data, streams, rng)
+        for _ in range(rng.integers(1, 4)):
+            MUTATIONS[rng.integers(len(MUTATIONS))](data, streams, rng)
+        if is_repaired:
             data += zlib.crc32(data).to_bytes(CHECKSUM_BYTES, "little")
-        else:
-            mutate(data, streams, rng)
         if data != original:
             done += 1
-            yield bytes(data)
+            yield bytes(data), is_repaired
 
 
-def mutate(data: bytearray, streams: Sequence[bytes], rng: np.random.Generator) -> None:
-    """Change `data` in place in one to three places."""
-    for _ in range(rng.integers(1, 4)):
-        place = int(rng.integers(len(data) + 1))
-        length = int(rng.integers(1, 9))
-        match rng.integers(6):
-            case 0:
-                if place < len(data):
-                    data[place] ^= 1 << int(rng.integers(8))
-            case 1:
-                data[place : place + length] = rng.bytes(length)
-            case 2:
-                del data[place : place + length]
-            case 3:
-                data[place:place] = data[place : place + length]
-            case 4:
-                del data[place:]
-            case _:
-                other = streams[int(rng.integers(len(streams)))]
-                start = int(rng.integers(len(other)))
-                data[place : place + length] = other[start : start + length]
+def _span(data: bytearray, rng: np.random.Generator) -> slice:
+    """One to eight bytes somewhere."""
+    place = int(rng.integers(len(data) + 1))
+    return slice(place, place + int(rng.integers(1, 9)))
+
+
+def flip(data: bytearray, streams: Sequence[bytes], rng: np.random.Generator) -> None:
+    """Another bit."""
+    place = int(rng.integers(len(data) + 1))
+    data[place : place + 1] = bytes(b ^ 1 << int(rng.integers(8)) for b in data[place : place + 1])
+
+
+def overwrite(data: bytearray, streams: Sequence[bytes], rng: np.random.Generator) -> None:
+    """Other bytes."""
+    span = _span(data, rng)
+    data[span] = rng.bytes(span.stop - span.start)
+
+
+def cut(data: bytearray, streams: Sequence[bytes], rng: np.random.Generator) -> None:
+    """Bytes are missing."""
+    del data[_span(data, rng)]
+
+
+def double(data: bytearray, streams: Sequence[bytes], rng: np.random.Generator) -> None:
+    """Bytes are there twice."""
+    span = _span(data, rng)
+    data[span.start : span.start] = data[span]
+
+
+def truncate(data: bytearray, streams: Sequence[bytes], rng: np.random.Generator) -> None:
+    """The end is missing."""
+    del data[int(rng.integers(len(data) + 1)) :]
+
+
+def lengthen(data: bytearray, streams: Sequence[bytes], rng: np.random.Generator) -> None:
+    """Something follows the end."""
+    data += rng.bytes(int(rng.integers(1, 65)))
+
+
+def splice(data: bytearray, streams: Sequence[bytes], rng: np.random.Generator) -> None:
+    """Bytes of another bitstream."""
+    other = streams[int(rng.integers(len(streams)))]
+    start = int(rng.integers(len(other)))
+    span = _span(data, rng)
+    data[span] = other[start : start + span.stop - span.start]
+
+
+def other_version(data: bytearray, streams: Sequence[bytes], rng: np.random.Generator) -> None:
+    """A version that may not be there."""
+    data[_VERSION_AT : _VERSION_AT + 1] = rng.bytes(1)
+
+
+def other_size(data: bytearray, streams: Sequence[bytes], rng: np.random.Generator) -> None:
+    """Sides of a page, or rows of tokens, that are none, small or as large as can be."""
+    sides = [int(side).to_bytes(2, "little") for side in rng.choice(_SIDES, 2)]
+    if data[: len(MAGIC)] == MAGIC:
+        # The same as a varint of five bytes, which stands for up to 2^32.
+        data[_TOKENS_SIZE_AT : _TOKENS_SIZE_AT + 1] = bytes([b | 0x80 for b in sides[0] * 2]) + b"1"
+    else:
+        data[_PAGE_SIZE_AT : _PAGE_SIZE_AT + 4] = b"".join(sides)
+
+
+def other_codebook(data: bytearray, streams: Sequence[bytes], rng: np.random.Generator) -> None:
+    """The name of another codebook, where there is one."""
+    place = data.find(bytes.fromhex(NAME))
+    if place >= 0:
+        data[place : place + 8] = rng.bytes(8)
+
+
+_Mutation = Callable[[bytearray, Sequence[bytes], np.random.Generator], None]
+MUTATIONS: tuple[_Mutation, ...] = (
+    flip,
+    overwrite,
+    cut,
+    double,
+    truncate,
+    lengthen,
+    splice,
+    other_version,
+    other_size,
+    other_codebook,
+)
 
 
 if __name__ == "__main__":

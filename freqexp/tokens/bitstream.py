@@ -35,8 +35,10 @@ MAGIC = b"FQXT"
 VERSION = 1
 COEFFICIENTS, TOKENS = 1, 2
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
-MAX_VALUES = 1 << 27
-"""Most numbers of a page's tokens: a header may not ask for more memory than that."""
+MAX_TOKENS, MAX_VALUES = 1 << 20, 1 << 26
+"""Most tokens of a page, and most numbers of them: a header may not ask for more memory or time
+than those take.
+"""
 
 _CHECKSUM = struct.Struct("<I")
 _CODED_BITS = 8
@@ -149,8 +151,12 @@ def unpack(data: bytes, rings_of: RingsOf) -> StoredTokens:
     if zlib.crc32(data[:body]) != checksum:
         raise BitstreamError("tokens: damaged, the checksum does not match")
     count = rows * columns
-    if not 0 < count * channels <= MAX_VALUES or code >= len(DTYPES):
-        raise BitstreamError(f"tokens: {rows} x {columns} tokens of {channels} channels")
+    if not 0 < count <= MAX_TOKENS or not 0 < count * channels <= MAX_VALUES:
+        allowed = f"at most {MAX_TOKENS} tokens and {MAX_VALUES} numbers"
+        size = f"{rows} x {columns} tokens of {channels} channels"
+        raise BitstreamError(f"tokens: {size}, allowed: {allowed}")
+    if code >= len(DTYPES):
+        raise BitstreamError(f"tokens: dtype {code}, this program knows 0 to {len(DTYPES) - 1}")
     kept = _kept(masks, count)
     stored = StoredTokens((rows, columns), channels, DTYPES[code], kept)
     if kind == COEFFICIENTS:
