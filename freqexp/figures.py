@@ -15,7 +15,7 @@ from pathlib import Path
 from freqexp.benchmarks.convbench import load_convbench, render_conversation
 from freqexp.errors import UserError, fault
 from freqexp.figures_study import Study, draw_study
-from freqexp.report.figures import Drawn
+from freqexp.report.drawing import Drawn
 
 DONE, BAD_INPUT = 0, 2
 CONVERSATIONS = 4

@@ -16,7 +16,7 @@ from freqexp.benchmarks.convbench import PROMPT, word_recall
 from freqexp.errors import UserError, fault
 from freqexp.page import Pixels
 from freqexp.record import mean
-from freqexp.report.figures import COLOURS, Drawn, save, style
+from freqexp.report.drawing import COLOURS, Drawn, save, style
 from freqexp.stats import bootstrap_intervals
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from freqexp.errors import UserError
 from freqexp.page import Page, Pixels, png_size_bytes
-from freqexp.report.figures import Drawn, save, style
+from freqexp.report.drawing import Drawn, save, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -18,7 +18,7 @@ from freqexp.errors import ConfigError, UserError, fault
 
 if TYPE_CHECKING:
     from freqexp.config import RunConfig
-    from freqexp.report.load import Run
+    from freqexp.report.run import Run
     from freqexp.reproduction.published import Published
     from freqexp.reproduction.saved import Saved
     from freqexp.reproduction.text import Outcome
@@ -219,7 +219,7 @@ def _run(configs: Sequence[RunConfig]) -> None:
 
 def _computed(cfg: RunConfig, session: Session) -> Run | None:
     from freqexp.execute import run_folder
-    from freqexp.report.load import load_run
+    from freqexp.report.run_files import load_run
 
     return load_run(run_folder(cfg, session.run_id(cfg)))
 

@@ -16,8 +16,10 @@ from freqexp.compose import collect
 from freqexp.config import BlockDctConfig, NeedlesConfig, RunConfig, TokenConfig, to_yaml
 from freqexp.errors import ConfigError
 from freqexp.execute import baseline_of
-from freqexp.report.compare import Comparison, compare
-from freqexp.report.load import Run, load
+from freqexp.report.compare import compare
+from freqexp.report.comparison import Comparison
+from freqexp.report.load import load
+from freqexp.report.run import Run
 from freqexp.reproduce import main
 from freqexp.reproduction.cells import (
     Cell,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from freqexp.report.compare import Comparison, Row
+from freqexp.report.comparison import Comparison, Row
 from freqexp.stats import bootstrap_intervals
 
 CONTROLS = {

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from freqexp.errors import UserError, fault
 from freqexp.files import write_text
-from freqexp.report.compare import Comparison
-from freqexp.report.figures import Drawn, draw_all
+from freqexp.report.comparison import Comparison
+from freqexp.report.drawing import Drawn
+from freqexp.report.figures import draw_all
 from freqexp.report.page import render_page
 from freqexp.report.pages import Limits, redraw
 from freqexp.report.tables import csv_table, latex_table, markdown_report

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from freqexp.report.build import Report
-from freqexp.report.compare import Comparison, Row
-from freqexp.report.tables import columns, findings
+from freqexp.report.columns import columns
+from freqexp.report.comparison import Comparison, Row
+from freqexp.report.findings import findings
 from freqexp.wandb_server import has_key, reachable, within
 
 INIT_SECONDS = 10

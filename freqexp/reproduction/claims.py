@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from freqexp.report.compare import Comparison, Row
+from freqexp.report.comparison import Comparison, Row
 from freqexp.reproduction.published import Claim, Published, matches
 from freqexp.reproduction.table import interval, scored, stored_after
 from freqexp.stats import bootstrap_intervals

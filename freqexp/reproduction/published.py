@@ -11,7 +11,7 @@ import yaml
 
 from freqexp.errors import ConfigError, UserError, fault
 from freqexp.paths import conf_dir
-from freqexp.report.load import Run
+from freqexp.report.run import Run
 from freqexp.stats import MARGIN
 
 FIGURES = (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from freqexp.identity import identity
 from freqexp.record import Record, mean
-from freqexp.report.load import Run
+from freqexp.report.run import Run
 from freqexp.report.text import plain
 from freqexp.reproduction.cells import Cell, Verdict
 from freqexp.reproduction.saved import Surroundings

@@ -12,7 +12,9 @@ from freqexp.compose import compose
 from freqexp.config import RunConfig, Tracking, from_yaml
 from freqexp.errors import ConfigError, UserError, fault
 from freqexp.provenance import CONFIG, code_state, host_kind, versions
-from freqexp.report.load import Run, load, load_run
+from freqexp.report.load import load
+from freqexp.report.run import Run
+from freqexp.report.run_files import load_run
 from freqexp.report.text import plain
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from freqexp.record import Record, mean
-from freqexp.report.compare import Comparison, Row
+from freqexp.report.comparison import Comparison, Row
 from freqexp.reproduction.cells import Cell, Verdict, mean_error, published_error, tolerance
 from freqexp.reproduction.published import Published, PublishedCell, matches
 from freqexp.stats import bootstrap_intervals, with_unseen_harm

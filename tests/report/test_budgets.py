@@ -9,7 +9,8 @@ from report_runs import write_run
 from freqexp.config import BlockDctConfig, TokenConfig
 from freqexp.report import budgets
 from freqexp.report.budgets import AXES, Point, absent_controls, gates, pareto, pareto_axes
-from freqexp.report.compare import Comparison, compare
+from freqexp.report.compare import compare
+from freqexp.report.comparison import Comparison
 from freqexp.report.load import load
 
 STORED, TOKENS, *_ = AXES

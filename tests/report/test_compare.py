@@ -9,7 +9,8 @@ from report_runs import write_run
 
 from freqexp.config import BlockDctConfig, TokenConfig
 from freqexp.errors import UserError
-from freqexp.report.compare import Comparison, Row, compare
+from freqexp.report.compare import compare
+from freqexp.report.comparison import Comparison, Row
 from freqexp.report.load import load
 from freqexp.stats import bootstrap_mean_ci, paired_bootstrap
 

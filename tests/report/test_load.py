@@ -9,7 +9,8 @@ from report_runs import write_run, write_sweep
 
 from freqexp.config import TokenConfig
 from freqexp.errors import UserError
-from freqexp.report.load import Run, load
+from freqexp.report.load import load
+from freqexp.report.run import Run
 
 
 def only(outputs: Path) -> Run:

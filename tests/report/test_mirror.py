@@ -8,7 +8,8 @@ from report_runs import write_run
 
 from freqexp.config import TokenConfig
 from freqexp.report.build import Report, write_report
-from freqexp.report.compare import Comparison, compare
+from freqexp.report.compare import compare
+from freqexp.report.comparison import Comparison
 from freqexp.report.load import load
 from freqexp.report.mirror import attach
 from freqexp.report.pages import Limits

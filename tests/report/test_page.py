@@ -19,12 +19,14 @@ from report_runs import CONFIG, HOSTILE, write_run
 
 from freqexp.benchmarks.samples import load_samples
 from freqexp.config import TokenConfig
-from freqexp.report import page as page_module
+from freqexp.report import samples as samples_module
 from freqexp.report.build import write_report
-from freqexp.report.compare import Comparison, compare
+from freqexp.report.compare import compare
+from freqexp.report.comparison import Comparison
+from freqexp.report.drawer import Redrawn
 from freqexp.report.load import load
 from freqexp.report.page import render_page
-from freqexp.report.pages import Limits, Redrawn, redraw
+from freqexp.report.pages import Limits, redraw
 from freqexp.storage import kept_bitmaps
 from freqexp.tokens.base import CompressedTokens
 
@@ -239,11 +241,11 @@ def test_long_texts_are_cut_until_they_fit(tmp_path: Path, monkeypatch: pytest.M
     long = "".join(generator.choices("abcdefghijklmnopqrstuvwxyz", k=40_000))
     write_run(tmp_path, "base", [1.0, 1.0, 1.0], answer=long)
     comparison = compare(load([str(tmp_path)]))
-    monkeypatch.setattr(page_module, "TEXT_BYTES", 24_000)
+    monkeypatch.setattr(samples_module, "TEXT_BYTES", 24_000)
     text = render_page(comparison, [], tmp_path, Redrawn())
     assert "texts in the sample viewer are cut after 8000 characters" in text
     assert len(text) < 80_000
-    monkeypatch.setattr(page_module, "TEXT_BYTES", 1 << 20)
+    monkeypatch.setattr(samples_module, "TEXT_BYTES", 1 << 20)
     assert "are cut after 16000 characters" in render_page(comparison, [], tmp_path, Redrawn())
 
 

@@ -14,7 +14,8 @@ from freqexp.benchmarks.samples import load_samples, samples_hash
 from freqexp.codecs.block_dct import BlockDct
 from freqexp.config import BlockDctConfig, TokenConfig
 from freqexp.page import png_size_bytes
-from freqexp.report.compare import Comparison, compare
+from freqexp.report.compare import compare
+from freqexp.report.comparison import Comparison
 from freqexp.report.load import load
 from freqexp.report.pages import Limits, redraw
 

@@ -10,10 +10,12 @@ from report_runs import write_run
 
 from freqexp.config import BlockDctConfig, TokenConfig
 from freqexp.errors import UserError
-from freqexp.report import figures
+from freqexp.report.budget_figures import budget_figures
 from freqexp.report.budgets import AXES
-from freqexp.report.compare import Comparison, compare
-from freqexp.report.figures import budget_figures, draw_all, style
+from freqexp.report.compare import compare
+from freqexp.report.comparison import Comparison
+from freqexp.report.drawing import looks, style
+from freqexp.report.figures import draw_all
 from freqexp.report.load import load
 
 
@@ -73,14 +75,26 @@ def test_nothing_written_on_a_figure_overlaps(comparison: Comparison) -> None:
         assert not panel.get_legend().get_window_extent(renderer).overlaps(axis_label)
 
 
+def test_a_logarithmic_axis_has_plain_numbers(tmp_path: Path) -> None:
+    write_run(tmp_path, "base", [1.0, 1.0], decode_ms=100.0)
+    write_run(tmp_path, "slow", [1.0, 0.0], TokenConfig(), decode_ms=9_000.0)
+    with style():
+        (figure,) = budget_figures(compare(load([str(tmp_path)])), AXES[3])
+        figure.draw_without_rendering()
+        (panel,) = figure.axes
+        assert panel.get_xscale() == "log"
+        shown = [float(label.get_text()) for label in panel.get_xticklabels() if label.get_text()]
+    assert {500.0, 1_000.0, 5_000.0} <= set(shown)
+
+
 def test_axes_carry_units_and_methods_their_own_markers(comparison: Comparison) -> None:
     with style():
         for axis in AXES[1:]:
             (figure,) = budget_figures(comparison, axis)
             assert axis.unit in figure.axes[0].get_xlabel()
-    looks = figures.looks(comparison)
-    assert len({marker for _, marker in looks.values()}) == len(looks) == 2
-    assert len({colour for colour, _ in looks.values()}) == 2
+    found = looks(comparison)
+    assert len({marker for _, marker in found.values()}) == len(found) == 2
+    assert len({colour for colour, _ in found.values()}) == 2
 
 
 def test_the_caller_s_settings_come_back(comparison: Comparison) -> None:

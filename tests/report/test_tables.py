@@ -11,9 +11,11 @@ from report_runs import HOSTILE, write_run
 
 from freqexp.config import TokenConfig
 from freqexp.report import budgets
-from freqexp.report.compare import Comparison, compare
+from freqexp.report.compare import compare
+from freqexp.report.comparison import Comparison
+from freqexp.report.findings import findings
 from freqexp.report.load import load
-from freqexp.report.tables import csv_table, findings, latex_table, markdown_report, terminal
+from freqexp.report.tables import csv_table, latex_table, markdown_report, terminal
 
 
 @pytest.fixture

@@ -1,0 +1,139 @@
+"""What the table says of a run, column by column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from freqexp.report.budgets import AXES, pareto_axes
+from freqexp.report.comparison import Comparison, Estimate, Row
+from freqexp.report.text import plain
+from freqexp.table import count, number, size
+
+MISSING = "-"
+LETTERS = dict(zip((axis.name for axis in AXES), "stkm", strict=True))
+"""Pareto sets in one letter each: stored bytes, tokens, KV cache, milliseconds."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """key: sorts the HTML table; None sorts last."""
+
+    head: str
+    cell: Callable[[Row], str]
+    key: Callable[[Row], float | str | None]
+    in_latex: bool = True
+
+
+def interval(estimate: Estimate | None, sign: bool = False, digits: int = 3) -> str:
+    """As in `0.812 [0.703, 0.906]`."""
+    if estimate is None:
+        return MISSING
+    value = number(estimate.value, digits, sign)
+    if estimate.low is None or estimate.high is None:
+        return value
+    return f"{value} [{number(estimate.low, digits, sign)}, {number(estimate.high, digits, sign)}]"
+
+
+def p_value(value: float | None) -> str:
+    """Three digits; below that only that it is below."""
+    if value is None:
+        return MISSING
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _tokens(row: Row) -> str:
+    before, after = row.means.get("vision_tokens_in"), row.means.get("vision_tokens_out")
+    return count(after) if before == after else f"{count(before)} -> {count(after)}"
+
+
+def _value(estimate: Estimate | None) -> float | None:
+    return None if estimate is None else estimate.value
+
+
+def _flips(row: Row) -> str:
+    return MISSING if row.delta is None else f"{row.delta.lost} / {row.delta.gained}"
+
+
+def columns(comparison: Comparison) -> list[Column]:
+    """What a row says, in order; columns nobody fills are left out."""
+    on = pareto_axes(comparison)
+
+    def letters(row: Row) -> str:
+        return "".join(LETTERS[name] for name in on.get(row.run.run_id, ())) or MISSING
+
+    def kept(row: Row) -> str:
+        return MISSING if row.run.keep_ratio is None else f"{row.run.keep_ratio:g}"
+
+    def needed(row: Row) -> int | None:
+        return None if row.delta is None else row.delta.needed
+
+    margin = f"margin {comparison.margin:g}"
+    every = [
+        Column("compressor", lambda r: r.run.compressor, lambda r: r.run.compressor),
+        Column("options", lambda r: r.run.options, lambda r: r.run.options),
+        Column("keep", kept, lambda r: r.run.keep_ratio),
+        Column("profile", lambda r: r.run.profile or MISSING, lambda r: r.run.profile),
+        Column("n", lambda r: str(r.samples), lambda r: r.samples),
+        Column("accuracy [95 %]", lambda r: interval(r.accuracy), lambda r: _value(r.accuracy)),
+        Column("chance", lambda r: number(r.chance, 3), lambda r: r.chance),
+        Column(
+            "prefix miss",
+            lambda r: number(_value(r.prefix_miss), 3),
+            lambda r: _value(r.prefix_miss),
+        ),
+        Column(
+            "delta [95 %]",
+            lambda r: interval(r.delta.accuracy if r.delta else None, sign=True),
+            lambda r: r.delta.accuracy.value if r.delta else None,
+        ),
+        Column(
+            "p (Holm)",
+            lambda r: p_value(r.delta.p_holm if r.delta else None),
+            lambda r: r.delta.p_holm if r.delta else None,
+        ),
+        Column(
+            margin,
+            lambda r: r.delta.verdict if r.delta else MISSING,
+            lambda r: r.delta.verdict if r.delta else None,
+        ),
+        Column("lost / gained", _flips, lambda r: r.delta.lost if r.delta else None, False),
+        Column(
+            "n for 1 pt",
+            lambda r: MISSING if needed(r) is None else f"{needed(r)}",
+            needed,
+            in_latex=False,
+        ),
+        Column("tokens", _tokens, lambda r: r.means.get("vision_tokens_out")),
+        Column(
+            "KV cache",
+            lambda r: size(r.means.get("kv_cache_bytes")),
+            lambda r: r.means.get("kv_cache_bytes"),
+        ),
+        Column(
+            "stored", lambda r: size(AXES[0].cost(r)), lambda r: AXES[0].cost(r), in_latex=False
+        ),
+        Column("ms", lambda r: number(r.total_ms, 0), lambda r: r.total_ms),
+        Column("Pareto", letters, letters),
+        Column("notes", lambda r: "; ".join(map(plain, r.notes)), lambda r: len(r.notes), False),
+        Column("run", lambda r: plain(r.run.run_id)[:8], lambda r: r.run.run_id, False),
+    ]
+    return [
+        column
+        for column in every
+        if any(column.cell(row) not in (MISSING, "") for row in comparison.rows)
+    ]
+
+
+LEGEND = (
+    "Means per sample over n scored samples. chance: the score of answering with another turn.",
+    "prefix miss: share of answers without the required prefix (they score 0).",
+    "delta: difference to the uncompressed run on the same samples, paired bootstrap (10,000).",
+    "p: paired permutation test, Holm-corrected over all comparisons of this report.",
+    "non-inferior: the whole interval, with one more harmed sample, lies above minus the margin.",
+    "lost / gained: samples that fell below / rose to a score of 0.5.",
+    "n for 1 pt: samples that a difference of 0.01 would need (two-sided 5 %, power 80 %).",
+    "stored: bytes that were decoded again; for the baseline its pages as lossless images.",
+    "ms: compress + encode + prefill + decode; an encoding shared with the baseline counts.",
+    "Pareto: on the Pareto set by s stored bytes, t decoder tokens, k KV cache, m milliseconds.",
+)
