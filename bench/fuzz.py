@@ -106,8 +106,9 @@ def seeds() -> list[bytes]:
         Posterize(),
         Downsample(),
     ]
-    text = GlyphRenderer(width=90, height=50, font_pt=14, line_height_pt=16, crop=False)
-    words = text.render_text("The harbour\nat night")[0].pixels
+    # Three lines are enough to find the codebook's group.
+    text = GlyphRenderer(width=120, height=70, font_pt=14, line_height_pt=16, crop=False)
+    words = text.render_text("The lamps\nlean out over\nthe water")[0].pixels
     vq = [BlockVq(0.3), BlockVq(0.01, codebook=False)]
     streams = [codec.encode(page) for codec in codecs for page in pages]
     streams += [codec.encode(page) for codec in vq for page in (words, pages[1])]
