@@ -171,6 +171,7 @@ def test_codec_result(
         np.testing.assert_array_equal(page, before)
         assert same_page(codec.compress(page), result)
         assert same_page(build_codec(case, keep_ratio).compress(page), result)
+        assert np.array_equal(codec.restored(page), result.pixels)
 
 
 @of_stage("codec")

@@ -112,6 +112,12 @@ class Codec(ABC):
         components = self.ledger(stream, len(data))
         return CodecResult(decode(data), nominal_ratio, sum(components.values()), components)
 
+    def restored(self, pixels: Pixels) -> Pixels:
+        """The pixels that `compress` gives. A codec whose bytes are coded without loss may leave
+        that out here: for looking at many pages, never for a measurement. Raises as `compress`.
+        """
+        return self.compress(pixels).pixels
+
     def encode(self, pixels: Pixels) -> bytes:
         """The bitstream of one page; `decode` restores it. Raises as `compress`."""
         return self._stream(pixels)[0].pack()

@@ -90,7 +90,7 @@ class Drawer:
         return SampleImages(
             [_png(pixels) for pixels in pages],
             {
-                number: [_png(codec.compress(pixels).pixels) for pixels in pages]
+                number: [_png(codec.restored(pixels)) for pixels in pages]
                 for number, codec in self._codecs.items()
             },
         )
