@@ -271,6 +271,7 @@ def reading(
             answer = reader.answer(QUESTION, kept)
             peak = f"{torch.cuda.max_memory_allocated() / 2**30:9.2f}" if cuda else f"{'-':>9}"
             steps = max(1, (answer.new_tokens or 1) - 1)
+            assert answer.kv_cache_bytes is not None
             yield (
                 f"9b      {count:>5} {keep_ratio:>5} {answer.decoder_tokens:>7} {encode_ms:>10.1f}"
                 f" {answer.prefill_ms:>11.1f} {answer.decode_ms / steps:>11.2f}"

@@ -59,6 +59,8 @@ def encoder_key(model: ModelConfig, weights_hash: str) -> str:
     import torch
     import transformers
 
+    from freqexp.provenance import versions
+
     settings = {name: value for name, value in asdict(model).items() if name not in NOT_IN_ENCODING}
     parts = {
         "settings": {k: v.name if isinstance(v, Enum) else v for k, v in settings.items()},
@@ -66,6 +68,7 @@ def encoder_key(model: ModelConfig, weights_hash: str) -> str:
         "code": _readers_hash(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
+        "onnxruntime": versions().get("onnxruntime"),
         "cpu": [torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()],
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }

@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 Pixels = npt.NDArray[np.uint8]
 
+Lines = tuple[tuple[float, float], ...]
+"""Where each line of a page's text is: its first row of pixels and the one after its last."""
+
 
 @dataclass(frozen=True, eq=False)
 class Page:
@@ -17,10 +20,17 @@ class Page:
 
     pixels: uint8, [height, width] gray (0 black, 255 white) or [height, width, 3] RGB.
     text: what was drawn on this page, lines joined by newlines.
+    lines: where those lines are, in their order; empty when the renderer does not say.
     """
 
     pixels: Pixels
     text: str
+    lines: Lines = ()
+
+
+def scaled_lines(lines: Lines, scale: float) -> Lines:
+    """The lines of a page that became `scale` times as high."""
+    return tuple((top * scale, bottom * scale) for top, bottom in lines)
 
 
 def png_size_bytes(pixels: Pixels) -> int:

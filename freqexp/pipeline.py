@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from freqexp.codecs.base import Codec
 from freqexp.errors import UserError
+from freqexp.legibility import character_error_rate
 from freqexp.measure import PeakMemory, free_cuda_cache, stopwatch
-from freqexp.page import Pixels, png_size_bytes
+from freqexp.page import Lines, Page, Pixels, png_size_bytes, scaled_lines
 from freqexp.readers.base import Answer, Request
 from freqexp.record import Record
 from freqexp.storage import Stored, keep_deepstack, kept_bitmaps, stored_pages, stored_tokens
@@ -38,6 +39,7 @@ class _Work:
     sample: Sample
     found: dict[str, Any]
     images: PageImages | None = None
+    pages: Sequence[Page] = ()
     tokens: list[CompressedTokens] = field(default_factory=list)
 
     def fail(self, error: str) -> None:
@@ -112,10 +114,11 @@ class Pipeline:
         """A sample up to the tokens that its answer needs."""
         work = _Work(sample, dict(self._flags))
         try:
-            work.images = self._pages(sample, work.found)
+            work.images = self._pages(work)
             vision, work.found["encode_ms"] = self._session.encode(
                 self._reader,
                 work.images.after,
+                _lines_after(work.pages, work.images.after),
                 # No other run asks for what a codec alone made; token compressors behind it do.
                 share=self._codec is None or self._compressor is not None,
             )
@@ -124,9 +127,10 @@ class Pipeline:
             work.fail(describe(error))
         return work
 
-    def _pages(self, sample: Sample, found: dict[str, Any]) -> PageImages:
+    def _pages(self, work: _Work) -> PageImages:
         """Draw the pages and put them through the codec, if there is one."""
-        rendered, render_ms = self._session.render(self._cfg.model.render, sample)
+        rendered, render_ms = self._session.render(self._cfg.model.render, work.sample)
+        work.pages, found = rendered.pages, work.found
         before = [page.pixels for page in rendered.pages]
         found.update(
             pages=len(before),
@@ -206,6 +210,11 @@ class Pipeline:
                 self._session.grade(answer.text, work.sample)
                 for work, answer in zip(works, answers, strict=True)
             ]
+            for work, answer in zip(works, answers, strict=True):
+                if answer.transcript is not None:
+                    drawn = [page.text for page in work.pages]
+                    rate = character_error_rate(drawn, answer.transcript)
+                    work.found["character_error_rate"] = rate
         except Exception as error:
             return describe(error), is_out_of_memory(error)
         for work, answer, grade in zip(works, answers, grades, strict=True):
@@ -218,6 +227,14 @@ class Pipeline:
                 chance=grade.chance,
             )
         return None
+
+
+def _lines_after(pages: Sequence[Page], after: Sequence[Pixels]) -> list[Lines]:
+    """Where the lines of pages are when a codec has changed their height."""
+    return [
+        scaled_lines(page.lines, pixels.shape[0] / page.pixels.shape[0])
+        for page, pixels in zip(pages, after, strict=True)
+    ]
 
 
 def _figures(answer: Answer) -> dict[str, Any]:

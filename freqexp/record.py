@@ -31,6 +31,7 @@ class Record:
     score: the official grade in [0, 1]; None exactly when `error` says why there is none.
     prefix_hit, similarity, chance: see `Grade`. truncated: generation ran into max_new_tokens.
     answer: what was graded. raw_answer: all that was generated, where that is more (thinking).
+    character_error_rate: of a reader that transcribes, see `freqexp.legibility`.
     vision_tokens_in / vision_tokens_out / decoder_tokens / kv_cache_bytes / new_tokens: as the
         decoder saw them, see `Answer`. cache_tokens_min / cache_tokens_max: length of the layers'
         caches after prefill, shortest and longest.
@@ -66,6 +67,7 @@ class Record:
     raw_answer: str | None = None
     error: str | None = None
     truncated: bool | None = None
+    character_error_rate: float | None = None
     pages: int | None = None
     vision_tokens_in: int | None = None
     vision_tokens_out: int | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from freqexp.benchmarks.base import Turn
@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 class Renderer(ABC):
     """Draws a conversation on pages, the same to the pixel for the same text, settings, font and
     Pillow version.
+
+    marks: what stands before a request and before a reply, each at the start of a line.
     """
+
+    marks: ClassVar[tuple[str, str]] = ("", "")
 
     @abstractmethod
     def render(self, turns: Sequence[Turn]) -> list[Page]:

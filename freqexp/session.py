@@ -13,7 +13,7 @@ from freqexp.encodings import DiskEncodings, encoder_key
 from freqexp.ledger import PageSizes, page_sizes
 from freqexp.measure import free_cuda_cache, stopwatch
 from freqexp.memory import check_memory
-from freqexp.page import Page, Pixels
+from freqexp.page import Lines, Page, Pixels
 
 if TYPE_CHECKING:
     import torch
@@ -204,16 +204,22 @@ class Session:
         return rendered, watch.ms
 
     def encode(
-        self, reader: Reader, pixels: Sequence[Pixels], *, share: bool
+        self,
+        reader: Reader,
+        pixels: Sequence[Pixels],
+        lines: Sequence[Lines] = (),
+        *,
+        share: bool,
     ) -> tuple[list[VisionTokens], float | None]:
         """Vision tokens of a sample's pages and the milliseconds of encoding now (None: cached).
 
         The key is the loaded model and the pixels of all pages together: encoders batch pages, and
         another batch may round differently. What is held is the encoder's own output, so it is
         equal to a fresh encoding bit by bit.
+        lines: of each page, for a reader that reads by them; others depend on the pixels alone.
         share: whether another run could ask for these pixels again.
         """
-        key = pixels_key(pixels)
+        key = pixels_key(pixels, lines if reader.reads_lines else ())
         held = self._encodings.get(key)
         if held is None and self._disk is not None:
             held = self._disk.get(key)
@@ -223,7 +229,9 @@ class Session:
             device = getattr(reader, "device", "cpu")
             return [moved(page, device) for page in held], None
         with stopwatch() as watch:
-            vision = reader.encode(pixels)
+            vision = (
+                reader.encode_lines(pixels, lines) if reader.reads_lines else reader.encode(pixels)
+            )
         if share:
             held = [moved(page, "cpu") for page in vision]
             self._encodings.put(key, held, held_bytes(held))
@@ -248,9 +256,11 @@ def held_bytes(vision: Sequence[VisionTokens]) -> int:
     return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
-def pixels_key(pixels: Sequence[Pixels]) -> str:
-    """SHA-256 of all pages' shapes and pixels ([H, W] or [H, W, 3] uint8 each)."""
-    digest = hashlib.sha256()
+def pixels_key(pixels: Sequence[Pixels], lines: Sequence[Lines] = ()) -> str:
+    """SHA-256 of all pages' shapes and pixels ([H, W] or [H, W, 3] uint8 each), and of the places
+    of their lines where these matter.
+    """
+    digest = hashlib.sha256(repr(lines).encode() if lines else b"")
     for page in pixels:
         digest.update(repr(page.shape).encode())
         digest.update(page.tobytes())

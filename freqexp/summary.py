@@ -29,6 +29,7 @@ TIMES = (
 """Figures that differ from one machine or start to the next, as does the peak memory."""
 
 FIGURES = (
+    "character_error_rate",
     "pages",
     "vision_tokens_in",
     "vision_tokens_out",
@@ -74,8 +75,8 @@ class Summary:
     accuracy: mean official score of the scored samples with its 95 % bootstrap interval (None below
         two samples). prefix_miss_rate: share of their answers without the prefix. similarity,
         chance: means of `Grade`'s.
-    pages ... peak_memory_bytes: means over the scored samples where measured; *simulated: as in
-        `Record`.
+    character_error_rate, pages ... peak_memory_bytes: means over the scored samples where measured;
+    *simulated: as in `Record`.
     bits_per_pixel: of stored_bytes. *_ratio: raw, PNG, lossless and text bytes over stored_bytes.
     delta: mean score minus the baseline's over the `delta_samples` samples scored in both, with the
         95 % paired bootstrap interval and its two-sided p value.
@@ -97,6 +98,7 @@ class Summary:
     prefix_miss_rate: float | None
     similarity: float | None
     chance: float | None
+    character_error_rate: float | None
     pages: float | None
     vision_tokens_in: float | None
     vision_tokens_out: float | None

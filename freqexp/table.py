@@ -36,6 +36,11 @@ def size(value: float | None) -> str:
     return f"{value:.1f} GiB"
 
 
+def percent(value: float | None) -> str:
+    """A share as a percentage without its sign, two digits behind the point."""
+    return number(None if value is None else 100 * value, 2)
+
+
 def change(before: float | None, after: float | None, show: Callable[[float | None], str]) -> str:
     """As in `144 -> 72`."""
     return f"{show(before)} -> {show(after)}"
@@ -90,6 +95,7 @@ COLUMNS: tuple[tuple[str, Cell], ...] = (
     ("profile", lambda s: s.profile or MISSING),
     ("accuracy [95 %]", lambda s: interval(s.accuracy, s.accuracy_low, s.accuracy_high)),
     ("chance", lambda s: number(s.chance, 3)),
+    ("CER %", lambda s: percent(s.character_error_rate)),
     ("delta [95 %]", lambda s: interval(s.delta, s.delta_low, s.delta_high, sign=True)),
     ("tokens", lambda s: change(s.vision_tokens_in, s.vision_tokens_out, count)),
     ("KV cache", lambda s: size(s.kv_cache_bytes)),
@@ -101,7 +107,7 @@ COLUMNS: tuple[tuple[str, Cell], ...] = (
 )
 WHEN_DIFFERENT = ("model", "needles", "samples")
 """Columns that go into the line above the table while every row says the same."""
-WHEN_FILLED = ("options", "profile", "stored", "notes")
+WHEN_FILLED = ("options", "profile", "CER %", "stored", "notes")
 """Columns that are left out while no row says anything."""
 
 LEGEND = (
@@ -110,6 +116,12 @@ LEGEND = (
     "(encode ms: shared with an earlier run). simulated: nothing really got shorter or smaller.\n"
     "stored: bytes that were decoded again (best lossless image format over them)."
 )
+
+LEGIBILITY = (
+    "CER: characters a line reader misread. It measures legibility: it locates the turn in what\n"
+    "it read, without a language model, so its accuracy is not that of a vision-language model."
+)
+"""Added to the legend where a run has a character error rate."""
 
 
 def render_table(summaries: Sequence[Summary]) -> str:
@@ -128,4 +140,6 @@ def render_table(summaries: Sequence[Summary]) -> str:
     ]
     rule = "  ".join("-" * width for width in widths)
     title = [", ".join(shared)] if shared else []
-    return "\n".join([*title, head, rule, *rows, "", LEGEND])
+    reads = any(summary.character_error_rate is not None for summary in summaries)
+    legend = [LEGEND, LEGIBILITY] if reads else [LEGEND]
+    return "\n".join([*title, head, rule, *rows, "", *legend])

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from freqexp.page import Pixels
+from freqexp.page import Lines, Pixels
 from freqexp.tokens.base import CompressedTokens, VisionTokens
 
 
@@ -28,7 +28,8 @@ class Answer:
     sequence.
     decoder_tokens: prompt length the decoder really saw at prefill (text and vision tokens),
     without the padding of a batch.
-    kv_cache_bytes: size of the cache tensors right after prefill, without the padding of a batch.
+    kv_cache_bytes: size of the cache tensors right after prefill, without the padding of a batch;
+        None for a reader without a cache.
     prefill_ms / decode_ms: wall time of the prefill / of all later steps; of a batch, its time
     divided by its size.
     cache_tokens: tokens in each layer's cache right after prefill, without padding; empty where the
@@ -36,6 +37,8 @@ class Answer:
     new_tokens: generated tokens, the end token included.
     raw_text: all that was generated, special tokens removed.
     batch_size: requests that were answered together.
+    transcript: what was read of each page, as many lines as the page has, joined by newlines; None
+        for a reader that answers without one.
     """
 
     text: str
@@ -43,13 +46,14 @@ class Answer:
     vision_tokens_in: int
     vision_tokens_out: int
     decoder_tokens: int
-    kv_cache_bytes: int
+    kv_cache_bytes: int | None
     prefill_ms: float
     decode_ms: float
     cache_tokens: tuple[int, ...] = ()
     new_tokens: int | None = None
     raw_text: str | None = None
     batch_size: int = 1
+    transcript: tuple[str, ...] | None = None
 
 
 class Reader(ABC):
@@ -57,6 +61,8 @@ class Reader(ABC):
 
     can_batch: bool = False
     """Whether `answer_batch` answers several requests at once; if not, it takes them in turn."""
+    reads_lines: bool = False
+    """Whether it reads line by line and has to be told where the lines are (`encode_lines`)."""
 
     @abstractmethod
     def encode(self, pages: Sequence[Pixels]) -> list[VisionTokens]:
@@ -64,6 +70,10 @@ class Reader(ABC):
 
         Raises UserError without pages and for a page outside the model's limits.
         """
+
+    def encode_lines(self, pages: Sequence[Pixels], lines: Sequence[Lines]) -> list[VisionTokens]:
+        """`encode` with the places of each page's lines, called where `reads_lines`."""
+        raise NotImplementedError
 
     @abstractmethod
     def answer(self, question: str, vision: Sequence[CompressedTokens]) -> Answer:

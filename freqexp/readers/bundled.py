@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freqexp.errors import UserError
+from freqexp.schemas.choices import Family
 
 if TYPE_CHECKING:
     from freqexp.config import ModelConfig
@@ -22,10 +23,16 @@ def folder() -> Path:
 
 def weights_hash(model: ModelConfig) -> str:
     """sha256 over a local checkpoint's files (names and contents), or `hub:<id>@<revision>` of a
-    hub model.
+    hub model; of the family ppocr over the one file in rapidocr's package.
 
-    Raises UserError for a local folder that holds no weights.
+    Raises UserError for a local folder that holds no weights, and without that package.
     """
+    if model.family is Family.ppocr:
+        from freqexp.readers.ppocr_lines import model_path
+
+        file = model_path()
+        stat = file.stat()
+        return _hash_files(file.parent, ((str(file), stat.st_size, stat.st_mtime_ns),))
     path = folder() if model.path is None else Path(model.path).expanduser()
     if model.path is not None and not path.exists():
         return f"hub:{model.path}@{model.revision or 'main'}"

@@ -37,3 +37,7 @@ def load_reader(config: ModelConfig) -> Reader:
             from freqexp.readers.glm4v_remote import Glm4vRemoteReader
 
             return Glm4vRemoteReader.load(config)
+        case Family.ppocr:
+            from freqexp.readers.ppocr import PpocrReader
+
+            return PpocrReader.load(config)

@@ -9,6 +9,7 @@ import functools
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,27 +34,35 @@ def model_path() -> Path:
     return path
 
 
+def runtime(model: bytes, threads: int) -> Any:
+    """An ONNX model, ready to run on the CPU. Raises UserError without onnxruntime."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError(
+            "the pretrained reader needs onnxruntime: pip install 'freqexp[ocr]'"
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def alphabet(session: Any) -> list[str]:
+    """The text of each output of the recogniser; output 0 is CTC's blank."""
+    listed = session.get_modelmeta().custom_metadata_map["character"]
+    # The space stands behind the listed characters.
+    return ["", *listed.splitlines(), " "]
+
+
 class LineReader:
     """Reads one line of text at a time."""
 
     def __init__(self, threads: int = 1) -> None:
         """Load the recogniser. Raises UserError when it is not installed."""
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise UserError(
-                "the pretrained reader needs onnxruntime: pip install 'freqexp[ocr]'"
-            ) from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(
-            str(model_path()), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = runtime(model_path().read_bytes(), threads)
         self._input = self._session.get_inputs()[0].name
-        listed = self._session.get_modelmeta().custom_metadata_map["character"]
-        # Output 0 is CTC's blank, the space stands behind the listed characters.
-        self._characters = ["", *listed.splitlines(), " "]
+        self._characters = alphabet(self._session)
         self._known: dict[bytes, str] = {}
 
     def read(self, line: Pixels) -> str:

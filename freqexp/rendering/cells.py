@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from freqexp.benchmarks.base import Turn
-from freqexp.page import Page, Pixels
+from freqexp.page import Lines, Page, Pixels
 from freqexp.render import Renderer
 
 USER_MARK = "> "
@@ -53,6 +54,8 @@ class CellsRenderer(Renderer):
     split over two.
     """
 
+    marks = (USER_MARK, "")
+
     def __init__(
         self, columns: int, rows: int, cell_width: int, cell_height: int, font_px: float
     ) -> None:
@@ -87,4 +90,11 @@ class CellsRenderer(Renderer):
 
     def render(self, turns: Sequence[Turn]) -> list[Page]:
         """The conversation as pages."""
-        return [Page(self.draw(rows), "\n".join(rows)) for rows in self.layout(turns)]
+        return [
+            Page(self.draw(rows), "\n".join(rows), self._lines(len(rows)))
+            for rows in self.layout(turns)
+        ]
+
+    def _lines(self, count: int) -> Lines:
+        edges = range(0, (count + 1) * self.cell_height, self.cell_height)
+        return tuple(itertools.pairwise(edges))

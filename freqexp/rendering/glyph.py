@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.util
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +16,15 @@ import numpy.typing as npt
 
 from freqexp.benchmarks.base import Turn
 from freqexp.errors import ConfigError, UserError, fault
-from freqexp.page import Page, Pixels
+from freqexp.page import Lines, Page, Pixels
 from freqexp.render import Renderer
-from freqexp.rendering.layout import conversation_text, drawable_lines, wrap
+from freqexp.rendering.layout import (
+    REPLY_MARK,
+    USER_MARK,
+    conversation_text,
+    drawable_lines,
+    wrap,
+)
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
@@ -144,6 +151,8 @@ class GlyphRenderer(Renderer):
     font_path: TrueType or OpenType file; None is DejaVu Sans.
     """
 
+    marks = (USER_MARK, REPLY_MARK)
+
     def __init__(
         self,
         width: int = 595,
@@ -190,10 +199,16 @@ class GlyphRenderer(Renderer):
             lines[start : start + self.lines_per_page]
             for start in range(0, len(lines), self.lines_per_page)
         ]
-        return [
-            Page(self._draw(chunk, last=number == len(chunks)), "\n".join(chunk))
-            for number, chunk in enumerate(chunks, start=1)
-        ]
+        pages = []
+        for number, chunk in enumerate(chunks, start=1):
+            pixels = self._draw(chunk, last=number == len(chunks))
+            pages.append(Page(pixels, "\n".join(chunk), self._lines(len(chunk), len(pixels))))
+        return pages
+
+    def _lines(self, count: int, height: int) -> Lines:
+        """Where the lines of a page are; cropping may have cut room below the letters."""
+        edges = [min(height, self._margin_y_px + n * self._line_px) for n in range(count + 1)]
+        return tuple(itertools.pairwise(edges))
 
     def _draw(self, lines: Sequence[str], last: bool) -> Pixels:
         """One page: uint8 [height, width] before cropping."""

@@ -10,13 +10,15 @@ from freqexp.benchmarks.base import Turn
 
 TAB_COLUMNS = 4
 
+USER_MARK, REPLY_MARK = "User: ", "Assistant: "
+
 _LINE_END = re.compile(r"\r\n|[\n\r\v\f\x85\u2028\u2029]")
 _WORD = re.compile(r"( *)([^ ]+)")
 
 
 def conversation_text(turns: Iterable[Turn]) -> str:
     """`User: ...` and `Assistant: ...`, each from a new line."""
-    return "\n".join(f"User: {turn.user}\nAssistant: {turn.assistant}" for turn in turns)
+    return "\n".join(f"{USER_MARK}{turn.user}\n{REPLY_MARK}{turn.assistant}" for turn in turns)
 
 
 def drawable_lines(text: str) -> list[str]:

@@ -14,6 +14,7 @@ class Family(Enum):
     qwen3_vl = "qwen3_vl"
     llava_onevision = "llava_onevision"
     glm4v_remote = "glm4v_remote"
+    ppocr = "ppocr"
 
 
 class Dtype(Enum):

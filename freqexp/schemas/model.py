@@ -53,8 +53,9 @@ class ModelConfig(Section):
         faults += ranges.integers(self, prefix, ("context",), 2, 16_777_216)
         faults += ranges.integers(self, prefix, ("min_pixels", "max_pixels"), 1, 268_435_456)
         faults += self._check_limits(prefix)
-        on_disk = self.path is not None and Path(self.path).expanduser().is_dir()
-        faults += ranges.weights(self.path, None if on_disk else self.revision, prefix)
+        if self.family is not Family.ppocr:
+            on_disk = self.path is not None and Path(self.path).expanduser().is_dir()
+            faults += ranges.weights(self.path, None if on_disk else self.revision, prefix)
         return faults + self._check_family(prefix) + self.render.check(f"{prefix}.render")
 
     def _check_limits(self, prefix: str) -> list[str]:
@@ -72,9 +73,11 @@ class ModelConfig(Section):
         return faults
 
     def _check_family(self, prefix: str) -> list[str]:
+        if self.family is Family.ppocr:
+            return self._check_ppocr(prefix)
         faults = []
         if self.path is None and self.family is not Family.glm4v:
-            allowed = f"glm4v while {prefix}.path is null (the bundled weights)"
+            allowed = f"glm4v while {prefix}.path is null (the bundled weights), ppocr"
             faults.append(fault(f"{prefix}.family", self.family.value, allowed))
         remote = self.family is Family.glm4v_remote
         if remote and not self.trust_remote_code:
@@ -88,4 +91,18 @@ class ModelConfig(Section):
         ):
             allowed = "sdpa, eager; flash_attention_2 needs bfloat16 or float16 and a GPU"
             faults.append(fault(f"{prefix}.attention", self.attention.value, allowed))
+        return faults
+
+    def _check_ppocr(self, prefix: str) -> list[str]:
+        """The recogniser is a file of an installed package, in float32, on the CPU."""
+        faults = []
+        for name in ("path", "revision"):
+            if getattr(self, name) is not None:
+                faults.append(fault(f"{prefix}.{name}", getattr(self, name), "null for ppocr"))
+        if self.trust_remote_code:
+            faults.append(fault(f"{prefix}.trust_remote_code", True, "false for ppocr"))
+        if self.dtype is not Dtype.float32:
+            faults.append(fault(f"{prefix}.dtype", self.dtype.value, "float32 for ppocr"))
+        if self.device is Device.cuda:
+            faults.append(fault(f"{prefix}.device", "cuda", "cpu, auto for ppocr"))
         return faults

@@ -80,6 +80,7 @@ class ActingReader:
     device = "cpu"
     can_batch = False
     reads_lines = False
+    reads_lines = False
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -15,6 +15,7 @@ from freqexp.paths import conf_dir
 from freqexp.schemas.ranges import COMMIT
 
 OPTIONS = sorted(file.stem for file in (conf_dir() / "model").glob("*.yaml"))
+INSTALLED = ("ppocr", "tiny")
 QUIET = "tracking=off"
 PIN = "model.revision=" + "0" * 40
 TRUST = "model.trust_remote_code=true"
@@ -22,12 +23,13 @@ TRUST = "model.trust_remote_code=true"
 
 def test_the_options_are_all_there() -> None:
     names = (
-        "glm41v_9b glm4v_9b glyph llava_onevision_7b qwen2_5_vl_3b qwen2_5_vl_7b qwen3_vl_8b tiny"
+        "glm41v_9b glm4v_9b glyph llava_onevision_7b ppocr qwen2_5_vl_3b qwen2_5_vl_7b qwen3_vl_8b "
+        "tiny"
     )
     assert " ".join(OPTIONS) == names
 
 
-@pytest.mark.parametrize("option", [name for name in OPTIONS if name != "tiny"])
+@pytest.mark.parametrize("option", [name for name in OPTIONS if name not in INSTALLED])
 def test_a_hub_model_composes_pinned_or_from_a_folder(option: str, tmp_path: Path) -> None:
     consent = [TRUST] if option == "glm4v_9b" else []
     model = compose([f"model={option}", QUIET, PIN, *consent]).model
@@ -46,7 +48,7 @@ def test_a_pin_is_a_commit_and_a_missing_one_is_asked_for(option: str) -> None:
     consent = [TRUST] if option == "glm4v_9b" else []
     if revision != "null":
         assert COMMIT.fullmatch(revision)
-    if revision != "null" or option == "tiny":
+    if revision != "null" or option in INSTALLED:
         assert compose([f"model={option}", QUIET]).model.name == option
         return
     with pytest.raises(

@@ -42,6 +42,12 @@ def test_each_character_stands_in_its_cell(renderer: CellsRenderer) -> None:
                 assert (cells[row, column].min() == 255) == blank
 
 
+def test_the_lines_are_the_rows_of_cells(renderer: CellsRenderer) -> None:
+    for page in renderer.render(TURNS):
+        rows = len(page.text.split("\n"))
+        assert page.lines == tuple((28 * row, 28 * row + 28) for row in range(rows))
+
+
 def test_equal_characters_look_equal_and_others_do_not(renderer: CellsRenderer) -> None:
     alphabet = "abcdefghijklmnopqrstuvwxyz0123456789.,?!'>"
     pixels = renderer.draw([alphabet[:24], alphabet[24:], alphabet[:24]])

@@ -44,6 +44,17 @@ def test_every_line_of_text_is_ink_on_its_page() -> None:
             assert (band.min() < 128) == bool(line.strip())
 
 
+@pytest.mark.parametrize("settings", [{}, {"crop": False}, {"dpi": 96, "margin_y": 0}])
+def test_the_lines_are_where_their_ink_is(settings: dict[str, int]) -> None:
+    for page in GlyphRenderer(**settings).render(TURNS[:3]):  # type: ignore[arg-type]
+        text = page.text.split("\n")
+        assert len(page.lines) == len(text)
+        assert page.lines[-1][1] <= page.pixels.shape[0]
+        for (top, bottom), line in zip(page.lines, text, strict=True):
+            band = page.pixels[round(top) : round(bottom)]
+            assert (band.size > 0 and band.min() < 128) == bool(line.strip())
+
+
 def test_geometry_of_the_default() -> None:
     renderer = GlyphRenderer(crop=False)
     pages = renderer.render(TURNS)

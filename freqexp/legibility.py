@@ -1,0 +1,23 @@
+"""How much of a page's text a reader that transcribes has got wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from freqexp.readers.ppocr_lines import edit_distance
+
+
+def character_error_rate(drawn: Sequence[str], read: Sequence[str]) -> float | None:
+    """Insertions, deletions and substitutions that make what was read of what was drawn, over the
+    characters drawn; above 1 where more was read than is there, None where nothing was drawn.
+
+    drawn, read: the pages, with the same number of lines each. Lines are compared one by one,
+    without white space at their ends, which no reader can see.
+    """
+    wrong = total = 0
+    for page, transcript in zip(drawn, read, strict=True):
+        for line, other in zip(page.split("\n"), transcript.split("\n"), strict=True):
+            wanted, found = line.strip(), other.strip()
+            total += len(wanted)
+            wrong += 0 if wanted == found else edit_distance(found, wanted)
+    return wrong / total if total else None
