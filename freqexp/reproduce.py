@@ -113,7 +113,7 @@ def reproduce_experiment(name: str, overrides: Sequence[str], outputs: str) -> t
         return outcome, folder
     outcome.title = f"{name}: {published.title}"
     outcome.surroundings = [published.source, *_here(configs[0], Session())]
-    _fill(outcome, published, configs)
+    _fill(outcome, name, published, configs)
     if published.figures:
         from freqexp.figures import draw_paper
 
@@ -138,11 +138,11 @@ def _here(cfg: RunConfig, session: Session) -> list[str]:
     ]
 
 
-def _fill(outcome: Outcome, published: Published, configs: Sequence[RunConfig]) -> None:
+def _fill(outcome: Outcome, name: str, published: Published, configs: Sequence[RunConfig]) -> None:
     from freqexp.execute import run_folder
     from freqexp.report.compare import compare
     from freqexp.report.load import load
-    from freqexp.reproduction import claims, table
+    from freqexp.reproduction.beside import beside
     from freqexp.session import Session
     from freqexp.sweep import plan
 
@@ -153,10 +153,10 @@ def _fill(outcome: Outcome, published: Published, configs: Sequence[RunConfig]) 
         outcome.notes.append("no run has begun yet")
         return
     comparison = compare(load(begun), margin=published.margin)
-    outcome.cells = table.cells(published, comparison)
-    outcome.parts = table.part_lines(published, comparison)
-    outcome.findings = claims.findings(published, comparison)
-    outcome.notes += [*table.published_significance(published.cells), *published.notes]
+    found = beside(name, published, comparison)
+    outcome.cells, outcome.parts = list(found.cells), list(found.parts)
+    outcome.findings = list(found.findings)
+    outcome.notes += found.notes
     outcome.notes += [*comparison.loaded.notes, *comparison.notes]
 
 

@@ -82,6 +82,14 @@ def test_every_published_number_has_its_run(name: str) -> None:
         assert len([run for run in runs.values() if matches(run, entry.run)]) == 1, entry
 
 
+@pytest.mark.parametrize("name", PAPER)
+def test_a_table_s_compressed_runs_have_the_settings_it_is_known_by(name: str) -> None:
+    settings = published_of(name).runs
+    assert settings
+    for cfg in planned(name, "model=tiny"):
+        assert matches(as_run(cfg), settings) == (cfg.compressor.name != "none")
+
+
 def test_the_published_tables_are_the_papers() -> None:
     one = {cell.name: cell.published for cell in published_of("paper_table1").cells}
     assert one["none, 2 needles"] == 0.3498

@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """Load, compare, print, write. Raises UserError for what the user can mend."""
+    from freqexp.report import published
     from freqexp.report.build import HTML, write_report
     from freqexp.report.compare import compare
     from freqexp.report.load import load
@@ -47,6 +48,8 @@ def report(options: argparse.Namespace) -> int:
     written = write_report(comparison, folder, limits)
     for note in written.notes:
         print(f"* {note}")
+    if written.published:
+        print(published.terminal(written.published))
     names = ", ".join((*written.files, f"{len(written.figures)} figures (PNG, SVG)"))
     print(f"\n{written.folder}: {names}\nopen {written.folder / HTML}")
     if options.wandb != "off":

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from freqexp.errors import UserError, fault
 from freqexp.files import write_text
+from freqexp.report import published
 from freqexp.report.comparison import Comparison
 from freqexp.report.drawing import Drawn
 from freqexp.report.figures import draw_all
 from freqexp.report.page import render_page
 from freqexp.report.pages import Limits, redraw
 from freqexp.report.tables import csv_table, latex_table, markdown_report
+from freqexp.reproduction.beside import Beside, recognised
 
 FIGURE_FILES = tuple(
     f"{name}*.{ending}"
@@ -21,6 +23,7 @@ FIGURE_FILES = tuple(
     for ending in ("png", "svg")
 )
 MARKDOWN, LATEX, CSV, HTML = "report.md", "table.tex", "table.csv", "report.html"
+PUBLISHED_LATEX, PUBLISHED_CSV = "published.tex", "published.csv"
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,13 @@ class Report:
     folder: Path
     figures: tuple[Drawn, ...]
     notes: tuple[str, ...]
+    published: tuple[Beside, ...] = ()
 
     @property
     def files(self) -> Sequence[str]:
         """Names of the tables and the page."""
-        return (HTML, MARKDOWN, LATEX, CSV)
+        also = (PUBLISHED_LATEX, PUBLISHED_CSV) if self.published else ()
+        return (HTML, MARKDOWN, LATEX, CSV, *also)
 
 
 def write_report(comparison: Comparison, folder: Path, limits: Limits | None = None) -> Report:
@@ -44,7 +49,7 @@ def write_report(comparison: Comparison, folder: Path, limits: Limits | None = N
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in FIGURE_FILES:
+        for name in (*FIGURE_FILES, PUBLISHED_LATEX, PUBLISHED_CSV):
             for old in folder.glob(name):
                 old.unlink()
     except OSError as error:
@@ -52,9 +57,15 @@ def write_report(comparison: Comparison, folder: Path, limits: Limits | None = N
         raise UserError(fault("--out", str(folder), allowed)) from None
     figures = draw_all(comparison, folder)
     redrawn = redraw(comparison, limits)
-    write_text(folder / HTML, render_page(comparison, figures, folder, redrawn))
+    beside = recognised(comparison)
+    section = published.html_section(beside)
+    write_text(folder / HTML, render_page(comparison, figures, folder, redrawn, section))
     pictures = [(f"{figure.name}.png", figure.caption) for figure in figures]
-    write_text(folder / MARKDOWN, markdown_report(comparison, pictures))
+    chapter = published.markdown_section(beside)
+    write_text(folder / MARKDOWN, markdown_report(comparison, pictures, chapter))
+    if beside:
+        write_text(folder / PUBLISHED_LATEX, published.latex_tables(beside))
+        write_text(folder / PUBLISHED_CSV, published.csv_table(beside))
     write_text(folder / LATEX, latex_table(comparison))
     write_text(folder / CSV, csv_table(comparison))
-    return Report(folder, tuple(figures), tuple(redrawn.notes))
+    return Report(folder, tuple(figures), tuple(redrawn.notes), tuple(beside))

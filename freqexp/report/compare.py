@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 from freqexp.errors import UserError, fault
 from freqexp.record import mean
@@ -16,6 +17,7 @@ from freqexp.stats import MARGIN, bootstrap_intervals, rate_interval
 from freqexp.summary import FIGURES
 
 SEED = 0
+_FIGURES = attrgetter(*FIGURES)
 
 
 def compare(loaded: Loaded, baseline: str | None = None, margin: float = MARGIN) -> Comparison:
@@ -80,7 +82,8 @@ def _baseline(run: Run, named: Run | None, bases: Sequence[Run]) -> Run | None:
 def _row(run: Run, group: int, baseline: Run | None) -> Row:
     scored = [record for record in run.records.values() if record.score is not None]
     misses = sum(not record.prefix_hit for record in scored)
-    means = {name: mean(getattr(record, name, None) for record in scored) for name in FIGURES}
+    columns = zip(*map(_FIGURES, scored), strict=True) if scored else ((),) * len(FIGURES)
+    means = dict(zip(FIGURES, map(mean, columns), strict=True))
     failed = len(run.records) - len(scored)
     truncated = sum(bool(record.truncated) for record in scored)
     simulated = any(record.simulated for record in scored) if scored else None

@@ -26,9 +26,13 @@ _SLOT = re.compile(r"\{\{(\w+)\}\}")
 
 
 def render_page(
-    comparison: Comparison, drawn: Sequence[Drawn], folder: Path, redrawn: Redrawn
+    comparison: Comparison,
+    drawn: Sequence[Drawn],
+    folder: Path,
+    redrawn: Redrawn,
+    published: str = "",
 ) -> str:
-    """The page. drawn: figures whose SVG files lie in `folder`."""
+    """The page. drawn: figures whose SVG files lie in `folder`. published: a section in HTML."""
     blocks = Blocks()
     samples = [sorted(sample_ids(comparison.of_group(g))) for g in range(len(comparison.groups))]
     limit = sample_blocks(comparison, redrawn, samples, blocks)
@@ -42,6 +46,7 @@ def render_page(
         "style": (_FOLDER / "page.css").read_text(encoding="utf-8"),
         "script_hash": f"sha256-{digest}",
         "tables": _tables(comparison),
+        "published": published,
         "findings": "".join(f"<li>{html_text(note)}</li>" for note in notes),
         "legend": "".join(f"<li>{html_text(line)}</li>" for line in LEGEND),
         "figures": "".join(_figure(figure, folder) for figure in drawn),

@@ -35,8 +35,12 @@ def terminal(comparison: Comparison) -> str:
     return "\n".join([*lines, "", *LEGEND])
 
 
-def markdown_report(comparison: Comparison, figures: Sequence[tuple[str, str]] = ()) -> str:
-    """A Markdown page: tables, findings, legend, figures as (file name, caption)."""
+def markdown_report(
+    comparison: Comparison, figures: Sequence[tuple[str, str]] = (), published: str = ""
+) -> str:
+    """A Markdown page: tables, findings, legend, what was published, figures as (file name,
+    caption).
+    """
     chosen = columns(comparison)
     lines = [f"# {markdown(comparison.loaded.name)}", ""]
     for group, title in enumerate(comparison.groups):
@@ -49,6 +53,8 @@ def markdown_report(comparison: Comparison, figures: Sequence[tuple[str, str]] =
         lines.append("")
     lines += [f"- {markdown(sentence)}" for sentence in findings(comparison)]
     lines += ["", *(f"{sentence}  " for sentence in LEGEND), ""]
+    if published:
+        lines.append(published)
     for name, caption in figures:
         lines += [f"![{markdown(caption)}]({name})", ""]
     return "\n".join(lines)

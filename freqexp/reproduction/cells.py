@@ -31,7 +31,9 @@ class Cell:
     """One number beside the one it should be.
 
     run, figure: what it is a number of. then: the saved or published text, now: ours.
-    difference: with its tolerance, "" where there is none. reason: in a sentence.
+    difference: with its tolerance, "" where there is none. reason: in a sentence. where: the model
+    and the samples ours was measured on, for a published number. expected, value, low, high: the
+    published number and ours with its 95 % interval, unrounded (scores in [0, 1]).
     """
 
     run: str
@@ -41,6 +43,11 @@ class Cell:
     verdict: Verdict
     difference: str = ""
     reason: str = ""
+    where: str = ""
+    expected: float | None = None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
 
 
 def overall(cells: Iterable[Cell]) -> Verdict:

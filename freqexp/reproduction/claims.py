@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from freqexp.report.comparison import Comparison, Row
 from freqexp.reproduction.published import Claim, Published, matches
-from freqexp.reproduction.table import interval, scored, stored_after
+from freqexp.reproduction.table import interval, measured_on, scored, stored_after
 from freqexp.stats import bootstrap_intervals
 
 SEED = 0
@@ -31,7 +31,7 @@ def findings(published: Published, comparison: Comparison) -> list[Finding]:
             found.append(Finding(claim=claim.text, outcome="not run", where="-", evidence="-"))
         for row in rows:
             outcome, evidence = judge(claim, row, comparison.margin)
-            where = f"{row.run.model}, {row.samples} samples"
+            where = measured_on(row)
             found.append(Finding(claim=claim.text, outcome=outcome, where=where, evidence=evidence))
     return found
 

@@ -70,13 +70,15 @@ class Part:
 @dataclass(frozen=True, kw_only=True)
 class Published:
     """A table of a paper. models: names of models its numbers are of. files: they are of published
-    data files, not of generated samples. figures: it is pictures.
+    data files, not of generated samples. runs: settings that all its compressed runs share, by
+    which they are known among others. figures: it is pictures.
     """
 
     title: str
     source: str
     models: tuple[str, ...]
     files: bool
+    runs: Mapping[str, Any]
     margin: float = MARGIN
     cells: tuple[PublishedCell, ...] = ()
     claims: tuple[Claim, ...] = ()
@@ -120,6 +122,7 @@ def parse(value: Any, path: Path) -> Published:
     }
     for name in ("models", "notes"):
         table[name] = tuple(table.get(name) or ())
+    table["runs"] = dict(table.get("runs") or {})
     published = _made(Published, {**table, **lists, "path": path}, path.name, faults)
     for cell in lists["cells"]:
         if cell.figure not in FIGURES:

@@ -14,6 +14,9 @@ from freqexp.stats import bootstrap_intervals, with_unseen_harm
 
 SEED = 0
 KB = 1000
+SCORES = ("accuracy", "delta")
+"""Figures that are printed in percent and points."""
+NOT_RUN = "not among the runs"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,20 +35,20 @@ def cells(published: Published, comparison: Comparison) -> list[Cell]:
     found = []
     for cell in published.cells:
         rows = [row for row in comparison.rows if matches(row.run, cell.run)]
-        if not rows:
-            then, reason = published_text(cell), "not among the runs"
-            found.append(
-                Cell(
-                    run=cell.name,
-                    figure=cell.figure,
-                    then=then,
-                    now="-",
-                    verdict=Verdict.not_comparable,
-                    reason=reason,
-                )
-            )
-        found += [_cell(cell, row, published) for row in rows]
+        found += [_cell(cell, row, published) for row in rows] or [_absent(cell)]
     return found
+
+
+def _absent(cell: PublishedCell) -> Cell:
+    return Cell(
+        run=cell.name,
+        figure=cell.figure,
+        then=published_text(cell),
+        now="-",
+        verdict=Verdict.not_comparable,
+        reason=NOT_RUN,
+        expected=cell.published,
+    )
 
 
 def obstacles(cell: PublishedCell, row: Row, published: Published) -> list[str]:
@@ -66,32 +69,43 @@ def obstacles(cell: PublishedCell, row: Row, published: Published) -> list[str]:
 
 
 def _cell(cell: PublishedCell, row: Row, published: Published) -> Cell:
-    measured = _measure(cell, row)
+    values = _values(cell, row)
+    value = mean(values)
     reasons = obstacles(cell, row, published)
-    if measured is None:
+    if value is None:
         reasons.append("not measured")
-    value, own_error, text = measured or (0.0, 0.0, "-")
     error = _published_side(cell, row)
     if error is None:
         reasons.append("its sample count is not published")
     difference, verdict = "", Verdict.not_comparable
-    if not reasons and error is not None:
+    if not reasons and error is not None and value is not None:
         rounding = 0.0 if cell.digits is None else 0.5 * 10.0**-cell.digits
-        allowed = tolerance(own_error, error) + rounding
+        allowed = tolerance(mean_error(values), error) + rounding
         gap = value - cell.published
-        scale = 100 if cell.figure in ("accuracy", "delta") else 1
+        scale = 100 if cell.figure in SCORES else 1
         unit = " points" if scale == 100 else ""
         difference = f"{gap * scale:+.2f}{unit}, tolerance ±{allowed * scale:.2f}"
         verdict = Verdict.reproduced if abs(gap) <= allowed else Verdict.differs
+    low, high = bootstrap_intervals([values], SEED)[0] if len(values) > 1 else (None, None)
     return Cell(
         run=cell.name,
         figure=cell.figure,
         then=published_text(cell),
-        now=text,
+        now=_measured_text(cell, value, low, high),
         verdict=verdict,
         difference=difference,
         reason="; ".join(reasons),
+        where=measured_on(row),
+        expected=cell.published,
+        value=value,
+        low=low,
+        high=high,
     )
+
+
+def measured_on(row: Row) -> str:
+    """The model and the number of samples of a run's figures."""
+    return f"{row.run.model}, {row.samples} samples"
 
 
 def published_text(cell: PublishedCell) -> str:
@@ -103,26 +117,29 @@ def published_text(cell: PublishedCell) -> str:
     return f"{cell.published:.{cell.digits or 0}f}"
 
 
-def _measure(cell: PublishedCell, row: Row) -> tuple[float, float, str] | None:
-    """(value, its standard error, its text with the 95 % interval) of our run."""
+def _values(cell: PublishedCell, row: Row) -> list[float]:
+    """The figure of each sample of our run; the paired differences for a delta."""
     if cell.figure == "accuracy":
-        values = list(row.run.scored.values())
-    elif cell.figure == "delta":
-        values = differences(row)
-    else:
-        values = [v for r in scored(row) if (v := figure_of(cell.figure, r)) is not None]
-    value = mean(values)
+        return list(row.run.scored.values())
+    if cell.figure == "delta":
+        return differences(row)
+    return [v for record in scored(row) if (v := figure_of(cell.figure, record)) is not None]
+
+
+def _measured_text(
+    cell: PublishedCell, value: float | None, low: float | None, high: float | None
+) -> str:
+    """Our number with its interval, in the unit of the published one."""
     if value is None:
-        return None
-    percent = cell.figure in ("accuracy", "delta")
-    scale, sign = (100, "+" if cell.figure == "delta" else "") if percent else (1, "")
+        return "-"
+    percent = cell.figure in SCORES
+    scale, sign = (100 if percent else 1), ("+" if cell.figure == "delta" else "")
     digits = 2 if percent else max(cell.digits or 0, 2)
     unit = {"accuracy": " %", "delta": " points"}.get(cell.figure, "")
     text = f"{value * scale:{sign}.{digits}f}"
-    if len(values) > 1 and percent:
-        low, high = bootstrap_intervals([values], SEED)[0]
+    if low is not None and high is not None:
         text += f" [{low * scale:{sign}.{digits}f}, {high * scale:{sign}.{digits}f}]"
-    return value, mean_error(values), text + unit
+    return text + unit
 
 
 def _published_side(cell: PublishedCell, row: Row) -> float | None:
