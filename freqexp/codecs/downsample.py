@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from freqexp.bitstream import Bitstream, BitstreamError, Cursor, size_fault, varint
-from freqexp.codecs.base import Codec, Payload
+from freqexp.codecs.base import Codec, Payload, check_page
 from freqexp.codecs.lossless import read_file, smallest_file
 from freqexp.errors import ConfigError, fault
 from freqexp.page import Pixels
@@ -34,14 +34,23 @@ class Downsample(Codec):
         self._restore_size = restore_size
         self.keeps_size = restore_size
 
+    def restored(self, pixels: Pixels) -> Pixels:
+        """See `Codec`. Without the search for the smallest file."""
+        check_page(pixels)
+        small = self._shrunk(pixels)
+        return resized(small, *pixels.shape[:2]) if self._restore_size else small
+
+    def _shrunk(self, pixels: Pixels) -> Pixels:
+        height, width = (max(1, math.floor(side * self._scale + 0.5)) for side in pixels.shape[:2])
+        return resized(pixels, height, width)
+
     def store(self, pixels: Pixels) -> Payload:
         """Format, stored and small size, then the file of the small page or of the page."""
-        height, width = (max(1, math.floor(side * self._scale + 0.5)) for side in pixels.shape[:2])
-        small = resized(pixels, height, width)
+        small = self._shrunk(pixels)
         files = {page.shape: smallest_file(page) for page in (small, pixels)}
         stored = min(files, key=lambda shape: len(files[shape][1]))
         index, data = files[stored]
-        sizes = (*stored[:2], height, width)
+        sizes = (*stored[:2], *small.shape[:2])
         return Payload(
             b"".join(map(varint, (index, *sizes))),
             (data,),
