@@ -51,7 +51,7 @@ def _stored(row: Row) -> float | None:
 
 
 AXES = (
-    Axis("stored_bytes", "stored", "KiB a sample", 1024, _stored),
+    Axis("stored_bytes", "stored size", "KiB a sample", 1024, _stored),
     Axis(
         "decoder_tokens",
         "decoder tokens",

@@ -43,6 +43,9 @@ def load(targets: Sequence[str], outputs: str = DEFAULT_OUTPUTS) -> Loaded:
         folders.update(dict.fromkeys(found.folders))
         names.append((found.name, found.sweep))
     runs = [run for folder in folders if (run := load_run(folder)) is not None]
+    if len(names) == 1 and names[0][1] is None:
+        # The order of a folder of run ids says nothing.
+        runs.sort(key=_place)
     empty = [folder.name for folder in folders if not (folder / RECORDS).is_file()]
     if empty:
         notes.append(f"not begun (no {RECORDS}), left out: {few(sorted(empty))}")
@@ -52,6 +55,11 @@ def load(targets: Sequence[str], outputs: str = DEFAULT_OUTPUTS) -> Loaded:
     runs, doubled = _once(runs)
     name, sweep = names[0] if len(names) == 1 else ("-".join(n for n, _ in names)[:80], None)
     return Loaded(name, (*runs, *_missing_baselines(runs)), sweep, (*notes, *doubled))
+
+
+def _place(run: Run) -> tuple[str, str, str, str, float]:
+    """Sorts runs for people; as many needles have one digit, their text does."""
+    return run.model, run.needles, run.compressor, run.options, run.keep_ratio or 0.0
 
 
 def _once(runs: Iterable[Run]) -> tuple[list[Run], list[str]]:

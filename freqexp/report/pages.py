@@ -18,7 +18,7 @@ IMAGES = 320
 IMAGE_BYTES = 12 << 20
 PAGES_A_SAMPLE = 4
 CODECS = 8
-SECONDS = 3.0
+SECONDS = 5.0
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from freqexp.files import read_json
 from freqexp.report.comparison import Comparison, Row
+from freqexp.report.run import Run
+from freqexp.report.targets import RUN_ID, SWEEP_FILE
 from freqexp.reproduction.cells import Cell, Verdict
 from freqexp.reproduction.claims import Finding, findings
 from freqexp.reproduction.layout import Table, cell_table, claim_table, part_table
@@ -69,21 +72,20 @@ class Beside:
         )
 
     def sentences(self) -> list[str]:
-        """What holds and what does not, in words: the numbers together, the claims one by one."""
-        counts = Counter(cell.verdict for cell in self.cells)
+        """What holds and what does not, in words."""
         said = []
         if self.cells:
+            counts = Counter(cell.verdict for cell in self.cells)
             numbers = ", ".join(f"{counts[v]} {v.words}" for v in Verdict if counts[v])
             said.append(f"{self.experiment}: of {len(self.cells)} published numbers {numbers}")
+        claims: dict[tuple[str, str], list[str]] = {}
+        for found in self.findings:
+            claims.setdefault((found.where, found.outcome), []).append(f'"{found.claim}"')
         said += [
-            f'{self.experiment}: the claim "{found.claim}" '
-            f"{_OUTCOMES.get(found.outcome, found.outcome)} on {found.where}"
-            for found in self.findings
+            f"{self.experiment} on {where}: {outcome.upper()}: {', '.join(texts)}"
+            for (where, outcome), texts in claims.items()
         ]
         return said
-
-
-_OUTCOMES = {"holds": "HOLDS", "does not hold": "DOES NOT HOLD", "undecided": "is undecided"}
 
 
 def beside(experiment: str, published: Published, comparison: Comparison) -> Beside:
@@ -98,40 +100,24 @@ def beside(experiment: str, published: Published, comparison: Comparison) -> Bes
     )
 
 
-@dataclass(frozen=True)
-class _Known:
-    """A table with the rows it is of, the ids of the compressed runs among them, and whether no
-    run of it is missing.
-    """
-
-    experiment: str
-    published: Published
-    rows: tuple[Row, ...]
-    runs: frozenset[str]
-    complete: bool
-
-
 def recognised(comparison: Comparison) -> list[Beside]:
     """The published tables that these runs are runs of, known by their saved settings.
 
-    Tables share settings. One that lacks runs is left out where another has all of its runs and
-    more: the runs of Table 1 are no attempt at Table 3. Raises ConfigError and UserError for a
-    file of `conf/published` that is not as it should be.
+    Settings that are the defaults of a method, or that tables share, are no attempt at a table: it
+    is taken when all of its runs are there, or one of them was started as its experiment. Raises
+    ConfigError and UserError for a file of `conf/published` that is not as it should be.
     """
-    known = [
-        found
-        for name in experiments()
-        if (published := load_published(name)) is not None
-        and (found := _known(name, published, comparison)).runs
-    ]
-    return [
-        beside(one.experiment, one.published, replace(comparison, rows=one.rows)).of_runs()
-        for one in known
-        if one.complete or not any(one.runs < other.runs for other in known)
-    ]
+    found = []
+    for name in experiments():
+        published = load_published(name)
+        rows = () if published is None else _rows(name, published, comparison)
+        if published is not None and rows:
+            found.append(beside(name, published, replace(comparison, rows=rows)).of_runs())
+    return found
 
 
-def _known(experiment: str, published: Published, comparison: Comparison) -> _Known:
+def _rows(experiment: str, published: Published, comparison: Comparison) -> tuple[Row, ...]:
+    """The rows that a table is of, baselines included; none when the runs are no attempt at it."""
     entries: list[PublishedCell | Claim | Part] = [*published.cells, *published.claims]
     entries += published.parts
     methods = [entry.run for entry in entries if entry.run.get("compressor.name") != "none"]
@@ -140,8 +126,35 @@ def _known(experiment: str, published: Published, comparison: Comparison) -> _Kn
         for row in comparison.rows
         if not row.run.is_baseline and matches(row.run, published.runs)
     ]
-    of_method = [{row.run.run_id for row in ours if matches(row.run, one)} for one in methods]
-    runs = frozenset().union(*of_method)
-    bases = {row.baseline.run_id for row in ours if row.run.run_id in runs and row.baseline}
-    rows = tuple(row for row in comparison.rows if row.run.run_id in runs | bases)
-    return _Known(experiment, published, rows, runs, all(of_method))
+    of_method = [[row for row in ours if matches(row.run, method)] for method in methods]
+    rows = {row.run.run_id: row for found in of_method for row in found}
+    sweep = comparison.loaded.sweep
+    if not all(of_method) and not any(
+        experiment in started_as(row.run, sweep) for row in rows.values()
+    ):
+        return ()
+    bases = {row.baseline.run_id for row in rows.values() if row.baseline is not None}
+    return tuple(row for row in comparison.rows if row.run.run_id in {*rows, *bases})
+
+
+def started_as(run: Run, sweep: str | None = None) -> set[str]:
+    """The experiments a run was started as, by the files of its sweep and of `sweep`."""
+    found = set()
+    for name in (run.setting("sweep_name"), sweep):
+        if not isinstance(name, str) or not RUN_ID.fullmatch(name):
+            continue
+        plan = read_json(run.folder.parent.parent / "sweeps" / name / SWEEP_FILE) or {}
+        points = plan.get("runs")
+        for point in points if isinstance(points, list) else []:
+            if isinstance(point, dict) and point.get("run_id") == run.run_id:
+                overrides = point.get("overrides")
+                texts = overrides if isinstance(overrides, list) else []
+                found |= {str(t).removeprefix(_EXPERIMENT) for t in texts if _is_experiment(t)}
+    return found
+
+
+_EXPERIMENT = "experiment="
+
+
+def _is_experiment(text: object) -> bool:
+    return isinstance(text, str) and text.startswith(_EXPERIMENT)

@@ -40,7 +40,7 @@ def ids(targets: list[str], outputs: Path) -> list[str]:
 
 
 def test_runs_are_named_in_many_ways(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    every = ["aaaa1111", "bbbb2222", "bbbb3333"]
+    every = ["aaaa1111", "bbbb3333", "bbbb2222"]  # by method and keep ratio
     assert ids([], outputs) == ids([str(outputs)], outputs) == every
     assert ids([str(outputs / "runs")], outputs) == every
     for sweep in ("two", str(outputs / "sweeps" / "two"), f"{outputs}/sweeps/two/sweep.json"):
@@ -60,7 +60,7 @@ def test_the_baseline_of_a_single_run_comes_along(outputs: Path) -> None:
 
 
 def test_what_a_run_is(outputs: Path) -> None:
-    base, run, _ = load([], str(outputs)).runs
+    base, _, run = load([], str(outputs)).runs
     assert (base.is_baseline, base.keep_ratio, base.profile) == (True, None, None)
     assert run.title() == "token keep 0.5 aggressive"
     assert (run.model, run.needles, run.wanted, run.notes) == ("fake", "2", 2, ())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from report_runs import CONFIG, write_run
+from report_runs import CONFIG, write_run, write_sweep
 
 from freqexp.config import BlockDctConfig, Fit, NeedlesConfig, RunConfig, TokenConfig
 from freqexp.report import published
@@ -67,7 +68,8 @@ def test_runs_of_no_paper_experiment_have_no_published_column(
 ) -> None:
     write_run(tmp_path, "base", share(3, 4))
     write_run(tmp_path, "dct", share(3, 4), BlockDctConfig(), png_bytes_after=9_000)
-    write_run(tmp_path, "tok", share(2, 4), TokenConfig(), keep_ratio=0.7)
+    write_run(tmp_path, "tok", share(2, 4), TokenConfig())
+    write_run(tmp_path, "half", share(3, 4), PAPER_DCT, nominal_ratio=2.0)
     assert recognised(compare(load([str(tmp_path)]))) == []
     out = tmp_path / "report"
     assert main([str(tmp_path), "--out", str(out), "--images", "0"]) == 0
@@ -85,13 +87,35 @@ def test_a_table_with_all_its_runs_is_the_only_one_shown(tmp_path: Path) -> None
     assert not any("not among these runs" in note for note in found.notes)
 
 
-def test_runs_that_several_tables_share_are_shown_beside_each(tmp_path: Path) -> None:
-    write_run(tmp_path, "base", share(3, 4))
-    write_run(tmp_path, "half", share(3, 4), PAPER_DCT, nominal_ratio=2.0)
-    found = {one.experiment: one for one in recognised(compare(load([str(tmp_path)])))}
-    assert set(found) == {"paper_table1", "paper_table3", "paper_figures"}
-    assert {cell.run for cell in found["paper_table1"].cells if "8 needles" in cell.run} == set()
-    assert "image DCT 50 %, 8 needles" in found["paper_table1"].notes[0]
+@pytest.mark.parametrize("by", ["sweep", "run"])
+def test_a_part_of_a_table_is_shown_when_it_was_started_as_its_experiment(
+    tmp_path: Path, by: str
+) -> None:
+    config = CONFIG if by == "sweep" else replace(CONFIG, sweep_name="part")
+    write_run(tmp_path, "base", share(3, 4), config=config)
+    write_run(tmp_path, "half", share(3, 4), PAPER_DCT, nominal_ratio=2.0, config=config)
+    folder = write_sweep(tmp_path, "part", ["base", "half"])
+    target = "part" if by == "sweep" else str(tmp_path / "runs")
+    assert recognised(compare(load([target], str(tmp_path)))) == []
+    plan = json.loads((folder / "sweep.json").read_text())
+    plan["runs"][1]["overrides"] = ["experiment=paper_table1", "needles=2"]
+    (folder / "sweep.json").write_text(json.dumps(plan))
+    (found,) = recognised(compare(load([target], str(tmp_path))))
+    assert found.experiment == "paper_table1"
+    assert not [cell for cell in found.cells if "8 needles" in cell.run]
+    assert "image DCT 50 %, 8 needles" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    "points", [None, "x", [1, {"run_id": "half"}, {"run_id": "half", "overrides": 3}]]
+)
+def test_a_sweep_file_that_was_edited_costs_only_the_column(tmp_path: Path, points: object) -> None:
+    config = replace(CONFIG, sweep_name="part")
+    write_run(tmp_path, "base", share(3, 4), config=config)
+    write_run(tmp_path, "half", share(3, 4), PAPER_DCT, nominal_ratio=2.0, config=config)
+    folder = write_sweep(tmp_path, "part", [])
+    (folder / "sweep.json").write_text(json.dumps({"runs": points}))
+    assert recognised(compare(load([str(tmp_path / "runs")]))) == []
 
 
 def test_every_form_has_published_ours_difference_verdict_and_model(
@@ -111,10 +135,8 @@ def test_every_form_has_published_ours_difference_verdict_and_model(
         "glyph, 250 samples",
     ):
         assert part in lines[0]
-    claim = (
-        'the claim "Half of the coefficients cost no accuracy, 2 needles" DOES NOT HOLD on glyph'
-    )
-    assert claim in " ".join(shown.split())
+    said = " ".join(shown.split())
+    assert 'on glyph, 250 samples: DOES NOT HOLD: "Half of the coefficients cost no' in said
     row = next(
         row
         for row in csv.DictReader(io.StringIO((out / "published.csv").read_text()))

@@ -64,7 +64,7 @@ def test_findings_say_what_is_absent(comparison: Comparison) -> None:
     text = "\n".join(findings(comparison))
     assert "token was not tested against controls" in text
     assert "controls without a run here: random_prune" in text
-    assert "stored: not measured in 1 of 2 runs" in text
+    assert "stored size: not measured in 1 of 2 runs" in text
 
 
 def test_a_method_that_fails_the_gate_is_marked(
