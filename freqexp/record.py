@@ -114,6 +114,10 @@ _TYPES: Mapping[str, Any] = {
     name: kind | int if float in get_args(kind) else kind
     for name, kind in get_type_hints(Record).items()
 }
+# Exactly these need no closer look: a check of a union takes long, and a record has 50 fields.
+_PLAIN: Mapping[str, frozenset[type]] = {
+    name: frozenset(get_args(kind) or (kind,)) for name, kind in _TYPES.items()
+}
 _REQUIRED = ("sample_id", "needles", "bucket", "expected")
 
 
@@ -135,6 +139,8 @@ def parse_record(line: str) -> Record:
         if name not in known:
             raise ValueError(f"field {name} is missing")
     for name, item in known.items():
+        if type(item) in _PLAIN[name]:
+            continue
         whole_float = (
             isinstance(item, int) and not isinstance(item, bool) and isinstance(0.0, _TYPES[name])
         )
