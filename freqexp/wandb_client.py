@@ -27,6 +27,7 @@ METRICS = (
     "score",
     "similarity",
     "chance",
+    "character_error_rate",
     "vision_tokens_in",
     "vision_tokens_out",
     "decoder_tokens",

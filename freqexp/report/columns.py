@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from freqexp.report.budgets import AXES, pareto_axes
 from freqexp.report.comparison import Comparison, Estimate, Row
 from freqexp.report.text import plain
-from freqexp.table import count, number, size
+from freqexp.table import count, number, percent, size
 
 MISSING = "-"
 LETTERS = dict(zip((axis.name for axis in AXES), "stkm", strict=True))
@@ -83,6 +83,11 @@ def columns(comparison: Comparison) -> list[Column]:
             lambda r: _value(r.prefix_miss),
         ),
         Column(
+            "CER %",
+            lambda r: percent(r.means.get("character_error_rate")),
+            lambda r: r.means.get("character_error_rate"),
+        ),
+        Column(
             "delta [95 %]",
             lambda r: interval(r.delta.accuracy if r.delta else None, sign=True),
             lambda r: r.delta.accuracy.value if r.delta else None,
@@ -128,6 +133,7 @@ def columns(comparison: Comparison) -> list[Column]:
 LEGEND = (
     "Means per sample over n scored samples. chance: the score of answering with another turn.",
     "prefix miss: share of answers without the required prefix (they score 0).",
+    "CER: characters a line reader misread; it measures legibility, without a language model.",
     "delta: difference to the uncompressed run on the same samples, paired bootstrap (10,000).",
     "p: paired permutation test, Holm-corrected over all comparisons of this report.",
     "non-inferior: the whole interval, with one more harmed sample, lies above minus the margin.",
