@@ -69,14 +69,19 @@ class Rows:
     """The rows of a folder; every new one is written at once."""
 
     def __init__(self, folder: Path, origin: Mapping[str, Any]) -> None:
-        """Rows of the same origin are taken over, those of another one are put aside."""
+        """Rows of the same origin are taken over, those of another one are put aside until a run of
+        theirs comes back.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / TABLE
         before = (read_json(folder / ORIGIN) or {}).get("measured", "unknown")
         if before != origin["measured"] and self._path.exists():
             os.replace(self._path, folder / f"table.{before}.csv")
+        aside = folder / f"table.{origin['measured']}.csv"
+        if aside.exists():
+            os.replace(aside, self._path)
         self.rows = load_rows(folder)
-        if not self.rows:
+        if before != origin["measured"]:
             write_json(folder / ORIGIN, dict(origin))
         # Anew, without a line that was cut off.
         with self._path.open("w", newline="", encoding="utf-8") as file:

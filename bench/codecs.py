@@ -1,7 +1,7 @@
 """Every codec and setting on pages of text: bytes, PSNR, SSIM, readability, time.
 
     python -m bench.codecs [--quick] [--out outputs/bench/codecs] [--pages 2] [--lines 100]
-                           [--other-pages 1] [--other-lines 16] [--docs docs/codecs.md]
+                           [--other-pages 1] [--other-lines 16] [--codecs NAME,...] [--docs FILE]
 
 Pages are conversations of the eval split, which no codebook is trained on: 595 x 842 of `glyph` at
 14 px (--pages), and --other-pages each at two more sizes of `glyph` and two of `cells`. One size of
@@ -86,6 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = tuple(SETTINGS)
     if options.quick:
         amount, names = Amount(1, 4, 1, 4), QUICK
+    elif options.codecs:
+        names = tuple(name for name in SETTINGS if name in ("none", *options.codecs))
     try:
         kept = Rows(options.out, origin(amount))
         chosen = [m for m in materials(amount) if not options.quick or m.font_px in QUICK_SIZES]
@@ -107,6 +109,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Rate and readability of all codecs.")
     parser.add_argument("--quick", action="store_true", help="few settings, one page, four lines")
     parser.add_argument("--out", type=Path, default=None, help="default: outputs/bench/codecs")
+    parser.add_argument("--codecs", type=lambda names: names.split(","), help="these alone")
     parser.add_argument("--docs", type=Path, help="a Markdown file whose tables to write anew")
     counts = {
         "pages": "of glyph at 14 px",
@@ -120,10 +123,14 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if min(options.pages, options.lines, options.other_pages, options.other_lines) < 1:
         parser.error("--pages, --lines, --other-pages, --other-lines: allowed: 1 or more")
-    if options.quick and options.docs:
-        parser.error("--docs: a quick run is not for the documentation")
+    unknown = set(options.codecs or ()) - set(SETTINGS)
+    if unknown:
+        parser.error(f"--codecs: {', '.join(sorted(unknown))}, allowed: {', '.join(SETTINGS)}")
+    if (options.quick or options.codecs) and options.docs:
+        parser.error("--docs: the documentation has all codecs and settings")
     if options.out is None:
-        options.out = Path("outputs/bench") / ("codecs_quick" if options.quick else "codecs")
+        kind = "_quick" * options.quick + "_some" * bool(options.codecs)
+        options.out = Path("outputs/bench") / f"codecs{kind}"
     return options
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -86,8 +87,12 @@ def test_a_killed_run_loses_only_the_row_it_was_writing(tmp_path: Path) -> None:
 
 def test_rows_of_other_code_are_put_aside(tmp_path: Path) -> None:
     Rows(tmp_path, ORIGIN).add(NONE)
-    assert Rows(tmp_path, {**ORIGIN, "measured": "bb"}).rows == []
-    assert (tmp_path / "table.aa.csv").exists()
+    other = Rows(tmp_path, {**ORIGIN, "measured": "bb"})
+    assert other.rows == []
+    other.add(row("png", 1, 0))
+    assert Rows(tmp_path, ORIGIN).rows == [NONE]
+    assert [r.codec for r in Rows(tmp_path, {**ORIGIN, "measured": "bb"}).rows] == ["png"]
+    assert json.loads((tmp_path / "table.json").read_text())["measured"] == "bb"
 
 
 def test_what_is_measured_depends_on_the_amount() -> None:
@@ -167,7 +172,8 @@ def test_a_figure_of_rows_without_errors(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--pages", "0"], ["--other-lines", "-1"], ["--quick", "--docs", "x.md"]]
+    "arguments",
+    [["--pages", "0"], ["--other-lines", "-1"], ["--quick", "--docs", "x.md"], ["--codecs", "gif"]],
 )
 def test_arguments_out_of_range_are_refused(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
