@@ -21,7 +21,11 @@ from freqexp.report.findings import findings
 from freqexp.report.samples import Blocks, answers, overview, sample_blocks
 from freqexp.report.text import html_text, script_json
 
+WIDE_PT = 600
+"""Figures wider than this, of several panels, take the page's whole width."""
+
 _FOLDER = Path(__file__).parent
+_SVG_WIDTH = re.compile(rb'<svg [^>]*?\bwidth="([0-9.]+)pt"')
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
 
 
@@ -95,9 +99,12 @@ def _cell(column: Column, row: Row, index: int) -> str:
 
 def _figure(drawn: Drawn, folder: Path) -> str:
     # As an image an SVG can run no script, whatever text it holds.
-    svg = base64.b64encode((folder / f"{drawn.name}.svg").read_bytes()).decode()
+    svg = (folder / f"{drawn.name}.svg").read_bytes()
+    width = _SVG_WIDTH.search(svg)
+    kind = ' class="wide"' if width and float(width[1]) > WIDE_PT else ""
+    data = base64.b64encode(svg).decode()
     caption = html_text(drawn.caption)
     return (
-        f'<figure><img alt="{caption}" src="data:image/svg+xml;base64,{svg}">'
+        f'<figure{kind}><img alt="{caption}" src="data:image/svg+xml;base64,{data}">'
         f"<figcaption>{caption}</figcaption></figure>"
     )

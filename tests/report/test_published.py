@@ -147,6 +147,8 @@ def test_every_form_has_published_ours_difference_verdict_and_model(
     assert float(row["ours_low"]) < 0.04 < float(row["ours_high"])
     assert float(row["difference"]) == pytest.approx(0.04 - 0.3586)
     assert (row["verdict"], row["on"]) == ("differs", "glyph, 250 samples")
+    page = (out / "report.html").read_text()
+    assert '<figure class="wide">' in page, "three groups beside each other"
     for name in ("report.md", "report.html", "published.tex"):
         text = (out / name).read_text()
         for part in ("35.86", "differs", "does not hold", "glyph, 250 samples"):
