@@ -75,7 +75,7 @@ def geometry_of(model: ModelConfig) -> Geometry:
     if model.family is Family.glm4v_remote:
         raise NoGeometryError(f"{source}: its layers are code that comes with the weights")
     if model.family is Family.ppocr:
-        raise NoGeometryError("ppocr: a line recogniser without a decoder; it takes some 100 MiB")
+        raise NoGeometryError("ppocr: a recogniser of lines, without a decoder")
     try:
         with quiet():
             return _built(AutoConfig.from_pretrained(source, revision=model.revision))

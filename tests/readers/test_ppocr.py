@@ -150,7 +150,7 @@ def test_dropped_tokens_leave_the_sequence(
     read = reader._read
 
     def watched(tokens: Any) -> Any:
-        seen.append(tokens.shape[0] * tokens.shape[1])
+        seen.append(len(tokens))
         return read(tokens)
 
     monkeypatch.setattr(reader, "_read", watched)
