@@ -97,6 +97,12 @@ def rate_figure(rows: Sequence[Row], title: str, path: Path) -> None:
         if is_best
     )
     axes.plot(*zip(*best, strict=True), color="black", linewidth=1, zorder=0, label="Pareto set")
+    for row in stored:
+        if "codebook=false" in row.setting:
+            axes.annotate(
+                "without codebook", (row.bytes, row.cer_percent), xytext=(6, 3),
+                textcoords="offset points", fontsize=7.5, color=ORANGE,
+            )  # fmt: skip
     _lines(axes, rows)
     axes.set_xscale("log")
     # A CER may be 0, and 0.1 and 50 both matter.

@@ -71,6 +71,32 @@ def comparison(rows: Sequence[Row]) -> Iterator[str]:
         yield f"No setting is within the limit: {', '.join(without)}."
 
 
+def elsewhere(rows: Sequence[Row]) -> Iterator[str]:
+    """The best of ours beside the best general codec, one line each renderer and size."""
+    yield "| renderer | px | in the codebook | ours | bytes | CER % | general | bytes | CER % | |"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    for (renderer, size, known), group in by_material(rows).items():
+        best = [row for row in smallest_readable(group).values() if row is not None]
+        sides = [
+            min(
+                (row for row in best if (row.codec in OURS) == ours),
+                key=lambda row: row.bytes,
+                default=None,
+            )
+            for ours in (True, False)
+        ]
+        change = ""
+        if sides[0] and sides[1]:
+            change = f"{100 * (sides[0].bytes / sides[1].bytes - 1):+.0f} %"
+        cells = " | ".join(
+            f"{row.codec} {row.setting}".strip() + f" | {row.bytes:,.0f} | {row.cer_percent:.2f}"
+            if row
+            else "none | | "
+            for row in sides
+        )
+        yield f"| {renderer} | {size:g} | {'yes' if known else 'no'} | {cells} | {change} |"
+
+
 def tables(rows: Sequence[Row]) -> Iterator[str]:
     """All rows as Markdown, a table each renderer and size: Pareto points with a star."""
     for (renderer, size, known), group in by_material(rows).items():
@@ -129,6 +155,7 @@ def write_docs(path: Path, rows: Sequence[Row], origin: Mapping[str, Any]) -> No
     first = next(iter(by_material(rows).values()))
     pieces = {
         "comparison": "\n".join(chain(comparison(first), [f"\n{_origin(origin)}"])),
+        "elsewhere": "\n".join(elsewhere(rows)),
         "tables": "\n".join(tables(rows)).strip(),
     }
     text = path.read_text(encoding="utf-8")

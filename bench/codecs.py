@@ -7,9 +7,9 @@ Pages are conversations of the eval split, which no codebook is trained on: 595 
 14 px (--pages), and --other-pages each at two more sizes of `glyph` and two of `cells`. One size of
 each renderer is in no codebook. Readability is the character error rate (CER) of PP-OCR's line
 recogniser on the known boxes of lines, at most --lines (--other-lines) of a page. SSIM is
-scikit-image's (7 x 7 windows). Times are of the processor, so that a busy machine does not change
-them much. Bytes are those of bitstreams that were decoded again, the share of
-a codebook (1/100 of its file) counted. A setting with `posterized=n` stores the page at n levels.
+scikit-image's (7 x 7 windows). Times are of the processor, so that a busy machine does not
+change them much. Bytes are those of bitstreams that were decoded again, the share of a codebook
+(1/100 of its file) counted. A setting with `posterized=n` stores the page at n levels.
 
 Every row goes into table.csv in --out as soon as it is measured; the same command goes on with what
 is there and computes nothing twice. Prints the tables, writes figures to --out, and with --docs the
@@ -95,10 +95,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"bench.codecs: {error}", file=sys.stderr)
         return 2
-    for line in codec_report.tables(kept.rows):
-        print(line)
-    for line in codec_report.comparison(next(iter(by_material(kept.rows).values()))):
-        print(line)
+    first = next(iter(by_material(kept.rows).values()))
+    for part in (codec_report.tables(kept.rows), codec_report.comparison(first)):
+        print(*part, sep="\n")
+    print(*codec_report.elsewhere(kept.rows), sep="\n")
     print(f"{options.out / 'table.csv'}, {', '.join(map(str, draw(kept.rows, options.out)))}")
     if options.docs is not None:
         codec_report.write_docs(options.docs, kept.rows, read_json(options.out / ORIGIN) or {})

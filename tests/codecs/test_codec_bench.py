@@ -150,12 +150,14 @@ def test_docs_get_tables_and_a_figure(tmp_path: Path) -> None:
     rows = [NONE, row("posterize", 60, 1), row("block_vq", 30, 1)]
     page = tmp_path / "codecs.md"
     places = "".join(
-        f"<!-- codecs: {n} -->\nold\n<!-- /codecs -->\n" for n in ("comparison", "tables")
+        f"<!-- codecs: {n} -->\nold\n<!-- /codecs -->\n"
+        for n in ("comparison", "elsewhere", "tables")
     )
     page.write_text(f"before\n{places}after\n")
     write_docs(page, rows, ORIGIN)
     text = page.read_text()
     assert "old" not in text
+    assert "| block_vq | 30 | 0.10 | posterize | 60 | 0.10 | -50 % |" in text
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "Commit 0123456, x 1, cpu." in text
