@@ -10,21 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from freqexp.report.comparison import Comparison, Row
+from freqexp.schemas.compressor import controls
 from freqexp.stats import bootstrap_intervals
 
-CONTROLS = {
-    "random_prune": "random pruning of tokens",
-    "pool": "average pooling of tokens",
-    "downsample": "downsampling of the page",
-    "jpeg": "JPEG",
-    "webp": "WebP",
-    "avif": "AVIF",
-    "jxl": "JPEG XL",
-    "png": "PNG",
-    "webp_lossless": "lossless WebP",
-    "jxl_lossless": "lossless JPEG XL",
-    "kv_random": "random eviction from the KV cache",
-}
+CONTROLS = controls()
 """Compressors that any method must beat to be worth its name. The baseline is one, too."""
 
 SEED = 0

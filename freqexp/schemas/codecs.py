@@ -72,6 +72,7 @@ class PngConfig(LosslessConfig):
     """Optimised PNG, lossless."""
 
     name: str = "png"
+    control: ClassVar[str] = "PNG"
 
     def build(self, keep_ratio: float, profile: ProfileConfig) -> Codec:
         from freqexp.codecs.png import Png
@@ -84,6 +85,7 @@ class WebpLosslessConfig(LosslessConfig):
     """Lossless WebP. effort: 0 (fast) to 6 (small)."""
 
     name: str = "webp_lossless"
+    control: ClassVar[str] = "lossless WebP"
     effort: int = 4
 
     def check(self, prefix: str) -> list[str]:
@@ -100,6 +102,7 @@ class JxlLosslessConfig(LosslessConfig):
     """Lossless JPEG XL. effort: 1 (fast) to 9 (small)."""
 
     name: str = "jxl_lossless"
+    control: ClassVar[str] = "lossless JPEG XL"
     effort: int = 7
 
     def check(self, prefix: str) -> list[str]:
@@ -130,6 +133,7 @@ class JpegConfig(QualityConfig):
     """JPEG. quality: 1 to 100; null: 100 keep_ratio."""
 
     name: str = "jpeg"
+    control: ClassVar[str] = "JPEG"
 
     def build(self, keep_ratio: float, profile: ProfileConfig) -> Codec:
         from freqexp.codecs.jpeg import Jpeg
@@ -142,6 +146,7 @@ class WebpConfig(QualityConfig):
     """Lossy WebP. quality: 1 to 100; null: 100 keep_ratio."""
 
     name: str = "webp"
+    control: ClassVar[str] = "WebP"
 
     def build(self, keep_ratio: float, profile: ProfileConfig) -> Codec:
         from freqexp.codecs.webp import Webp
@@ -154,6 +159,7 @@ class AvifConfig(QualityConfig):
     """AVIF. quality: 1 to 100; null: 100 keep_ratio."""
 
     name: str = "avif"
+    control: ClassVar[str] = "AVIF"
 
     def build(self, keep_ratio: float, profile: ProfileConfig) -> Codec:
         from freqexp.codecs.avif import Avif
@@ -166,6 +172,7 @@ class JxlConfig(CodecConfig):
     """Lossy JPEG XL. distance: 0.1 (good) to 25 (bad); null: 15 ** (1 - keep_ratio)."""
 
     name: str = "jxl"
+    control: ClassVar[str] = "JPEG XL"
     distance: float | None = None
 
     @property
@@ -188,6 +195,7 @@ class PosterizeConfig(CodecConfig):
     """Few gray levels, stored losslessly. levels: 2 to 256; null: 2 ** (8 keep_ratio)."""
 
     name: str = "posterize"
+    control: ClassVar[str] = "rounding to few gray levels"
     levels: int | None = None
 
     @property
@@ -211,6 +219,7 @@ class DownsampleConfig(CodecConfig):
     """
 
     name: str = "downsample"
+    control: ClassVar[str] = "downsampling of the page"
     restore_size: bool = False
 
     def build(self, keep_ratio: float, profile: ProfileConfig) -> Codec:

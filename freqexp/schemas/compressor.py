@@ -34,6 +34,7 @@ __all__ = [
     "Part",
     "StageName",
     "TokenConfig",
+    "controls",
     "names_at",
 ]
 
@@ -91,6 +92,7 @@ class RandomPruneConfig(CompressorConfig):
     name: str = "random_prune"
     seed: int = 0
     stage: ClassVar[StageName] = "token"
+    control: ClassVar[str] = "random pruning of tokens"
 
     def check(self, prefix: str) -> list[str]:
         return [] if self.seed >= 0 else [fault(f"{prefix}.seed", self.seed, "0 or more")]
@@ -107,6 +109,7 @@ class PoolConfig(CompressorConfig):
 
     name: str = "pool"
     stage: ClassVar[StageName] = "token"
+    control: ClassVar[str] = "average pooling of tokens"
 
     def build(self, keep_ratio: float, profile: ProfileConfig) -> TokenCompressor:
         from freqexp.tokens.pool import Pool
@@ -175,8 +178,16 @@ class CombinedConfig(CompressorConfig):
 
 def names_at(place: str) -> list[str]:
     """Names of the methods that may stand at a place of a combination."""
-    allowed = [option for option in COMPRESSORS if option.stage in ("none", place)]
-    return sorted(str(item.default) for o in allowed for item in fields(o) if item.name == "name")
+    return sorted(_name(option) for option in COMPRESSORS if option.stage in ("none", place))
+
+
+def controls() -> dict[str, str]:
+    """What any method must beat: the option's name, and what it is in words."""
+    return {_name(option): option.control for option in COMPRESSORS if option.control}
+
+
+def _name(option: type[CompressorConfig]) -> str:
+    return next(str(item.default) for item in fields(option) if item.name == "name")
 
 
 COMPRESSORS: tuple[type[CompressorConfig], ...] = (

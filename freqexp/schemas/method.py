@@ -30,6 +30,8 @@ class CompressorConfig(Section):
 
     name: str
     stage: ClassVar[StageName] = "none"
+    control: ClassVar[str] = ""
+    """In words, for what any method must beat to be worth its name; empty for a method."""
 
     @property
     def uses_keep_ratio(self) -> bool:
