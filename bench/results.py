@@ -45,10 +45,13 @@ def main() -> None:
     parser.add_argument("--output-dir", default="outputs", help="where runs are, and are written")
     parser.add_argument("files", nargs="*", default=[str(ROOT / name) for name in FILES])
     arguments = parser.parse_args()
-    for name in arguments.files:
-        path = Path(name)
-        text = path.read_text(encoding="utf-8")
-        path.write_text(with_tables(text, arguments.output_dir), encoding="utf-8")
+    # Nothing is written before all is computed: runs record whether the checkout was changed.
+    computed = {
+        path: with_tables(path.read_text(encoding="utf-8"), arguments.output_dir)
+        for path in map(Path, arguments.files)
+    }
+    for path, text in computed.items():
+        path.write_text(text, encoding="utf-8")
 
 
 def with_tables(text: str, output_dir: str) -> str:

@@ -263,6 +263,7 @@ def test_a_requeued_run_goes_on_in_wandb(
     """Left as preempted, then taken up by the next life: one W&B run, each sample once."""
     requeue = {"at": 2, "do": "requeue", "seconds": 60}
     install(tmp_path / "acting", {"none": [requeue]})
+    monkeypatch.delenv("WANDB_MODE", raising=False)
     with wandb_double() as server:
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
         monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
