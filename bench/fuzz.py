@@ -41,15 +41,8 @@ from freqexp.codecs.webp import Webp
 from freqexp.codecs.webp_lossless import WebpLossless
 from freqexp.page import Pixels
 from freqexp.rendering.glyph import GlyphRenderer
-from freqexp.tokens.bitstream import (
-    MAGIC,
-    Quantised,
-    RingsOf,
-    StoredTokens,
-    pack,
-    quantise,
-    unpack,
-)
+from freqexp.tokens.bitstream import MAGIC, StoredTokens, pack, unpack
+from freqexp.tokens.coefficients import Quantised, RingsOf, quantise
 
 CHECKSUM_BYTES = 4
 _VERSION_AT = 4

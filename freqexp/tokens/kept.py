@@ -8,7 +8,8 @@ from torch import Tensor
 
 from freqexp.errors import fault
 from freqexp.tokens.base import CompressedTokens, VisionTokens
-from freqexp.tokens.bitstream import RingsOf, StoredTokens, store
+from freqexp.tokens.bitstream import StoredTokens, store
+from freqexp.tokens.coefficients import RingsOf
 
 
 def check_keep_ratio(keep_ratio: float) -> list[str]:

@@ -9,16 +9,8 @@ import torch
 
 from freqexp.bitstream import BitstreamError
 from freqexp.tokens.base import VisionTokens
-from freqexp.tokens.bitstream import (
-    Quantised,
-    RingsOf,
-    StoredTokens,
-    pack,
-    quantise,
-    restored,
-    same,
-    unpack,
-)
+from freqexp.tokens.bitstream import StoredTokens, pack, same, unpack
+from freqexp.tokens.coefficients import Quantised, RingsOf, quantise, restored
 from freqexp.tokens.dct import TokenDct
 
 RINGS = RingsOf((4.0, 8.0))
