@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from freqexp.report.budgets import AXES, pareto_axes
@@ -55,6 +55,9 @@ def _flips(row: Row) -> str:
     return MISSING if row.delta is None else f"{row.delta.lost} / {row.delta.gained}"
 
 
+_CER_HEAD = "CER %"
+
+
 def columns(comparison: Comparison) -> list[Column]:
     """What a row says, in order; columns nobody fills are left out."""
     on = pareto_axes(comparison)
@@ -83,7 +86,7 @@ def columns(comparison: Comparison) -> list[Column]:
             lambda r: _value(r.prefix_miss),
         ),
         Column(
-            "CER %",
+            _CER_HEAD,
             lambda r: percent(r.means.get("character_error_rate")),
             lambda r: r.means.get("character_error_rate"),
         ),
@@ -130,10 +133,9 @@ def columns(comparison: Comparison) -> list[Column]:
     ]
 
 
-LEGEND = (
+_LEGEND = (
     "Means per sample over n scored samples. chance: the score of answering with another turn.",
     "prefix miss: share of answers without the required prefix (they score 0).",
-    "CER: characters a line reader misread; it measures legibility, without a language model.",
     "delta: difference to the uncompressed run on the same samples, paired bootstrap (10,000).",
     "p: paired permutation test, Holm-corrected over all comparisons of this report.",
     "non-inferior: the whole interval, with one more harmed sample, lies above minus the margin.",
@@ -143,3 +145,9 @@ LEGEND = (
     "ms: compress + encode + prefill + decode; an encoding shared with the baseline counts.",
     "Pareto: on the Pareto set by s stored bytes, t decoder tokens, k KV cache, m milliseconds.",
 )
+_CER = "CER: characters a line reader misread; it measures legibility, without a language model."
+
+
+def legend(chosen: Sequence[Column]) -> list[str]:
+    """What the columns mean, a sentence each."""
+    return [*_LEGEND, *([_CER] if any(column.head == _CER_HEAD for column in chosen) else [])]

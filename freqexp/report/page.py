@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from freqexp.report.budgets import gates
-from freqexp.report.columns import LEGEND, Column, columns
+from freqexp.report.columns import Column, columns, legend
 from freqexp.report.comparison import Comparison, Row
 from freqexp.report.deltas import RIGHT
 from freqexp.report.drawer import Redrawn, sample_ids
@@ -52,7 +52,7 @@ def render_page(
         "tables": _tables(comparison),
         "published": published,
         "findings": "".join(f"<li>{html_text(note)}</li>" for note in notes),
-        "legend": "".join(f"<li>{html_text(line)}</li>" for line in LEGEND),
+        "legend": "".join(f"<li>{html_text(line)}</li>" for line in legend(columns(comparison))),
         "figures": "".join(_figure(figure, folder) for figure in drawn),
         "right": f"{RIGHT:g}",
         "blocks": "\n".join(blocks.html),

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 
 from freqexp.report.budgets import gates, pareto_axes
-from freqexp.report.columns import LEGEND, columns
+from freqexp.report.columns import columns, legend
 from freqexp.report.comparison import Comparison, Estimate, Row
 from freqexp.report.findings import findings
 from freqexp.report.text import csv_cell, latex, markdown
@@ -32,7 +32,7 @@ def terminal(comparison: Comparison) -> str:
         lines += [line(cells[row.run.run_id]) for row in comparison.of_group(group)]
         lines.append("")
     lines += [f"* {sentence}" for sentence in findings(comparison)]
-    return "\n".join([*lines, "", *LEGEND])
+    return "\n".join([*lines, "", *legend(chosen)])
 
 
 def markdown_report(
@@ -52,7 +52,7 @@ def markdown_report(
             lines.append("| " + " | ".join(cells) + " |")
         lines.append("")
     lines += [f"- {markdown(sentence)}" for sentence in findings(comparison)]
-    lines += ["", *(f"{sentence}  " for sentence in LEGEND), ""]
+    lines += ["", *(f"{sentence}  " for sentence in legend(chosen)), ""]
     if published:
         lines.append(published)
     for name, caption in figures:

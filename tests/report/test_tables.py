@@ -11,6 +11,7 @@ from report_runs import HOSTILE, write_run
 
 from freqexp.config import TokenConfig
 from freqexp.report import budgets
+from freqexp.report.columns import Column, columns, legend
 from freqexp.report.compare import compare
 from freqexp.report.comparison import Comparison
 from freqexp.report.findings import findings
@@ -58,6 +59,13 @@ def test_the_terminal_table_lines_up(comparison: Comparison) -> None:
     for line in (lines[1], lines[3], lines[4]):
         assert all(line[start - 1 : start] in (" ", "") for start in starts[1:])
     assert "1 failed; compared on the 2 shared samples (of 2, baseline 3)" in lines[4]
+
+
+def test_the_legend_is_of_the_columns_that_are_there(comparison: Comparison) -> None:
+    shown = columns(comparison)
+    assert not any("CER" in sentence for sentence in legend(shown))
+    read = Column("CER %", lambda row: "1.0", lambda row: 0.01)
+    assert any("line reader" in sentence for sentence in legend([*shown, read]))
 
 
 def test_findings_say_what_is_absent(comparison: Comparison) -> None:
