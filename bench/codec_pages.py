@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import brotli
 
 from freqexp.benchmarks.generate import generate
+from freqexp.legibility import edit_distance
 from freqexp.page import Page, Pixels
-from freqexp.readers.ppocr_lines import edit_distance, line_reader
+from freqexp.readers.ppocr_lines import line_reader
 from freqexp.rendering.cells import CellsRenderer
 from freqexp.rendering.glyph import GlyphRenderer
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from freqexp.readers.ppocr_lines import edit_distance
-
 
 def character_error_rate(drawn: Sequence[str], read: Sequence[str]) -> float | None:
     """Insertions, deletions and substitutions that make what was read of what was drawn, over the
@@ -21,3 +19,13 @@ def character_error_rate(drawn: Sequence[str], read: Sequence[str]) -> float | N
             total += len(wanted)
             wrong += 0 if wanted == found else edit_distance(found, wanted)
     return wrong / total if total else None
+
+
+def edit_distance(one: Sequence[object], other: Sequence[object]) -> int:
+    """Levenshtein distance: insertions, deletions and substitutions of `one` into `other`."""
+    row = list(range(len(other) + 1))
+    for i, a in enumerate(one, start=1):
+        before, row[0] = row[0], i
+        for j, b in enumerate(other, start=1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (a != b))
+    return row[-1]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,16 +89,6 @@ def line_input(line: Pixels) -> npt.NDArray[np.float32]:
     found = np.zeros((1, 3, HEIGHT, padded), dtype=np.float32)
     found[0, :, :, :width] = np.moveaxis(np.asarray(scaled), -1, 0) / np.float32(127.5) - 1
     return found
-
-
-def edit_distance(one: Sequence[object], other: Sequence[object]) -> int:
-    """Levenshtein distance: insertions, deletions and substitutions of `one` into `other`."""
-    row = list(range(len(other) + 1))
-    for i, a in enumerate(one, start=1):
-        before, row[0] = row[0], i
-        for j, b in enumerate(other, start=1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (a != b))
-    return row[-1]
 
 
 @functools.cache

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from freqexp.record import Record, mean
-from freqexp.report.comparison import Comparison, Row
+from freqexp.report.comparison import Comparison, Estimate, Row
 from freqexp.reproduction.cells import Cell, Verdict, mean_error, published_error, tolerance
 from freqexp.reproduction.published import Published, PublishedCell, matches
 from freqexp.stats import bootstrap_intervals, with_unseen_harm
@@ -200,6 +200,13 @@ def interval(value: float, low: float, high: float, sign: str = "") -> str:
     return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
 
 
+def _estimate(found: Estimate, sign: str = "") -> str:
+    """With its interval, where there is one."""
+    if found.low is None or found.high is None:
+        return f"{found.value:{sign}.3f}"
+    return interval(found.value, found.low, found.high, sign)
+
+
 def part_lines(published: Published, comparison: Comparison) -> list[PartLine]:
     """The parts of a method beside each other, and what breaks the model."""
     lines = []
@@ -212,12 +219,8 @@ def part_lines(published: Published, comparison: Comparison) -> list[PartLine]:
             lines.append(
                 PartLine(
                     name=part.name,
-                    accuracy=interval(a.value, a.low or a.value, a.high or a.value),
-                    delta="-"
-                    if d is None
-                    else interval(
-                        d.accuracy.value, d.accuracy.low or 0.0, d.accuracy.high or 0.0, "+"
-                    ),
+                    accuracy=_estimate(a),
+                    delta="-" if d is None else _estimate(d.accuracy, "+"),
                     verdict="-" if d is None else d.verdict,
                     tokens="-" if kept is None or of is None else f"{of:.0f} -> {kept:.0f}",
                 )

@@ -45,11 +45,8 @@ class Pool(TokenCompressor):
         """
         check_tokens(tokens)
         features, device = tokens.features, tokens.features.device
-        places = np.sort(_spread(tokens.grid)[: kept_count(len(features), self._keep_ratio)])
-        kept = torch.from_numpy(places).to(device)
-        if len(kept) == len(features):
-            return kept_tokens(features.clone(), kept, tokens.grid)
-        nearest = torch.from_numpy(_nearest(places, tokens.grid[1], len(features))).to(device)
+        places, groups = _pooling(tokens.grid, kept_count(len(features), self._keep_ratio))
+        kept, nearest = torch.tensor(places, device=device), torch.tensor(groups, device=device)
         sums = features.new_zeros((len(kept), features.shape[1]), dtype=torch.float64)
         sums.index_add_(0, nearest, features.double())
         counts = torch.bincount(nearest, minlength=len(kept)).unsqueeze(1)
@@ -75,10 +72,11 @@ def _spread(grid: tuple[int, int]) -> Places:
     return order
 
 
-def _nearest(places: Places, columns: int, count: int) -> Places:
-    """For each of `count` places of a grid, the index into `places` of the nearest of them."""
-    everywhere = np.arange(count)
-    down = everywhere[:, np.newaxis] // columns - places // columns
-    across = everywhere[:, np.newaxis] % columns - places % columns
-    nearest: Places = np.argmin(down**2 + across**2, axis=1)
-    return nearest
+@functools.lru_cache(maxsize=64)
+def _pooling(grid: tuple[int, int], count: int) -> tuple[Places, Places]:
+    """The first `count` places in raster order, and for every place the index of the nearest."""
+    places = np.sort(_spread(grid)[:count])
+    everywhere = np.arange(grid[0] * grid[1])
+    down = everywhere[:, np.newaxis] // grid[1] - places // grid[1]
+    across = everywhere[:, np.newaxis] % grid[1] - places % grid[1]
+    return places, np.argmin(down**2 + across**2, axis=1)

@@ -9,6 +9,7 @@ import torch
 
 from freqexp.errors import ConfigError, fault
 from freqexp.tokens.base import CompressedTokens, TokenCompressor, VisionTokens
+from freqexp.tokens.coefficients import raw_bytes
 from freqexp.tokens.kept import check_keep_ratio, check_tokens, kept_count, kept_tokens
 
 
@@ -49,7 +50,7 @@ class RandomPrune(TokenCompressor):
         """
         check_tokens(tokens)
         features = tokens.features
-        plain = features.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        plain = raw_bytes(features.detach().cpu().contiguous()).numpy()
         digest = hashlib.sha256(plain.tobytes()).digest()
         entropy = [self._seed, *np.frombuffer(digest, dtype="<u4").tolist()]
         order = np.random.Generator(np.random.PCG64(entropy)).permutation(len(features))

@@ -17,7 +17,8 @@ from bench.codec_pages import Amount, Material, line_boxes, materials
 from bench.codec_report import comparison, smallest_readable, tables, write_docs
 from bench.codec_rows import TABLE, Row, Rows, load_rows, origin
 from freqexp.errors import UserError
-from freqexp.readers.ppocr_lines import edit_distance, line_input
+from freqexp.legibility import edit_distance
+from freqexp.readers.ppocr_lines import line_input
 
 NONE = Row("glyph", 14, True, "none", "", 2, 1000, 0, 99, 1, 1000, 1, 0, 0, 50)
 ORIGIN = {
