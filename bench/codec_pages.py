@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import brotli
 
 from freqexp.benchmarks.generate import generate
-from freqexp.legibility import edit_distance
-from freqexp.page import Page, Pixels
-from freqexp.readers.ppocr_lines import line_reader
-from freqexp.rendering.cells import CellsRenderer
-from freqexp.rendering.glyph import GlyphRenderer
+from freqexp.benchmarks.legibility import edit_distance
+from freqexp.nouns.page import Page, Pixels
+from freqexp.pages.cells import CellsRenderer
+from freqexp.pages.glyph import GlyphRenderer
+from freqexp.readers.recogniser.lines import line_reader
 
 SEED = 77001
 _MARGIN = 10

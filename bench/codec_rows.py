@@ -16,12 +16,12 @@ import freqexp
 from bench import codec_pages
 from bench.codec_pages import Amount
 from freqexp.files import read_json, write_json
-from freqexp.provenance import code_state
+from freqexp.results.provenance import code_state
 
 TABLE, ORIGIN = "table.csv", "table.json"
 # Code and data that decide what is measured, in the package.
-_MEASURED = ("codecs", "rendering", "benchmarks", "models/codebooks")
-_FILES = ("bitstream.py", "readers/ppocr_lines.py")
+_MEASURED = ("coding", "codecs", "pages", "benchmarks", "models/codebooks")
+_FILES = ("readers/recogniser/lines.py",)
 _LIBRARIES = ("constriction", "imagecodecs", "numpy", "onnxruntime", "pillow", "rapidocr")
 
 

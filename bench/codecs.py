@@ -35,10 +35,10 @@ from bench.codec_pages import Amount, Material, materials, reading_errors
 from bench.codec_rows import ORIGIN, Row, Rows, by_material, origin
 from freqexp.codecs.base import Codec, decode
 from freqexp.codecs.posterize import Posterize
-from freqexp.compose import compose
+from freqexp.composing.compose import compose
 from freqexp.errors import UserError
 from freqexp.files import read_json
-from freqexp.page import Pixels
+from freqexp.nouns.page import Pixels
 
 SETTINGS: dict[str, tuple[str, ...]] = {
     "none": ("",),

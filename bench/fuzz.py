@@ -25,12 +25,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from freqexp.bitstream import BitstreamError
 from freqexp.codecs.avif import Avif
 from freqexp.codecs.base import Codec, decode
 from freqexp.codecs.block_dct import BlockDct
-from freqexp.codecs.block_vq import BlockVq
-from freqexp.codecs.block_vq_codebook import NAME
+from freqexp.codecs.block_vq.codebook import NAME
+from freqexp.codecs.block_vq.codec import BlockVq
 from freqexp.codecs.downsample import Downsample
 from freqexp.codecs.jpeg import Jpeg
 from freqexp.codecs.jxl import Jxl
@@ -39,8 +38,9 @@ from freqexp.codecs.png import Png
 from freqexp.codecs.posterize import Posterize
 from freqexp.codecs.webp import Webp
 from freqexp.codecs.webp_lossless import WebpLossless
-from freqexp.page import Pixels
-from freqexp.rendering.glyph import GlyphRenderer
+from freqexp.coding.bitstream import BitstreamError
+from freqexp.nouns.page import Pixels
+from freqexp.pages.glyph import GlyphRenderer
 from freqexp.tokens.bitstream import MAGIC, StoredTokens, pack, unpack
 from freqexp.tokens.coefficients import Quantised, RingsOf, quantise
 

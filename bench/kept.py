@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from freqexp.compose import compose
-from freqexp.config import RunConfig
-from freqexp.page import Pixels
-from freqexp.session import Session
+from freqexp.answering.session import Session
+from freqexp.composing.compose import compose
+from freqexp.config.run import RunConfig
+from freqexp.nouns.page import Pixels
 from freqexp.tokens.base import TokenCompressor
 
 PARTS = {

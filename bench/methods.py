@@ -27,8 +27,8 @@ import torch
 
 from freqexp.benchmarks.generate import generate
 from freqexp.codecs.block_dct import BlockDct, page_of_levels
-from freqexp.page import Pixels
-from freqexp.rendering.glyph import GlyphRenderer
+from freqexp.nouns.page import Pixels
+from freqexp.pages.glyph import GlyphRenderer
 from freqexp.tokens.base import CompressedTokens, VisionTokens
 from freqexp.tokens.dct import TokenDct
 

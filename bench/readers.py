@@ -26,12 +26,12 @@ import numpy as np
 import torch
 
 from bench.methods import BITS, CHANNELS, EDGES, text_pages
+from freqexp.answering.session import Session
 from freqexp.benchmarks.samples import load_samples
-from freqexp.compose import compose
-from freqexp.page import Pixels
-from freqexp.readers.glm4v import Glm4vReader
+from freqexp.composing.compose import compose
+from freqexp.nouns.page import Pixels
+from freqexp.readers.families.glm4v import Glm4vReader
 from freqexp.readers.weights import Parts
-from freqexp.session import Session
 from freqexp.tokens.base import VisionTokens, keep_all
 from freqexp.tokens.dct import TokenDct
 

@@ -19,13 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.results import ROOT, summaries
-from freqexp.benchmarks.base import Sample
-from freqexp.compose import compose
-from freqexp.config import RunConfig
-from freqexp.page import Pixels
-from freqexp.record import RECORDS, load_records, settle
-from freqexp.session import Session
-from freqexp.summary import Summary
+from freqexp.answering.session import Session
+from freqexp.composing.compose import compose
+from freqexp.config.run import RunConfig
+from freqexp.nouns.page import Pixels
+from freqexp.nouns.sample import Sample
+from freqexp.results.record import RECORDS, load_records, settle
+from freqexp.results.summary import Summary
 
 SWEEP = "python -m freqexp.run -m compressor=block_dct,token keep_ratio=0.3,0.5,0.7"
 PRUNING = (

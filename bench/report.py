@@ -24,13 +24,13 @@ from typing import Any
 
 import numpy as np
 
-from freqexp.benchmarks.base import Sample
 from freqexp.benchmarks.samples import load_samples, samples_hash
-from freqexp.compose import compose
-from freqexp.config import BlockDctConfig, NoneConfig, RunConfig, TokenConfig, to_yaml
-from freqexp.record import Record
-from freqexp.stats import bootstrap_intervals
-from freqexp.summary import Baseline, summarize
+from freqexp.composing.compose import compose
+from freqexp.config.run import BlockDctConfig, NoneConfig, RunConfig, TokenConfig, to_yaml
+from freqexp.nouns.sample import Sample
+from freqexp.results.record import Record
+from freqexp.results.stats import bootstrap_intervals
+from freqexp.results.summary import Baseline, summarize
 
 LIMITS = {
     "bootstrap of all runs, 10,000 resamples (s)": 5.0,

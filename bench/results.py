@@ -15,12 +15,12 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from freqexp.compose import collect
+from freqexp.composing.compose import collect
 from freqexp.files import read_json
-from freqexp.provenance import PROVENANCE
-from freqexp.summary import Summary
-from freqexp.sweep import run_points
-from freqexp.table import COLUMNS, MISSING, WHEN_DIFFERENT, WHEN_FILLED, Cell, size
+from freqexp.results.provenance import PROVENANCE
+from freqexp.results.summary import Summary
+from freqexp.results.table import COLUMNS, MISSING, WHEN_DIFFERENT, WHEN_FILLED, Cell, size
+from freqexp.running.sweep import run_points
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = ("docs/results.md", "docs/tiny_reader.md")

@@ -7,6 +7,11 @@ from pathlib import Path
 _PACKAGE = Path(__file__).resolve().parent
 
 
+def package_dir() -> Path:
+    """The folder of this package."""
+    return _PACKAGE
+
+
 def conf_dir() -> Path:
     """The folder of YAML files: inside an installed package, beside it in a checkout."""
     inside = _PACKAGE / "conf"

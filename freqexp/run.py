@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from freqexp.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
-    from freqexp.compose import Point
+    from freqexp.composing.compose import Point
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -22,7 +22,7 @@ def main() -> int:
             return show_help()
         if "--version" in arguments:
             return show_version()
-        from freqexp.compose import collect
+        from freqexp.composing.compose import collect
 
         return run(collect(arguments))
     except ConfigError as error:
@@ -47,8 +47,8 @@ def run(points: Sequence[Point]) -> int:
         return launch(points)
     if points[0].config.cluster.dry_run:
         raise UserError("cluster.dry_run: cluster=local submits nothing; cluster=workers or slurm")
-    from freqexp.sweep import PointsError, run_points
-    from freqexp.tracking import Mirrors
+    from freqexp.running.sweep import PointsError, run_points
+    from freqexp.tracking.mirror import Mirrors
 
     configs = [point.config for point in points]
     try:
@@ -62,7 +62,7 @@ def run(points: Sequence[Point]) -> int:
 
 def show_help() -> int:
     """Print what can be asked for."""
-    from freqexp.help import help_text
+    from freqexp.composing.help import help_text
     from freqexp.paths import conf_dir
 
     print(help_text(conf_dir()))

@@ -110,7 +110,7 @@ def save(sweep: str, project: str, entity: str | None) -> str:
     """
     import wandb
 
-    from freqexp.wandb_server import has_key, reachable
+    from freqexp.tracking.server import has_key, reachable
 
     base_url = str(wandb.setup(settings=wandb.Settings(silent=True)).settings.base_url)
     if not has_key(base_url):

@@ -1,8 +1,12 @@
-"""Settings of the property tests, and pages of real text for several modules."""
+"""Settings of the property tests, and what tests of several rooms start from."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -10,7 +14,12 @@ import pytest
 from hypothesis import settings
 from PIL import Image, ImageDraw, ImageFont
 
-from freqexp.page import Pixels
+from freqexp.nouns.page import Pixels
+
+if TYPE_CHECKING:
+    from run_fakes import Counting
+
+    from freqexp.config.run import RunConfig
 
 # The same examples on every run, however slow the machine, and no folder of past ones.
 settings.register_profile("freqexp", deadline=None, derandomize=True, database=None)
@@ -54,3 +63,48 @@ def colour_page(text_page: Pixels) -> Pixels:
     return np.rint(np.array([250, 245, 220]) * (1 - ink) + np.array([10, 20, 90]) * ink).astype(
         np.uint8
     )
+
+
+@pytest.fixture
+def counting() -> Counting:
+    """Makes sessions on a fake reader and counts what is loaded."""
+    from run_fakes import Counting
+
+    return Counting()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Any:
+    """config(**changes): a run of six samples with files under `tmp_path`."""
+    from run_fakes import make_config
+
+    return lambda **changes: make_config(**{"output_dir": str(tmp_path / "outputs"), **changes})
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """A folder that looks like a checkpoint to everything that doesn't load it."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"weights")
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+@functools.cache
+def compose_once(*overrides: str) -> RunConfig:
+    from freqexp.composing.compose import compose
+
+    return compose(overrides)
+
+
+@pytest.fixture
+def composed(tmp_path: Path, weights: Path) -> Callable[..., RunConfig]:
+    """The run of some overrides, with results and weights in this test's folder."""
+
+    def make(*overrides: str) -> RunConfig:
+        cfg = compose_once(*overrides)
+        model = replace(cfg.model, path=str(weights))
+        return replace(cfg, model=model, output_dir=str(tmp_path / "outputs"))
+
+    return make

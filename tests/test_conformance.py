@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 import torch
 
-from freqexp.bitstream import BitstreamError
 from freqexp.codecs.base import COMPONENTS, Codec, CodecResult, decode
-from freqexp.compose import compose
-from freqexp.config import ProfileConfig, conf_dir
-from freqexp.page import Pixels
+from freqexp.coding.bitstream import BitstreamError
+from freqexp.composing.compose import compose
+from freqexp.config.run import ProfileConfig, conf_dir
+from freqexp.nouns.page import Pixels
 from freqexp.schemas.compressor import CompressorConfig
 from freqexp.tokens.base import CompressedTokens, TokenCompressor, VisionTokens
 

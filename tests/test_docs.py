@@ -15,7 +15,7 @@ import pytest
 
 import freqexp
 from bench.results import FILES, OPENING, TABLE
-from freqexp.compose import collect
+from freqexp.composing.compose import collect
 
 ROOT = Path(freqexp.__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]

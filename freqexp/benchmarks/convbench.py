@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from freqexp.benchmarks.base import Turn
 from freqexp.errors import UserError, fault
-from freqexp.page import Page
+from freqexp.nouns.page import Page
+from freqexp.nouns.sample import Turn
 
 SHEET = "multi_turn_benchmark"
 TURNS = tuple(
@@ -49,7 +49,7 @@ class Conversation:
     @property
     def text(self) -> str:
         """What is drawn."""
-        from freqexp.rendering.layout import conversation_text
+        from freqexp.pages.layout import conversation_text
 
         return conversation_text(self.turns)
 
@@ -126,8 +126,8 @@ def render_conversation(turns: Sequence[Turn]) -> Page:
 
     18 px DejaVu Sans Mono bold, margins of 20 px, 12 px between lines.
     """
-    from freqexp.rendering.glyph import GlyphRenderer, Typeface
-    from freqexp.rendering.layout import conversation_text, drawable_lines, wrap
+    from freqexp.pages.glyph import GlyphRenderer, Typeface
+    from freqexp.pages.layout import conversation_text, drawable_lines, wrap
 
     face = Typeface(font_path(), FONT_PX)
     line_px = math.ceil(face.ascent_px + face.descent_px) + LINE_SPACING_PX

@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from freqexp.benchmarks.base import Sample
 from freqexp.benchmarks.lengths import bucket_of
 from freqexp.benchmarks.long import long_sample
 from freqexp.benchmarks.mrcr import content_id
@@ -23,6 +22,7 @@ from freqexp.benchmarks.rowfile import SUFFIXES, content_hash
 from freqexp.benchmarks.short import short_sample
 from freqexp.benchmarks.text import SPLITS, source_path
 from freqexp.errors import ConfigError, UserError, fault
+from freqexp.nouns.sample import Sample
 
 FORMS = ("short", "long")
 SOURCES = ("generate.py", "long.py", "short.py", "text.py")

@@ -12,9 +12,9 @@ import random
 from collections.abc import Sequence
 from typing import TypeVar
 
-from freqexp.benchmarks.base import Sample, Turn
 from freqexp.benchmarks.short import PREFIX_ALPHABET, PREFIX_LENGTH, question_text
 from freqexp.benchmarks.text import sentences
+from freqexp.nouns.sample import Sample, Turn
 
 DEFAULT_CHARS = 20_000
 REPLY_CHARS = 1_200

@@ -18,10 +18,10 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
-from freqexp.benchmarks.base import Grade, Sample, Turn
 from freqexp.benchmarks.lengths import BUCKETS, ESTIMATE_MARK, bucket_name, bucket_of
 from freqexp.benchmarks.rowfile import Row, content_hash, data_files, read_rows
 from freqexp.errors import UserError, fault
+from freqexp.nouns.sample import Grade, Sample, Turn
 
 SMALL_COLUMNS = ("answer", "random_string_to_prepend", "n_needles")
 COLUMNS = ("prompt", *SMALL_COLUMNS)

@@ -6,12 +6,12 @@ import hashlib
 import logging
 from typing import TYPE_CHECKING
 
-from freqexp.benchmarks.base import Sample
 from freqexp.benchmarks.lengths import length_source
 from freqexp.errors import ConfigError, fault
+from freqexp.nouns.sample import Sample
 
 if TYPE_CHECKING:
-    from freqexp.config import NeedlesConfig
+    from freqexp.config.run import NeedlesConfig
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import random
 import string
 
-from freqexp.benchmarks.base import Sample, Turn
 from freqexp.benchmarks.text import short_sentences
+from freqexp.nouns.sample import Sample, Turn
 
 KINDS = tuple(
     [

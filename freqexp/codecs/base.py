@@ -10,9 +10,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from freqexp.bitstream import Bitstream, BitstreamError, size_fault, unpack
+from freqexp.coding.bitstream import Bitstream, BitstreamError, size_fault, unpack
 from freqexp.errors import UserError
-from freqexp.page import Pixels
+from freqexp.nouns.page import Pixels
 
 COMPONENTS = ("header", "masks", "indices", "values", "scales", "codebook")
 """What stored bytes are counted as. header: container, parameters and checksum. masks: which
@@ -31,7 +31,7 @@ CODES: Mapping[int, str] = {
     8: "jxl:Jxl",
     9: "posterize:Posterize",
     10: "downsample:Downsample",
-    11: "block_vq:BlockVq",
+    11: "block_vq.codec:BlockVq",
 }
 """The number in the header of a bitstream and the module and class that decode it. Stable: a number
 is never given to another codec.

@@ -7,12 +7,12 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from freqexp.bitstream import Bitstream, BitstreamError, Cursor, varint
 from freqexp.codecs.base import Codec, CodecResult, Payload, check_page
-from freqexp.codecs.integer_dct import MAX_BLOCK, MAX_STEP, Ints, forward, highest_level, inverse
-from freqexp.codecs.levels import CodedLevels, decode_levels, encode_levels
+from freqexp.coding.bitstream import Bitstream, BitstreamError, Cursor, varint
+from freqexp.coding.integer_dct import MAX_BLOCK, MAX_STEP, Ints, forward, highest_level, inverse
+from freqexp.coding.levels import CodedLevels, decode_levels, encode_levels
 from freqexp.errors import ConfigError, fault
-from freqexp.page import Pixels
+from freqexp.nouns.page import Pixels
 
 
 class BlockDct(Codec):

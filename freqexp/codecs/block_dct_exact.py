@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from freqexp.page import Pixels
-from freqexp.transforms import dct2, idct2, merge_blocks, split_blocks
+from freqexp.coding.transforms import dct2, idct2, merge_blocks, split_blocks
+from freqexp.nouns.page import Pixels
 
 _BLOCK_DIMS = (-3, -1)
 _MAGNITUDE_GRID = 2.0**12

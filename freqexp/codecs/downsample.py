@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from freqexp.bitstream import Bitstream, BitstreamError, Cursor, size_fault, varint
 from freqexp.codecs.base import Codec, Payload, check_page
 from freqexp.codecs.lossless import read_file, smallest_file
+from freqexp.coding.bitstream import Bitstream, BitstreamError, Cursor, size_fault, varint
 from freqexp.errors import ConfigError, fault
-from freqexp.page import Pixels
+from freqexp.nouns.page import Pixels
 
 
 class Downsample(Codec):

@@ -9,10 +9,10 @@ from abc import abstractmethod
 
 import numpy as np
 
-from freqexp.bitstream import Bitstream, BitstreamError
 from freqexp.codecs.base import Codec, Payload
+from freqexp.coding.bitstream import Bitstream, BitstreamError
 from freqexp.errors import ConfigError, fault
-from freqexp.page import Pixels
+from freqexp.nouns.page import Pixels
 
 
 class ImageCodec(Codec):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from freqexp.codecs.images import ImageCodec, read_jxl
 from freqexp.errors import ConfigError, fault
-from freqexp.page import Pixels
+from freqexp.nouns.page import Pixels
 
 _WORST = 15.0
 

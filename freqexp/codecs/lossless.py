@@ -4,12 +4,12 @@ of every byte figure.
 
 from __future__ import annotations
 
-from freqexp.bitstream import BitstreamError
 from freqexp.codecs.images import ImageCodec
 from freqexp.codecs.jxl_lossless import JxlLossless
 from freqexp.codecs.png import Png
 from freqexp.codecs.webp_lossless import WebpLossless
-from freqexp.page import Pixels
+from freqexp.coding.bitstream import BitstreamError
+from freqexp.nouns.page import Pixels
 
 FORMATS: tuple[type[ImageCodec], ...] = (Png, WebpLossless, JxlLossless)
 """Ties go to the first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from freqexp.codecs.images import ImageCodec, quality_of, read_pillow, write_pillow
-from freqexp.page import Pixels
+from freqexp.nouns.page import Pixels
 
 
 class Webp(ImageCodec):

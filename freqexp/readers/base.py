@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from freqexp.page import Lines, Pixels
+from freqexp.nouns.page import Lines, Pixels
 from freqexp.tokens.base import CompressedTokens, VisionTokens
 
 

@@ -11,7 +11,7 @@ from freqexp.errors import UserError
 from freqexp.schemas.choices import Family
 
 if TYPE_CHECKING:
-    from freqexp.config import ModelConfig
+    from freqexp.config.run import ModelConfig
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".json", ".model", ".jinja", ".py")
 
@@ -28,7 +28,7 @@ def weights_hash(model: ModelConfig) -> str:
     Raises UserError for a local folder that holds no weights, and without that package.
     """
     if model.family is Family.ppocr:
-        from freqexp.readers.ppocr_lines import model_path
+        from freqexp.readers.recogniser.lines import model_path
 
         file = model_path()
         stat = file.stat()

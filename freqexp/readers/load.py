@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from freqexp.schemas.choices import Family
 
 if TYPE_CHECKING:
-    from freqexp.config import ModelConfig
+    from freqexp.config.run import ModelConfig
     from freqexp.readers.base import Reader
 
 
@@ -18,26 +18,26 @@ def load_reader(config: ModelConfig) -> Reader:
     """
     match config.family:
         case Family.glm4v:
-            from freqexp.readers.glm4v import Glm4vReader
+            from freqexp.readers.families.glm4v import Glm4vReader
 
             return Glm4vReader.load(config)
         case Family.qwen2_vl | Family.qwen2_5_vl:
-            from freqexp.readers.qwen2_vl import Qwen2VlReader
+            from freqexp.readers.families.qwen2_vl import Qwen2VlReader
 
             return Qwen2VlReader.load(config)
         case Family.qwen3_vl:
-            from freqexp.readers.qwen3_vl import Qwen3VlReader
+            from freqexp.readers.families.qwen3_vl import Qwen3VlReader
 
             return Qwen3VlReader.load(config)
         case Family.llava_onevision:
-            from freqexp.readers.llava_onevision import LlavaOnevisionReader
+            from freqexp.readers.families.llava_onevision import LlavaOnevisionReader
 
             return LlavaOnevisionReader.load(config)
         case Family.glm4v_remote:
-            from freqexp.readers.glm4v_remote import Glm4vRemoteReader
+            from freqexp.readers.families.glm4v_remote import Glm4vRemoteReader
 
             return Glm4vRemoteReader.load(config)
         case Family.ppocr:
-            from freqexp.readers.ppocr import PpocrReader
+            from freqexp.readers.recogniser.ppocr import PpocrReader
 
             return PpocrReader.load(config)

@@ -1,5 +1,1 @@
-"""From records to conclusions: tables, figures and one HTML page, from the files of runs alone.
-
-`load` reads them, `compare` tests them, `budgets` weighs accuracy against cost, `tables`, `figures`
-and `page` show it, `build` writes everything. No module here needs a model, Hydra or W&B.
-"""
+"""A comparison shown: tables, figures and one HTML page. Needs no model, Hydra or W&B."""

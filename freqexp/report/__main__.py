@@ -11,7 +11,7 @@ from pathlib import Path
 
 from freqexp.errors import UserError, fault
 from freqexp.report.pages import IMAGES, SECONDS, Limits
-from freqexp.stats import MARGIN
+from freqexp.results.stats import MARGIN
 
 DONE, BAD_INPUT = 0, 2
 
@@ -28,10 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """Load, compare, print, write. Raises UserError for what the user can mend."""
+    from freqexp.comparing.compare import compare
+    from freqexp.comparing.load import load
     from freqexp.report import published
     from freqexp.report.build import HTML, write_report
-    from freqexp.report.compare import compare
-    from freqexp.report.load import load
     from freqexp.report.tables import terminal
 
     if not 0 < options.margin < 1:

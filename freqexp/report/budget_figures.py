@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from freqexp.report.budgets import CONTROLS, Axis, Point, pareto, points
-from freqexp.report.comparison import Comparison, Row
+from freqexp.comparing.budgets import CONTROLS, Axis, Point, pareto, points
+from freqexp.comparing.comparison import Comparison, Row
 from freqexp.report.drawing import GRAY, bars, looks, panels, settle, short
 
 if TYPE_CHECKING:

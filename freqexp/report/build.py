@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from freqexp.comparing.comparison import Comparison
 from freqexp.errors import UserError, fault
 from freqexp.files import write_text
+from freqexp.published.beside import Beside, recognised
 from freqexp.report import published
-from freqexp.report.comparison import Comparison
 from freqexp.report.drawing import Drawn
 from freqexp.report.figures import draw_all
 from freqexp.report.page import render_page
 from freqexp.report.pages import Limits, redraw
 from freqexp.report.tables import csv_table, latex_table, markdown_report
-from freqexp.reproduction.beside import Beside, recognised
 
 FIGURE_FILES = tuple(
     f"{name}*.{ending}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from freqexp.report.budgets import AXES, pareto_axes
-from freqexp.report.comparison import Comparison, Estimate, Row
-from freqexp.report.text import plain
-from freqexp.table import count, number, percent, size
+from freqexp.comparing.budgets import AXES, pareto_axes
+from freqexp.comparing.comparison import Comparison, Estimate, Row
+from freqexp.comparing.text import plain
+from freqexp.results.table import count, number, percent, size
 
 MISSING = "-"
 LETTERS = dict(zip((axis.name for axis in AXES), "stkm", strict=True))

@@ -7,18 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from freqexp.comparing.comparison import Row
+from freqexp.comparing.deltas import is_right
+from freqexp.comparing.text import plain
 from freqexp.errors import UserError
-from freqexp.provenance import CONFIG
-from freqexp.record import Record
-from freqexp.report.comparison import Row
-from freqexp.report.deltas import is_right
-from freqexp.report.text import plain
+from freqexp.results.provenance import CONFIG
+from freqexp.results.record import Record
 
 if TYPE_CHECKING:
-    from freqexp.benchmarks.base import Sample
     from freqexp.codecs.base import Codec
-    from freqexp.config import RunConfig
-    from freqexp.page import Pixels
+    from freqexp.config.run import RunConfig
+    from freqexp.nouns.page import Pixels
+    from freqexp.nouns.sample import Sample
 
 SAMPLES_MADE = 1_000
 
@@ -97,7 +97,7 @@ class Drawer:
 
     def _check(self, sample_id: str, pages: Sequence[Pixels]) -> None:
         """Say so when the first pages drawn are not those that were recorded."""
-        from freqexp.page import png_size_bytes
+        from freqexp.nouns.page import png_size_bytes
 
         record = self._records[sample_id]
         if self._checked or record.png_bytes is None:
@@ -147,7 +147,7 @@ def _picked(rows: Sequence[Row], limit: int, notes: list[str]) -> list[Row]:
 
 def _configs(rows: Sequence[Row], notes: list[str]) -> list[tuple[Row, RunConfig]]:
     """The configurations that this version can read. Raises UserError when there is none."""
-    from freqexp.config import from_yaml
+    from freqexp.config.run import from_yaml
 
     found, fault = [], None
     for row in rows:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from freqexp.comparing.comparison import Comparison, Estimate
 from freqexp.errors import UserError
-from freqexp.report.comparison import Comparison, Estimate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

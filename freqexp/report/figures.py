@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from freqexp.comparing.budgets import AXES
+from freqexp.comparing.comparison import Comparison
 from freqexp.report.budget_figures import budget_figures
-from freqexp.report.budgets import AXES
-from freqexp.report.comparison import Comparison
 from freqexp.report.drawing import Drawn, save, style
 from freqexp.report.row_figures import difference_figures, miss_figures
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from freqexp.comparing.comparison import Comparison, Row
+from freqexp.comparing.findings import findings
 from freqexp.report.build import Report
 from freqexp.report.columns import columns
-from freqexp.report.comparison import Comparison, Row
-from freqexp.report.findings import findings
-from freqexp.wandb_server import has_key, reachable, within
+from freqexp.tracking.server import has_key, reachable, within
 
 INIT_SECONDS = 10
 FINISH_SECONDS = 60

@@ -11,15 +11,15 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from freqexp.report.budgets import gates
+from freqexp.comparing.budgets import gates
+from freqexp.comparing.comparison import Comparison, Row
+from freqexp.comparing.deltas import RIGHT
+from freqexp.comparing.findings import findings
+from freqexp.comparing.text import html_text, script_json
 from freqexp.report.columns import Column, columns, legend
-from freqexp.report.comparison import Comparison, Row
-from freqexp.report.deltas import RIGHT
 from freqexp.report.drawer import Redrawn, sample_ids
 from freqexp.report.drawing import Drawn
-from freqexp.report.findings import findings
 from freqexp.report.samples import Blocks, answers, overview, sample_blocks
-from freqexp.report.text import html_text, script_json
 
 WIDE_PT = 600
 """Figures wider than this, of several panels, take the page's whole width."""

@@ -10,9 +10,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from freqexp.report.comparison import Comparison
+from freqexp.comparing.comparison import Comparison
+from freqexp.comparing.text import plain
 from freqexp.report.drawer import Drawer, Redrawn, reason, sample_ids
-from freqexp.report.text import plain
 
 IMAGES = 320
 IMAGE_BYTES = 12 << 20

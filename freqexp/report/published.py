@@ -7,11 +7,11 @@ import io
 import textwrap
 from collections.abc import Sequence
 
-from freqexp.report.text import csv_cell, html_text, latex, markdown, plain
-from freqexp.reproduction.beside import Beside
-from freqexp.reproduction.cells import Cell, Verdict
-from freqexp.reproduction.claims import Finding
-from freqexp.reproduction.layout import Table, aligned, markdown_lines
+from freqexp.comparing.text import csv_cell, html_text, latex, markdown, plain
+from freqexp.published.beside import Beside
+from freqexp.published.cells import Cell, Verdict
+from freqexp.published.claims import Finding
+from freqexp.published.layout import Table, aligned, markdown_lines
 
 WIDTH = 100
 _WIDE = ("why", "evidence", "claim")

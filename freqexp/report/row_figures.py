@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from freqexp.report.comparison import Comparison, Row
+from freqexp.comparing.comparison import Comparison, Row
 from freqexp.report.drawing import GRAY, bars, looks, panels, settle, short
 
 if TYPE_CHECKING:

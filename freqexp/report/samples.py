@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from freqexp.record import Record
-from freqexp.report.comparison import Comparison, Row
+from freqexp.comparing.comparison import Comparison, Row
 from freqexp.report.drawer import Redrawn, SampleImages
-from freqexp.table import count, number, size
+from freqexp.results.record import Record
+from freqexp.results.table import count, number, size
 
 TEXT_BYTES = 8 << 20
 """Texts of all samples together; above it long answers are cut until they fit."""

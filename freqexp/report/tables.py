@@ -6,12 +6,12 @@ import csv
 import io
 from collections.abc import Sequence
 
-from freqexp.report.budgets import gates, pareto_axes
+from freqexp.comparing.budgets import gates, pareto_axes
+from freqexp.comparing.comparison import Comparison, Estimate, Row
+from freqexp.comparing.findings import findings
+from freqexp.comparing.text import csv_cell, latex, markdown
 from freqexp.report.columns import columns, legend
-from freqexp.report.comparison import Comparison, Estimate, Row
-from freqexp.report.findings import findings
-from freqexp.report.text import csv_cell, latex, markdown
-from freqexp.summary import FIGURES
+from freqexp.results.summary import FIGURES
 
 
 def terminal(comparison: Comparison) -> str:

@@ -12,7 +12,7 @@ from freqexp.schemas.method import CompressorConfig, StageName
 
 if TYPE_CHECKING:
     from freqexp.codecs.base import Codec
-    from freqexp.config import ProfileConfig
+    from freqexp.config.run import ProfileConfig
 
 
 @dataclass
@@ -245,6 +245,6 @@ class BlockVqConfig(CodecConfig):
         return [fault(f"{prefix}.block", self.block, "8, 14, 16, 28")]
 
     def build(self, keep_ratio: float, profile: ProfileConfig) -> Codec:
-        from freqexp.codecs.block_vq import BlockVq
+        from freqexp.codecs.block_vq.codec import BlockVq
 
         return BlockVq(keep_ratio=keep_ratio, block=self.block, codebook=self.codebook)

@@ -23,7 +23,7 @@ from freqexp.schemas.codecs import (
 from freqexp.schemas.method import CompressorConfig, NoneConfig, Part, StageName
 
 if TYPE_CHECKING:
-    from freqexp.config import ProfileConfig
+    from freqexp.config.run import ProfileConfig
     from freqexp.tokens.base import TokenCompressor
 __all__ = [
     "COMPRESSORS",

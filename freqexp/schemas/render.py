@@ -10,7 +10,7 @@ from freqexp.schemas import ranges
 from freqexp.schemas.section import Section
 
 if TYPE_CHECKING:
-    from freqexp.render import Renderer
+    from freqexp.nouns.render import Renderer
 
 
 @dataclass
@@ -42,7 +42,7 @@ class CellsRender(RenderConfig):
         )
 
     def build(self) -> Renderer:
-        from freqexp.rendering.cells import CellsRenderer
+        from freqexp.pages.cells import CellsRenderer
 
         return CellsRenderer(
             columns=self.columns,
@@ -82,7 +82,7 @@ class GlyphRender(RenderConfig):
         return faults
 
     def build(self) -> Renderer:
-        from freqexp.rendering.glyph import GlyphRenderer
+        from freqexp.pages.glyph import GlyphRenderer
 
         return GlyphRenderer(
             width=self.width,

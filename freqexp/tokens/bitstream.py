@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from freqexp.bitstream import BitstreamError, Cursor, varint
+from freqexp.coding.bitstream import BitstreamError, Cursor, varint
 from freqexp.tokens.coefficients import (
     Integers,
     Quantised,

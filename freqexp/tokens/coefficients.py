@@ -11,9 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from freqexp.bitstream import BitstreamError, Cursor, varint
-from freqexp.codecs import entropy
-from freqexp.quantize import MAX_BITS, step_size
+from freqexp.coding import entropy
+from freqexp.coding.bitstream import BitstreamError, Cursor, varint
+from freqexp.coding.quantize import MAX_BITS, step_size
 
 _CODED_BITS = 8
 
@@ -71,7 +71,7 @@ class RingsOf:
 
     def __call__(self, grid: tuple[int, int]) -> list[Integers]:
         """For each band int64 [n]."""
-        from freqexp.transforms import band_positions
+        from freqexp.coding.transforms import band_positions
 
         columns = grid[1]
         found = []

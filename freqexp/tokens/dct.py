@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from freqexp.coding.quantize import MAX_BITS
+from freqexp.coding.transforms import band_positions, dct2, idct2
 from freqexp.errors import ConfigError, UserError, fault
-from freqexp.quantize import MAX_BITS
 from freqexp.tokens.base import CompressedTokens, TokenCompressor, VisionTokens
 from freqexp.tokens.bitstream import StoredTokens, store
 from freqexp.tokens.coefficients import Quantised, RingsOf, quantise, restored
 from freqexp.tokens.kept import check_keep_ratio, check_tokens, kept_count
-from freqexp.transforms import band_positions, dct2, idct2
 
 _ENERGY_GRID = 2.0**30
 

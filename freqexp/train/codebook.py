@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from freqexp.benchmarks.generate import generate
-from freqexp.codecs.block_vq_codebook import (
+from freqexp.codecs.block_vq.codebook import (
     END,
     FIRST,
     SPACE,
@@ -26,10 +26,10 @@ from freqexp.codecs.block_vq_codebook import (
     Group,
     Word,
 )
-from freqexp.codecs.block_vq_match import band_weights, dct_matrix
+from freqexp.codecs.block_vq.match import band_weights, dct_matrix
 from freqexp.errors import UserError
-from freqexp.rendering.cells import CellsRenderer
-from freqexp.rendering.glyph import GlyphRenderer
+from freqexp.pages.cells import CellsRenderer
+from freqexp.pages.glyph import GlyphRenderer
 
 Floats = npt.NDArray[np.float64]
 _INK = 12

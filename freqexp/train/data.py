@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from freqexp.benchmarks.base import Turn
 from freqexp.benchmarks.short import KINDS, ORDINALS, TOPICS, draw_prefix, draw_requests
 from freqexp.benchmarks.text import short_sentences
-from freqexp.rendering.cells import USER_MARK, CellsRenderer, wrap
+from freqexp.nouns.sample import Turn
+from freqexp.pages.cells import USER_MARK, CellsRenderer, wrap
 from freqexp.train.tokenizer import ALPHABET, vocabulary
 
 Ints = npt.NDArray[np.int64]

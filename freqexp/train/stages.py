@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from freqexp.rendering.cells import CellsRenderer
+from freqexp.pages.cells import CellsRenderer
 from freqexp.train.config import Lesson, TrainConfig
 from freqexp.train.data import ExampleMaker
 from freqexp.train.decoder import Batch, collate, embed, losses

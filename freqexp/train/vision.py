@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from freqexp.benchmarks.base import Turn
 from freqexp.benchmarks.short import draw_requests
 from freqexp.benchmarks.text import short_sentences
-from freqexp.rendering.cells import CellsRenderer
+from freqexp.nouns.sample import Turn
+from freqexp.pages.cells import CellsRenderer
 from freqexp.train.data import SYMBOL
 from freqexp.train.tokenizer import ALPHABET, CODE_GAIN, CharacterCode
 

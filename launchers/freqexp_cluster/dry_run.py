@@ -7,10 +7,10 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
+from freqexp.config.cluster import Executor
 from freqexp.errors import UserError
-from freqexp.execute import label
-from freqexp.schemas.cluster import Executor
-from freqexp.sweep import Point
+from freqexp.running.execute import label
+from freqexp.running.sweep import Point
 from freqexp_cluster import queue
 from freqexp_cluster.estimate import estimate
 from freqexp_cluster.executors import sbatch_text, workers_at_once

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 from freqexp.errors import UserError
 from freqexp.files import read_json
-from freqexp.record import RECORDS, load_records, mean
+from freqexp.results.record import RECORDS, load_records, mean
+from freqexp.results.summary import SUMMARY
+from freqexp.running.sweep import Point
 from freqexp.schemas.choices import Device
-from freqexp.summary import SUMMARY
-from freqexp.sweep import Point
 from freqexp_cluster.submit import Sweep
 
 if TYPE_CHECKING:
-    from freqexp.config import RunConfig
-    from freqexp.readers.memory_plan import Room
+    from freqexp.config.run import RunConfig
+    from freqexp.memory.plan import Room
 
 DRAWN = 3
 """Samples of each data set that are drawn to count their pages."""
@@ -67,8 +67,8 @@ def _kind(sweep: Sweep, group: Sequence[Point], times: dict[tuple[str, int], lis
 
 def _sizes(sweep: Sweep, cfg: RunConfig) -> list[str]:
     """Pages, vision tokens and memory of one sample."""
-    from freqexp.readers.geometry import NoGeometryError
-    from freqexp.readers.memory_plan import plan
+    from freqexp.memory.geometry import NoGeometryError
+    from freqexp.memory.plan import plan
 
     pages = draw(sweep, cfg)
     lines = [f"    pages a sample: {pages.mean:.1f} on average, {len(pages.most)} at most"]
@@ -106,7 +106,7 @@ def draw(sweep: Sweep, cfg: RunConfig) -> Pages:
 
 
 def _room(sweep: Sweep) -> Room:
-    from freqexp.readers.memory_plan import Room
+    from freqexp.memory.plan import Room
 
     cluster = sweep.cluster
     gpus = cluster.gpus_per_node if cluster.shard else 1

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from freqexp.config.cluster import ClusterConfig
 from freqexp.errors import UserError
-from freqexp.schemas.cluster import ClusterConfig
 from freqexp_cluster.queue import no_slurm
 from freqexp_cluster.snapshot import search_path
 

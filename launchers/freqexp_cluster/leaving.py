@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from freqexp.errors import UserError
 from freqexp.files import write_json, write_text
-from freqexp.shares import Preempted, Share
+from freqexp.running.shares import Preempted, Share
 
 if TYPE_CHECKING:
-    from freqexp.config import RunConfig
-    from freqexp.pipeline import PageImages
-    from freqexp.record import Record
-    from freqexp.summary import Summary
+    from freqexp.answering.pipeline import PageImages
+    from freqexp.config.run import RunConfig
+    from freqexp.results.record import Record
+    from freqexp.results.summary import Summary
 
 TERM_GRACE_S = 1.0
 """After SIGTERM SLURM kills soon: the sample in flight may take no longer than this."""
@@ -108,6 +108,6 @@ class Leaving:
 
 
 def _now() -> str:
-    from freqexp.provenance import now
+    from freqexp.results.provenance import now
 
     return now()

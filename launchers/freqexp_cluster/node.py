@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from freqexp.errors import UserError
 
 if TYPE_CHECKING:
-    from freqexp.config import RunConfig
-    from freqexp.execute import Observer
-    from freqexp.session import Session
-    from freqexp.shares import Share
+    from freqexp.answering.session import Session
+    from freqexp.config.run import RunConfig
+    from freqexp.running.execute import Observer
+    from freqexp.running.shares import Share
     from freqexp_cluster.leaving import Leaving
 
 SUBMISSION = "submission.json"
@@ -54,7 +54,7 @@ class PointTask:
         """
         from submitit import JobEnvironment
 
-        from freqexp.shares import Preempted, Share
+        from freqexp.running.shares import Preempted, Share
         from freqexp_cluster.leaving import Leaving
 
         environment = JobEnvironment()
@@ -81,29 +81,29 @@ class PointTask:
         if share.rank == 0:
             self._begin(folder, environment)
 
-        from freqexp.execute import execute_share
-        from freqexp.progress import Lines
-        from freqexp.session import Session
+        from freqexp.answering.session import Session
+        from freqexp.running.execute import execute_share
+        from freqexp.running.progress import Lines
 
         session = Session()
         self._check_identity(cfg, session)
         observers: list[Observer] = [leaving]
         if share.rank == 0:
-            from freqexp.tracking import Mirrors
+            from freqexp.tracking.mirror import Mirrors
 
             observers += Mirrors()(cfg)
         cpu = time.process_time()
         print(f"freqexp: launched in {process_seconds():.2f} s ({cpu:.2f} s CPU)", flush=True)
         summary = execute_share(cfg, session, Lines(sys.stdout), observers, share)
         if summary is not None and share.rank == 0:
-            from freqexp.sweep import complete_deltas
+            from freqexp.running.sweep import complete_deltas
 
             complete_deltas(cfg, session, folder.parent.parent, self.sweep)
 
     def _frozen(self) -> RunConfig:
         """The configuration as it was submitted. Raises UserError when it was edited since."""
-        from freqexp.config import from_yaml
-        from freqexp.provenance import CONFIG
+        from freqexp.config.run import from_yaml
+        from freqexp.results.provenance import CONFIG
 
         file = Path(self.folder) / CONFIG
         try:
@@ -131,7 +131,7 @@ class PointTask:
     def _begin(self, folder: Path, environment: Any) -> None:
         """Say which job works here, and forget how an earlier one ended."""
         from freqexp.files import read_json, write_json
-        from freqexp.sweep import check_writable
+        from freqexp.running.sweep import check_writable
 
         check_writable(folder)
         known = read_json(folder / SUBMISSION) or {}

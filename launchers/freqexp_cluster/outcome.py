@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from freqexp.execute import label
-from freqexp.sweep import SWEEP, finished, show
+from freqexp.running.execute import label
+from freqexp.running.sweep import SWEEP, finished, show
 from freqexp_cluster.node import ERROR, INTERRUPTED, SUBMISSION
 from freqexp_cluster.submit import Sweep
 

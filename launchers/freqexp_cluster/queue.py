@@ -8,8 +8,8 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
+from freqexp.config.cluster import ClusterConfig, parse_minutes
 from freqexp.errors import ConfigError, UserError, fault
-from freqexp.schemas.cluster import ClusterConfig, parse_minutes
 
 SECONDS = 60
 _GPUS = re.compile(r"gpu(?::[^:,()]+)?:(\d+)")

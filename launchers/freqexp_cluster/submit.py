@@ -9,15 +9,15 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from freqexp.answering.session import Session
+from freqexp.config.cluster import ClusterConfig, Executor, Retry
+from freqexp.config.identity import code_hash
 from freqexp.errors import ConfigError, UserError, fault
-from freqexp.execute import run_folder
 from freqexp.files import read_json, write_json, write_text
-from freqexp.identity import code_hash
-from freqexp.provenance import CONFIG, now
-from freqexp.schemas.cluster import ClusterConfig, Executor, Retry
-from freqexp.session import Session
-from freqexp.summary import finished_records
-from freqexp.sweep import (
+from freqexp.results.provenance import CONFIG, now
+from freqexp.results.summary import finished_records
+from freqexp.running.execute import run_folder
+from freqexp.running.sweep import (
     Point,
     check_same_sweep,
     check_writable,
@@ -30,8 +30,8 @@ from freqexp_cluster.node import ERROR, SUBMISSION, PointTask
 from freqexp_cluster.snapshot import snapshot
 
 if TYPE_CHECKING:
-    from freqexp import compose
-    from freqexp.config import RunConfig
+    from freqexp.composing import compose
+    from freqexp.config.run import RunConfig
 
 NODE_LOCAL = ("/tmp", "/var/tmp", "/dev/shm", "/run")
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from freqexp.schemas.cluster import ClusterConfig
+from freqexp.config.cluster import ClusterConfig
 from freqexp_cluster.executors import environment, local_executor, workers_at_once
 from freqexp_cluster.node import PointTask
 from freqexp_cluster.outcome import conclude

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freqexp.benchmarks.base import Turn
 from freqexp.benchmarks.convbench import (
     SHEET,
     estimated_text_tokens,
@@ -22,6 +21,7 @@ from freqexp.benchmarks.convbench import (
     words,
 )
 from freqexp.errors import UserError
+from freqexp.nouns.sample import Turn
 
 # As in the published file, whose columns differ in case.
 COLUMNS = (

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from freqexp.benchmarks import long
-from freqexp.benchmarks.base import Sample
 from freqexp.benchmarks.generate import generate, generator_hash, main, save
 from freqexp.benchmarks.mrcr import grade, load_mrcr
 from freqexp.benchmarks.rowfile import SUFFIXES
 from freqexp.benchmarks.text import sentences
 from freqexp.errors import ConfigError, UserError
+from freqexp.nouns.sample import Sample
 
 QUESTION = re.compile(
     r"Prepend (\S{10}) to the (\d)(?:st|nd|rd|th) \(1 indexed\) (.+)\. "

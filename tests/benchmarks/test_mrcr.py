@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freqexp.benchmarks import mrcr
-from freqexp.benchmarks.base import Sample, Turn
 from freqexp.benchmarks.mrcr import chance, data_hash, grade, load_mrcr
 from freqexp.errors import UserError
+from freqexp.nouns.sample import Sample, Turn
 
 EXAMPLES = "Here are some examples of conversations.\n\nwrite a poem about tapirs"
 POEMS = (

@@ -12,7 +12,7 @@ import pytest
 from freqexp.benchmarks import samples as samples_module
 from freqexp.benchmarks.generate import generate, generator_hash, save
 from freqexp.benchmarks.samples import load_samples, samples_hash
-from freqexp.config import Form, NeedlesConfig
+from freqexp.config.run import Form, NeedlesConfig
 from freqexp.errors import ConfigError
 
 
@@ -63,7 +63,7 @@ def test_nothing_heavy_is_imported_for_the_hash() -> None:
     script = (
         "import sys, types\n"
         "from freqexp.benchmarks.samples import samples_hash\n"
-        "import freqexp.benchmarks.generate, freqexp.benchmarks.mrcr, freqexp.render\n"
+        "import freqexp.benchmarks.generate, freqexp.benchmarks.mrcr, freqexp.nouns.render\n"
         "samples_hash(types.SimpleNamespace(path=None, count=2, bucket=None))\n"
         "heavy = {'torch', 'transformers', 'wandb', 'scipy', 'pandas', 'PIL', 'pyarrow',"
         " 'chitchat_dataset', 'matplotlib', 'tiktoken'}\n"

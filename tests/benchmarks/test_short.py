@@ -7,9 +7,9 @@ from collections import Counter
 
 import pytest
 
-from freqexp.benchmarks.base import Sample
 from freqexp.benchmarks.short import TURNS, question_text, short_sample
 from freqexp.benchmarks.text import short_sentences
+from freqexp.nouns.sample import Sample
 
 
 def drawn(needles: int, count: int = 40, split: str = "eval") -> list[Sample]:

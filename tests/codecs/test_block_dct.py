@@ -8,11 +8,11 @@ import scipy.fft
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freqexp.bitstream import Bitstream, BitstreamError, unpack, varint
 from freqexp.codecs.base import decode
 from freqexp.codecs.block_dct import BlockDct, keep_largest, keep_largest_of_blocks
-from freqexp.codecs.integer_dct import Ints, forward, highest_level, inverse
-from freqexp.page import Pixels
+from freqexp.coding.bitstream import Bitstream, BitstreamError, unpack, varint
+from freqexp.coding.integer_dct import Ints, forward, highest_level, inverse
+from freqexp.nouns.page import Pixels
 
 
 def random_page(shape: tuple[int, ...], seed: int = 0) -> Pixels:

@@ -17,7 +17,7 @@ from PIL import Image
 from freqexp.codecs.block_dct import BlockDct
 from freqexp.codecs.block_dct_exact import largest, threshold_blocks
 from freqexp.errors import ConfigError
-from freqexp.page import Pixels
+from freqexp.nouns.page import Pixels
 
 exact = functools.partial(BlockDct, bitstream=False)
 Floats = npt.NDArray[np.float64]

@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 
 from freqexp.benchmarks.generate import generate
-from freqexp.bitstream import BitstreamError, unpack
-from freqexp.codecs import block_vq_codebook
 from freqexp.codecs.base import decode
-from freqexp.codecs.block_vq import BlockVq
-from freqexp.codecs.block_vq_codebook import (
+from freqexp.codecs.block_vq import codebook as block_vq_codebook
+from freqexp.codecs.block_vq.codebook import (
     NAME,
     PAGES,
     Codebook,
@@ -21,11 +19,13 @@ from freqexp.codecs.block_vq_codebook import (
     pack_ink,
     unpack_ink,
 )
-from freqexp.codecs.block_vq_match import dct_matrix
+from freqexp.codecs.block_vq.codec import BlockVq
+from freqexp.codecs.block_vq.match import dct_matrix
 from freqexp.codecs.posterize import Posterize
+from freqexp.coding.bitstream import BitstreamError, unpack
 from freqexp.errors import ConfigError, UserError
-from freqexp.page import Pixels
-from freqexp.rendering.glyph import GlyphRenderer
+from freqexp.nouns.page import Pixels
+from freqexp.pages.glyph import GlyphRenderer
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from freqexp.bitstream import Bitstream, BitstreamError, unpack, varint
 from freqexp.codecs.avif import Avif
 from freqexp.codecs.base import Codec, decode
 from freqexp.codecs.block_dct import BlockDct
@@ -25,8 +24,9 @@ from freqexp.codecs.png import Png
 from freqexp.codecs.posterize import Posterize
 from freqexp.codecs.webp import Webp
 from freqexp.codecs.webp_lossless import WebpLossless
+from freqexp.coding.bitstream import Bitstream, BitstreamError, unpack, varint
 from freqexp.errors import ConfigError
-from freqexp.page import Pixels
+from freqexp.nouns.page import Pixels
 
 FORMATS: tuple[Codec, ...] = (
     Png(),

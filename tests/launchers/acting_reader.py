@@ -59,7 +59,7 @@ def key_of(cfg: Any) -> str:
 
 def take_over(folder: str) -> None:
     """Make sessions of this process use the acting reader."""
-    from freqexp.session import Session
+    from freqexp.answering.session import Session
 
     defaults: dict[str, Any] = Session.__init__.__kwdefaults__
     defaults["reader"] = lambda model: ActingReader(Path(folder))

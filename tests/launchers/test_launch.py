@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from freqexp import compose
-from freqexp.config import RunConfig, to_yaml
+from freqexp.composing import compose
+from freqexp.config.cluster import ClusterConfig, Executor, Retry, parse_minutes
+from freqexp.config.run import RunConfig, to_yaml
 from freqexp.errors import ConfigError, UserError
-from freqexp.schemas.cluster import ClusterConfig, Executor, Retry, parse_minutes
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "launchers"))
 
@@ -209,7 +209,7 @@ def test_the_snapshot_is_the_code_and_made_once(tmp_path: Path) -> None:
     assert snapshot.snapshot(tmp_path) == code
     assert [path.name for path in tmp_path.iterdir()] == [code.name]
     for name in (
-        "freqexp/execute.py",
+        "freqexp/running/execute.py",
         "freqexp/models/tiny/model.safetensors",
         "conf/run.yaml",
         "launchers/freqexp_cluster/node.py",

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import io
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "runs"))
-
 import run_fakes
 
 from freqexp.errors import UserError
-from freqexp.execute import execute, execute_share, run_folder
-from freqexp.progress import Lines
-from freqexp.record import Records, load_records
-from freqexp.shares import Preempted, Share
+from freqexp.results.record import Records, load_records
+from freqexp.running.execute import execute, execute_share, run_folder
+from freqexp.running.progress import Lines
+from freqexp.running.shares import Preempted, Share
 
 
 def compute(cfg: Any, share: Share, counting: run_fakes.Counting) -> Any:

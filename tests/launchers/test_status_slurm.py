@@ -5,7 +5,7 @@ from pathlib import Path
 
 from slurm_fixture import Slurm, until
 
-from freqexp.status_points import sweep_status
+from freqexp.status.points import sweep_status
 
 
 def test_states_of_real_jobs(slurm: Slurm, tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from freqexp.benchmarks.mrcr import grade
 from freqexp.benchmarks.short import short_sample
-from freqexp.config import CellsRender, ModelConfig
+from freqexp.config.run import CellsRender, ModelConfig
 from freqexp.errors import UserError
 from freqexp.readers import bundled
 from freqexp.readers.base import Request
-from freqexp.readers.glm4v import Glm4vReader
+from freqexp.readers.families.glm4v import Glm4vReader
 from freqexp.tokens.base import VisionTokens, keep_all
 
 KIND = KINDS["glm4v"]

@@ -22,12 +22,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from freqexp.config import ModelConfig
+from freqexp.config.run import ModelConfig
 from freqexp.errors import UserError
-from freqexp.page import Pixels
+from freqexp.nouns.page import Pixels
 from freqexp.readers.base import Request
 from freqexp.readers.bundled import weights_hash
-from freqexp.readers.glm4v_remote import Glm4vRemoteReader
+from freqexp.readers.families.glm4v_remote import Glm4vRemoteReader
 from freqexp.readers.load import load_reader
 from freqexp.schemas.choices import Family
 from freqexp.tokens.base import CompressedTokens, VisionTokens, keep_all

@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 from transformers import LlavaOnevisionProcessor
 
-from freqexp.config import ModelConfig
+from freqexp.config.run import ModelConfig
 from freqexp.errors import UserError
-from freqexp.page import Pixels
+from freqexp.nouns.page import Pixels
 from freqexp.readers.base import Request
-from freqexp.readers.llava_onevision import LlavaOnevisionReader
+from freqexp.readers.families.llava_onevision import LlavaOnevisionReader
 from freqexp.schemas.choices import Dtype, Family
 from freqexp.tokens.base import CompressedTokens, VisionTokens, keep_all
 from freqexp.tokens.dct import TokenDct

@@ -16,7 +16,7 @@ import torch
 from reader_checkpoints import KINDS, configure
 from safetensors.torch import load_file, save_file
 
-from freqexp.config import Attention, Device, Family, ModelConfig
+from freqexp.config.run import Attention, Device, Family, ModelConfig
 from freqexp.errors import UserError
 from freqexp.readers.load import load_reader
 
@@ -143,7 +143,7 @@ def test_attention_that_is_not_installed(model_config: Callable[..., ModelConfig
 
 OFFLINE = """
 from dataclasses import replace
-from freqexp.compose import compose
+from freqexp.composing.compose import compose
 from freqexp.errors import UserError
 from freqexp.readers.load import load_reader
 local = compose(["model.path={folder}"]).model

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from freqexp.compose import compose
-from freqexp.config import Attention, Device, Dtype, Family, ModelConfig
+from freqexp.composing.compose import compose
+from freqexp.config.run import Attention, Device, Dtype, Family, ModelConfig
 from freqexp.errors import ConfigError
 from freqexp.paths import conf_dir
 from freqexp.schemas.ranges import COMMIT

@@ -17,23 +17,23 @@ import torch
 from PIL import Image
 
 from freqexp import run
-from freqexp.benchmarks.base import Sample
+from freqexp.answering.session import pixels_key
 from freqexp.benchmarks.generate import generate
+from freqexp.benchmarks.legibility import character_error_rate
 from freqexp.benchmarks.mrcr import grade
-from freqexp.compose import compose
+from freqexp.composing.compose import compose
 from freqexp.errors import ConfigError, UserError
-from freqexp.legibility import character_error_rate
-from freqexp.page import Page, Pixels, scaled_lines
+from freqexp.memory.geometry import NoGeometryError, geometry_of
+from freqexp.nouns.page import Page, Pixels, scaled_lines
+from freqexp.nouns.sample import Sample
+from freqexp.pages.cells import CellsRenderer
+from freqexp.pages.glyph import GlyphRenderer
 from freqexp.readers.base import Answer
 from freqexp.readers.bundled import weights_hash
-from freqexp.readers.geometry import NoGeometryError, geometry_of
 from freqexp.readers.load import load_reader
-from freqexp.readers.ppocr import CHANNELS, PpocrReader, line_columns
-from freqexp.readers.ppocr_graph import TOKENS, split
-from freqexp.readers.ppocr_lines import HEIGHT, line_input, model_path, runtime
-from freqexp.rendering.cells import CellsRenderer
-from freqexp.rendering.glyph import GlyphRenderer
-from freqexp.session import pixels_key
+from freqexp.readers.recogniser.graph import TOKENS, split
+from freqexp.readers.recogniser.lines import HEIGHT, line_input, model_path, runtime
+from freqexp.readers.recogniser.ppocr import CHANNELS, PpocrReader, line_columns
 from freqexp.tokens.base import CompressedTokens, keep_all
 from freqexp.tokens.dct import TokenDct
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from freqexp.readers.ppocr_text import Line, Outputs, decode_page, reflow
+from freqexp.readers.recogniser.text import Line, Outputs, decode_page, reflow
 
 ALPHABET = ["", *"abcdefghijklmnopqrstuvwxyz", " "]
 PITCH = 3

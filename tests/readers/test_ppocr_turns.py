@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from freqexp.errors import UserError
-from freqexp.readers.ppocr_text import Line
-from freqexp.readers.ppocr_turns import SURE, Wanted, find_reply, mark_length, parse_question
+from freqexp.readers.recogniser.text import Line
+from freqexp.readers.recogniser.turns import SURE, Wanted, find_reply, mark_length, parse_question
 
 GLYPH = ("User: ", "Assistant: ")
 CELLS = ("> ", "")

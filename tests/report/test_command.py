@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from report_runs import HOSTILE, write_run
 
-from freqexp.config import TokenConfig
+from freqexp.config.run import TokenConfig
 from freqexp.report.__main__ import main
 
 wandb_settings = {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from report_runs import write_run
 
-from freqexp.config import TokenConfig
+from freqexp.comparing.compare import compare
+from freqexp.comparing.comparison import Comparison
+from freqexp.comparing.load import load
+from freqexp.config.run import TokenConfig
 from freqexp.report.build import Report, write_report
-from freqexp.report.compare import compare
-from freqexp.report.comparison import Comparison
-from freqexp.report.load import load
 from freqexp.report.mirror import attach
 from freqexp.report.pages import Limits
 

@@ -17,17 +17,17 @@ import pytest
 import torch
 from report_runs import CONFIG, HOSTILE, write_run
 
+from freqexp.answering.storage import kept_bitmaps
 from freqexp.benchmarks.samples import load_samples
-from freqexp.config import TokenConfig
+from freqexp.comparing.compare import compare
+from freqexp.comparing.comparison import Comparison
+from freqexp.comparing.load import load
+from freqexp.config.run import TokenConfig
 from freqexp.report import samples as samples_module
 from freqexp.report.build import write_report
-from freqexp.report.compare import compare
-from freqexp.report.comparison import Comparison
 from freqexp.report.drawer import Redrawn
-from freqexp.report.load import load
 from freqexp.report.page import render_page
 from freqexp.report.pages import Limits, redraw
-from freqexp.storage import kept_bitmaps
 from freqexp.tokens.base import CompressedTokens
 
 ALL = Limits(seconds=math.inf)

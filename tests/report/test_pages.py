@@ -12,11 +12,11 @@ from report_runs import CONFIG, write_run
 
 from freqexp.benchmarks.samples import load_samples, samples_hash
 from freqexp.codecs.block_dct import BlockDct
-from freqexp.config import BlockDctConfig, TokenConfig
-from freqexp.page import png_size_bytes
-from freqexp.report.compare import compare
-from freqexp.report.comparison import Comparison
-from freqexp.report.load import load
+from freqexp.comparing.compare import compare
+from freqexp.comparing.comparison import Comparison
+from freqexp.comparing.load import load
+from freqexp.config.run import BlockDctConfig, TokenConfig
+from freqexp.nouns.page import png_size_bytes
 from freqexp.report.pages import Limits, redraw
 
 ALL = Limits(seconds=math.inf)

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from report_runs import CONFIG, write_run, write_sweep
 
-from freqexp.config import BlockDctConfig, Fit, NeedlesConfig, RunConfig, TokenConfig
+from freqexp.comparing.compare import compare
+from freqexp.comparing.comparison import Comparison
+from freqexp.comparing.load import load
+from freqexp.config.run import BlockDctConfig, Fit, NeedlesConfig, RunConfig, TokenConfig
+from freqexp.published.beside import recognised
 from freqexp.report import published
 from freqexp.report.__main__ import main
-from freqexp.report.compare import compare
-from freqexp.report.comparison import Comparison
-from freqexp.report.load import load
-from freqexp.reproduction.beside import recognised
 
 PAPER_DCT = BlockDctConfig(fit=Fit.resize, bitstream=False)
 

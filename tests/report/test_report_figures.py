@@ -8,15 +8,15 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from report_runs import write_run
 
-from freqexp.config import BlockDctConfig, TokenConfig
+from freqexp.comparing.budgets import AXES
+from freqexp.comparing.compare import compare
+from freqexp.comparing.comparison import Comparison
+from freqexp.comparing.load import load
+from freqexp.config.run import BlockDctConfig, TokenConfig
 from freqexp.errors import UserError
 from freqexp.report.budget_figures import budget_figures
-from freqexp.report.budgets import AXES
-from freqexp.report.compare import compare
-from freqexp.report.comparison import Comparison
 from freqexp.report.drawing import looks, style
 from freqexp.report.figures import draw_all
-from freqexp.report.load import load
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import zlib
 import pytest
 import torch
 
-from freqexp.bitstream import BitstreamError
+from freqexp.coding.bitstream import BitstreamError
 from freqexp.tokens.base import VisionTokens
 from freqexp.tokens.bitstream import StoredTokens, pack, same, unpack
 from freqexp.tokens.coefficients import Quantised, RingsOf, quantise, restored

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freqexp.errors import ConfigError, UserError
-from freqexp.page import Pixels
+from freqexp.nouns.page import Pixels
 from freqexp.tokens.base import VisionTokens
 from freqexp.tokens.dct import TokenDct
 

@@ -1,0 +1,1 @@
+"""The way of one sample: pages, codec, encoder, token compressor, decoder, grade."""

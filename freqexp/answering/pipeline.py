@@ -1,0 +1,278 @@
+"""The path one sample takes, every stage timed, whatever acts on the way."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from freqexp.answering.measure import PeakMemory, free_cuda_cache, stopwatch
+from freqexp.answering.storage import (
+    Stored,
+    keep_deepstack,
+    kept_bitmaps,
+    stored_pages,
+    stored_tokens,
+)
+from freqexp.benchmarks.legibility import character_error_rate
+from freqexp.codecs.base import Codec
+from freqexp.errors import UserError
+from freqexp.nouns.page import Lines, Page, Pixels, png_size_bytes, scaled_lines
+from freqexp.readers.base import Answer, Request
+from freqexp.results.record import Record
+from freqexp.tokens.base import CompressedTokens, TokenCompressor, VisionTokens, keep_all
+
+if TYPE_CHECKING:
+    from freqexp.answering.session import Session
+    from freqexp.config.run import RunConfig
+    from freqexp.nouns.sample import Sample
+
+
+@dataclass(frozen=True, eq=False)
+class PageImages:
+    """One sample's pages before and after the codec; the same pixels where no codec acts."""
+
+    before: Sequence[Pixels]
+    after: Sequence[Pixels]
+
+
+@dataclass(eq=False)
+class _Work:
+    """A sample on its way: what was found so far, and its tokens once it is ready to be asked."""
+
+    sample: Sample
+    found: dict[str, Any]
+    images: PageImages | None = None
+    pages: Sequence[Page] = ()
+    tokens: list[CompressedTokens] = field(default_factory=list)
+
+    def fail(self, error: str) -> None:
+        self.found["error"] = error
+        self.tokens = []
+
+    def record(self) -> Record:
+        return Record(
+            sample_id=self.sample.sample_id,
+            needles=self.sample.needles,
+            bucket=self.sample.bucket,
+            expected=self.sample.answer,
+            **self.found,
+        )
+
+
+class Pipeline:
+    """Takes samples of one run through every stage. Making it loads the model.
+
+    batch_size: how many samples are answered together from now on; it falls when the memory does
+    not suffice for a batch.
+
+    Raises UserError when the model or a compressor cannot be had.
+    """
+
+    def __init__(self, cfg: RunConfig, session: Session) -> None:
+        self._cfg = cfg
+        self._session = session
+        built = {
+            part.config.stage: part.config.build(part.keep_ratio, cfg.profile)
+            for part in cfg.compressor.parts(cfg.keep_ratio)
+        }
+        codec, compressor = built.get("codec"), built.get("token")
+        assert codec is None or isinstance(codec, Codec)
+        assert compressor is None or isinstance(compressor, TokenCompressor)
+        self._codec, self._compressor = codec, compressor
+        flags = {f"{stage}_simulated": part.simulated for stage, part in built.items() if part}
+        self._flags = {"simulated": any(flags.values()), **flags}
+        self._reader = session.reader(cfg)
+        self.batch_size = cfg.model.batch_size if self._reader.can_batch else 1
+
+    def batches(self, samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
+        """Samples that are answered together: one by one as given, or neighbours in length.
+
+        The length is that of the text, which the number of pages and so the prompt follow. Short
+        ones come first, so that a batch too large for the memory is met as late as possible.
+        """
+        if self.batch_size > 1:
+            samples = sorted(samples, key=lambda sample: sample.characters)
+        start = 0
+        while start < len(samples):
+            batch = samples[start : start + self.batch_size]
+            yield batch
+            start += len(batch)
+
+    def run(self, samples: Sequence[Sample]) -> list[tuple[Record, PageImages | None]]:
+        """The record of each sample of a batch, and its page images if it got that far.
+
+        Whatever goes wrong on the way becomes the record's `error`: one sample must not take the
+        others with it. What was measured before stays in the record.
+        """
+        memory = PeakMemory()
+        memory.start()
+        works = [self._prepared(sample) for sample in samples]
+        self._answer([work for work in works if "error" not in work.found])
+        peak_memory_bytes = memory.read_bytes()
+        for work in works:
+            work.found["peak_memory_bytes"] = peak_memory_bytes
+        return [(work.record(), work.images) for work in works]
+
+    def _prepared(self, sample: Sample) -> _Work:
+        """A sample up to the tokens that its answer needs."""
+        work = _Work(sample, dict(self._flags))
+        try:
+            work.images = self._pages(work)
+            vision, work.found["encode_ms"] = self._session.encode(
+                self._reader,
+                work.images.after,
+                _lines_after(work.pages, work.images.after),
+                # No other run asks for what a codec alone made; token compressors behind it do.
+                share=self._codec is None or self._compressor is not None,
+            )
+            work.tokens = self._tokens(vision, work.found)
+        except Exception as error:
+            work.fail(describe(error))
+        return work
+
+    def _pages(self, work: _Work) -> PageImages:
+        """Draw the pages and put them through the codec, if there is one."""
+        rendered, render_ms = self._session.render(self._cfg.model.render, work.sample)
+        work.pages, found = rendered.pages, work.found
+        before = [page.pixels for page in rendered.pages]
+        found.update(
+            pages=len(before),
+            png_bytes_after=rendered.sizes.png_bytes,
+            render_ms=render_ms,
+            **asdict(rendered.sizes),
+        )
+        if self._codec is None:
+            return PageImages(before, before)
+        with stopwatch() as watch:
+            results = [self._codec.compress(pixels) for pixels in before]
+        after = [result.pixels for result in results]
+        found["png_bytes_after"] = sum(png_size_bytes(pixels) for pixels in after)
+        self._note("codec", watch.ms, stored_pages(before, results), found)
+        return PageImages(before, after)
+
+    def _tokens(
+        self, vision: Sequence[VisionTokens], found: dict[str, Any]
+    ) -> list[CompressedTokens]:
+        if self._compressor is None:
+            return [keep_all(page) for page in vision]
+        with stopwatch() as watch:
+            compressed = [keep_deepstack(page, self._compressor.compress(page)) for page in vision]
+        self._note("token", watch.ms, stored_tokens(vision, compressed), found)
+        found["kept"] = kept_bitmaps(compressed)
+        return compressed
+
+    def _note(self, stage: str, ms: float, stored: Stored, found: dict[str, Any]) -> None:
+        """Write down what one part took and made, and the run's own figures where they follow.
+
+        Pages and tokens are stored in different places: bytes and ratios of two parts have no sum.
+        """
+        found[f"{stage}_ms"] = ms
+        found[f"{stage}_stored_bytes"] = stored.stored_bytes
+        found[f"{stage}_nominal_ratio"] = stored.nominal_ratio
+        found["compress_ms"] = found.get("compress_ms", 0.0) + ms
+        if self._codec is None or self._compressor is None:
+            found["stored_bytes"] = stored.stored_bytes
+            found["nominal_ratio"] = stored.nominal_ratio
+            found.update(stored.components)
+
+    def _answer(self, works: Sequence[_Work]) -> None:
+        """Answer together; where that fails, each half by itself, down to single samples.
+
+        So one bad sample costs its neighbours time and nothing else, and a batch that needs too
+        much memory is repeated in smaller ones. The next batches are as small from the start.
+        """
+        if not works:
+            return
+        failure = self._attempt(works)
+        if failure is None:
+            return
+        error, out_of_memory = failure
+        if out_of_memory:
+            free_cuda_cache()
+        if len(works) == 1:
+            works[0].fail(error)
+            return
+        middle = (len(works) + 1) // 2
+        if out_of_memory:
+            self.batch_size = min(self.batch_size, middle)
+        self._answer(works[:middle])
+        self._answer(works[middle:])
+
+    def _attempt(self, works: Sequence[_Work]) -> tuple[str, bool] | None:
+        """None when all were answered and graded; else the error, and whether memory was short.
+
+        Only text leaves the handler: the exception's frames hold the tensors of the failed batch.
+        """
+        try:
+            requests = [Request(work.sample.question, work.tokens) for work in works]
+            if len(requests) == 1:
+                answers = [self._reader.answer(requests[0].question, requests[0].vision)]
+            else:
+                answers = self._reader.answer_batch(requests)
+            grades = [
+                self._session.grade(answer.text, work.sample)
+                for work, answer in zip(works, answers, strict=True)
+            ]
+            for work, answer in zip(works, answers, strict=True):
+                if answer.transcript is not None:
+                    drawn = [page.text for page in work.pages]
+                    rate = character_error_rate(drawn, answer.transcript)
+                    work.found["character_error_rate"] = rate
+        except Exception as error:
+            return describe(error), is_out_of_memory(error)
+        for work, answer, grade in zip(works, answers, grades, strict=True):
+            work.tokens = []
+            work.found.update(_figures(answer))
+            work.found.update(
+                score=float(grade.score),
+                prefix_hit=grade.prefix_hit,
+                similarity=float(grade.similarity),
+                chance=grade.chance,
+            )
+        return None
+
+
+def _lines_after(pages: Sequence[Page], after: Sequence[Pixels]) -> list[Lines]:
+    """Where the lines of pages are when a codec has changed their height."""
+    return [
+        scaled_lines(page.lines, pixels.shape[0] / page.pixels.shape[0])
+        for page, pixels in zip(pages, after, strict=True)
+    ]
+
+
+def _figures(answer: Answer) -> dict[str, Any]:
+    return {
+        "answer": answer.text,
+        "raw_answer": None if answer.raw_text == answer.text else answer.raw_text,
+        "truncated": answer.truncated,
+        "vision_tokens_in": answer.vision_tokens_in,
+        "vision_tokens_out": answer.vision_tokens_out,
+        "decoder_tokens": answer.decoder_tokens,
+        "kv_cache_bytes": answer.kv_cache_bytes,
+        "prefill_ms": answer.prefill_ms,
+        "decode_ms": answer.decode_ms,
+        "new_tokens": answer.new_tokens,
+        "cache_tokens_min": min(answer.cache_tokens, default=None),
+        "cache_tokens_max": max(answer.cache_tokens, default=None),
+        "batch_size": answer.batch_size,
+    }
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a smaller batch could go where this failed; torch has no class for CPU memory."""
+    import torch
+
+    kinds = (torch.OutOfMemoryError, MemoryError)
+    return isinstance(error, kinds) or "can't allocate memory" in str(error)
+
+
+def describe(error: Exception) -> str:
+    """An error in one line: what a user can mend as it is, anything else with type and place."""
+    if isinstance(error, UserError):
+        return str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"

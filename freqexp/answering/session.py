@@ -1,0 +1,267 @@
+"""What several runs in one process share: model, samples, pages and vision encodings."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from freqexp.answering.encodings import DiskEncodings, encoder_key
+from freqexp.answering.ledger import PageSizes, page_sizes
+from freqexp.answering.measure import free_cuda_cache, stopwatch
+from freqexp.memory.__main__ import check_memory
+from freqexp.nouns.page import Lines, Page, Pixels
+
+if TYPE_CHECKING:
+    import torch
+
+    from freqexp.config.run import ModelConfig, NeedlesConfig, RenderConfig, RunConfig
+    from freqexp.nouns.sample import Grade, Sample
+    from freqexp.readers.base import Reader
+    from freqexp.tokens.base import VisionTokens
+
+ENCODINGS_BYTES = 2 << 30
+PAGES_BYTES = 512 << 20
+
+Value = TypeVar("Value")
+
+
+class ByteLru(Generic[Value]):
+    """A cache of at most `limit_bytes` that forgets what was used longest ago."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.used_bytes = 0
+        self._entries: OrderedDict[Hashable, tuple[Value, int]] = OrderedDict()
+
+    def get(self, key: Hashable) -> Value | None:
+        """The value of `key`, from now on the most recently used one; None when it is not held."""
+        if key not in self._entries:
+            return None
+        self._entries.move_to_end(key)
+        return self._entries[key][0]
+
+    def put(self, key: Hashable, value: Value, size_bytes: int) -> None:
+        """Hold `value`; one that is larger than the whole cache is not held."""
+        _, replaced = self._entries.pop(key, (None, 0))
+        self.used_bytes -= replaced
+        if size_bytes > self.limit_bytes:
+            return
+        self._entries[key] = (value, size_bytes)
+        self.used_bytes += size_bytes
+        while self.used_bytes > self.limit_bytes:
+            _, (_, dropped) = self._entries.popitem(last=False)
+            self.used_bytes -= dropped
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+        self.used_bytes = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Rendered:
+    """A sample's pages, what they take without any method, and the time to draw them."""
+
+    pages: tuple[Page, ...]
+    sizes: PageSizes
+    render_ms: float
+
+
+def load_reader(model: ModelConfig) -> Reader:
+    """The model of `model`, loaded. Raises UserError for weights that are missing or do not fit."""
+    from freqexp.readers.load import load_reader as load
+
+    return load(model)
+
+
+def load_samples(needles: NeedlesConfig, samples: int, seed: int) -> list[Sample]:
+    """The data set of a run. Raises UserError for a file that cannot be used."""
+    from freqexp.benchmarks.samples import load_samples as load
+
+    return load(needles, samples, seed)
+
+
+def grade_answer(answer: str, sample: Sample) -> Grade:
+    """The official grade."""
+    from freqexp.benchmarks.mrcr import grade
+
+    return grade(answer, sample)
+
+
+def identify(cfg: RunConfig) -> str:
+    """The run id."""
+    from freqexp.config.identity import run_id
+
+    return run_id(cfg)
+
+
+def source_hashes(cfg: RunConfig) -> dict[str, str]:
+    """Hashes of the weights, the data and the code of a run, by their names in provenance.json."""
+    from freqexp.benchmarks.samples import samples_hash
+    from freqexp.config.identity import code_hash
+    from freqexp.readers.bundled import weights_hash
+
+    return {
+        "weights_hash": weights_hash(cfg.model),
+        "data_hash": samples_hash(cfg.needles),
+        "code_hash": code_hash(),
+    }
+
+
+class Session:
+    """Holds one loaded model at a time, and bounded caches.
+
+    The parameters are where the parts come from; tests put their own there.
+    encodings_bytes: how much the encodings in memory may take. They are held in main memory, so
+        that on a GPU the room is the model's.
+    """
+
+    def __init__(
+        self,
+        *,
+        reader: Callable[[ModelConfig], Reader] = load_reader,
+        samples: Callable[[NeedlesConfig, int, int], list[Sample]] = load_samples,
+        grade: Callable[[str, Sample], Grade] = grade_answer,
+        run_id: Callable[[RunConfig], str] = identify,
+        hashes: Callable[[RunConfig], dict[str, str]] = source_hashes,
+        encodings_bytes: int = ENCODINGS_BYTES,
+    ) -> None:
+        self.grade = grade
+        self.hashes = hashes
+        self._load_reader = reader
+        self._load_samples = samples
+        self._identify = run_id
+        self._run_ids: dict[str, str] = {}
+        self._data: tuple[str, list[Sample]] | None = None
+        self._reader: tuple[str, Reader] | None = None
+        self._pages: ByteLru[Rendered] = ByteLru(PAGES_BYTES)
+        self._encodings: ByteLru[list[VisionTokens]] = ByteLru(encodings_bytes)
+        self._disk: DiskEncodings | None = None
+
+    def run_id(self, cfg: RunConfig) -> str:
+        """The run id of `cfg`, fixed when first asked for: later edits of code do not change it."""
+        key = repr(replace(cfg, sweep_name=None))
+        if key not in self._run_ids:
+            self._run_ids[key] = self._identify(cfg)
+        return self._run_ids[key]
+
+    def samples(self, cfg: RunConfig) -> list[Sample]:
+        """The samples of `cfg`; those of the last data set asked for are kept."""
+        key = repr((cfg.needles, cfg.samples, cfg.seed))
+        if self._data is None or self._data[0] != key:
+            self._data = (key, self._load_samples(cfg.needles, cfg.samples, cfg.seed))
+        return self._data[1]
+
+    def reader(self, cfg: RunConfig) -> Reader:
+        """The loaded model of `cfg`. Another one takes the place of the last and its encodings.
+
+        Raises UserError for weights that can't be had, and for a model that can't fit here.
+        """
+        key = repr(cfg.model)
+        if self._reader is None or self._reader[0] != key:
+            self._reader = None
+            self._encodings.clear()
+            free_cuda_cache()
+            if cfg.cluster.threads is not None:
+                import torch
+
+                torch.set_num_threads(cfg.cluster.threads)
+            check_memory(cfg, self.samples(cfg))
+            self._reader = (key, self._loaded(cfg))
+        self._disk = self._disk_encodings(cfg)
+        return self._reader[1]
+
+    def _loaded(self, cfg: RunConfig) -> Reader:
+        if not cfg.cluster.shard:
+            return self._load_reader(cfg.model)
+        from freqexp.readers.weights import spread
+
+        with spread(over_all_gpus=True):
+            return self._load_reader(cfg.model)
+
+    def _disk_encodings(self, cfg: RunConfig) -> DiskEncodings | None:
+        """The encodings that runs of this model share on disk, if they are to."""
+        if cfg.encodings_cache_gb == 0:
+            return None
+        encoder = encoder_key(cfg.model, self.hashes(cfg)["weights_hash"])
+        folder = Path(cfg.output_dir) / "cache" / "encodings"
+        return DiskEncodings(folder, encoder, int(cfg.encodings_cache_gb * 1e9))
+
+    def render(self, config: RenderConfig, sample: Sample) -> tuple[Rendered, float | None]:
+        """The sample's pages and the milliseconds of drawing them now (None: from the cache)."""
+        key = (repr(config), sample.turns)
+        held = self._pages.get(key)
+        if held is not None:
+            return held, None
+        with stopwatch() as watch:
+            pages = tuple(config.build().render(sample.turns))
+        rendered = Rendered(pages, page_sizes(pages), watch.ms)
+        self._pages.put(key, rendered, rendered.sizes.raw_bytes)
+        return rendered, watch.ms
+
+    def encode(
+        self,
+        reader: Reader,
+        pixels: Sequence[Pixels],
+        lines: Sequence[Lines] = (),
+        *,
+        share: bool,
+    ) -> tuple[list[VisionTokens], float | None]:
+        """Vision tokens of a sample's pages and the milliseconds of encoding now (None: cached).
+
+        The key is the loaded model and the pixels of all pages together: encoders batch pages, and
+        another batch may round differently. What is held is the encoder's own output, so it is
+        equal to a fresh encoding bit by bit.
+        lines: of each page, for a reader that reads by them; others depend on the pixels alone.
+        share: whether another run could ask for these pixels again.
+        """
+        key = pixels_key(pixels, lines if reader.reads_lines else ())
+        held = self._encodings.get(key)
+        if held is None and self._disk is not None:
+            held = self._disk.get(key)
+            if held is not None:
+                self._encodings.put(key, held, held_bytes(held))
+        if held is not None:
+            device = getattr(reader, "device", "cpu")
+            return [moved(page, device) for page in held], None
+        with stopwatch() as watch:
+            vision = (
+                reader.encode_lines(pixels, lines) if reader.reads_lines else reader.encode(pixels)
+            )
+        if share:
+            held = [moved(page, "cpu") for page in vision]
+            self._encodings.put(key, held, held_bytes(held))
+            if self._disk is not None:
+                self._disk.put(key, held)
+        return vision, watch.ms
+
+
+def moved(page: VisionTokens, device: torch.device | str) -> VisionTokens:
+    """A page's tokens on a device; the same tensors where they are there already."""
+    deepstack = tuple(level.to(device) for level in page.deepstack)
+    return replace(page, features=page.features.to(device), deepstack=deepstack)
+
+
+def held_bytes(vision: Sequence[VisionTokens]) -> int:
+    """Memory that holding these tokens keeps taken: whole storages, also where a tensor is a view
+    of a part of one.
+    """
+    storages = [
+        tensor.untyped_storage() for page in vision for tensor in (page.features, *page.deepstack)
+    ]
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+
+
+def pixels_key(pixels: Sequence[Pixels], lines: Sequence[Lines] = ()) -> str:
+    """SHA-256 of all pages' shapes and pixels ([H, W] or [H, W, 3] uint8 each), and of the places
+    of their lines where these matter.
+    """
+    digest = hashlib.sha256(repr(lines).encode() if lines else b"")
+    for page in pixels:
+        digest.update(repr(page.shape).encode())
+        digest.update(page.tobytes())
+    return digest.hexdigest()

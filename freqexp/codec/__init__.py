@@ -1,0 +1,1 @@
+"""`python -m freqexp.codec`: bitstreams as files."""

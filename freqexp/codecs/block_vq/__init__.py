@@ -1,0 +1,1 @@
+"""Pages as code words of a trained codebook, and a residual."""

@@ -1,0 +1,1 @@
+"""What codecs and token compressors share: container, entropy coder, transforms, quantiser."""

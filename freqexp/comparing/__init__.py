@@ -1,0 +1,1 @@
+"""Runs side by side, as data: loaded from files, paired, tested. Shows nothing."""

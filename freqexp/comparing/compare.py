@@ -1,0 +1,166 @@
+"""Runs beside their baselines, on the same samples, with the statistics of every difference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from operator import attrgetter
+
+from freqexp.comparing.comparison import Comparison, Estimate, Row
+from freqexp.comparing.deltas import with_deltas
+from freqexp.comparing.load import Loaded
+from freqexp.comparing.run import Run, same_settings
+from freqexp.comparing.text import plain
+from freqexp.errors import UserError, fault
+from freqexp.results.record import mean
+from freqexp.results.stats import MARGIN, bootstrap_intervals, rate_interval
+from freqexp.results.summary import FIGURES
+
+SEED = 0
+_FIGURES = attrgetter(*FIGURES)
+
+
+def compare(loaded: Loaded, baseline: str | None = None, margin: float = MARGIN) -> Comparison:
+    """Every run beside its baseline: the run named `baseline`, else the one its summary names, else
+    the uncompressed run of the same model and data that shares most samples with it.
+
+    Raises UserError when `baseline` is none of the runs.
+    """
+    named = _named(loaded.runs, baseline)
+    grouped = _groups(loaded.runs)
+    rows, notes = [], []
+    for index, runs in enumerate(grouped):
+        bases = [run for run in runs if run.is_baseline]
+        for run in sorted(runs, key=lambda run: not run.is_baseline):
+            base = None if run is named or run.is_baseline else _baseline(run, named, bases)
+            rows.append(_row(run, index, base))
+    accuracies = _accuracies(rows)
+    rows = [replace(row, accuracy=found) for row, found in zip(rows, accuracies, strict=True)]
+    rows = with_deltas(rows, margin)
+    notes += _version_notes(loaded.runs)
+    titles = _group_titles(grouped)
+    return Comparison(
+        loaded=loaded, rows=tuple(rows), groups=titles, margin=margin, notes=tuple(notes)
+    )
+
+
+def _named(runs: Sequence[Run], name: str | None) -> Run | None:
+    if name is None:
+        return None
+    for run in runs:
+        if run.run_id.startswith(name) or str(run.folder) == name.rstrip("/"):
+            return run
+    raise UserError(fault("--baseline", name, ", ".join(plain(run.run_id) for run in runs[:12])))
+
+
+def _groups(runs: Sequence[Run]) -> list[list[Run]]:
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(same_settings(run), []).append(run)
+    return list(groups.values())
+
+
+def _group_titles(groups: Sequence[Sequence[Run]]) -> tuple[str, ...]:
+    """As in "tiny, 2 needles"; with the first run's id where two groups would look alike."""
+    names = [f"{runs[0].model}, {runs[0].needles} needles" for runs in groups]
+    return tuple(
+        name if names.count(name) == 1 else f"{name} (as run {plain(runs[0].run_id)[:8]})"
+        for name, runs in zip(names, groups, strict=True)
+    )
+
+
+def _baseline(run: Run, named: Run | None, bases: Sequence[Run]) -> Run | None:
+    if named is not None:
+        return named
+    said = (run.summary or {}).get("baseline_run_id")
+    for base in bases:
+        if base.run_id == said:
+            return base
+    return max(bases, key=lambda base: len(run.records.keys() & base.records.keys()), default=None)
+
+
+def _row(run: Run, group: int, baseline: Run | None) -> Row:
+    scored = [record for record in run.records.values() if record.score is not None]
+    misses = sum(not record.prefix_hit for record in scored)
+    columns = zip(*map(_FIGURES, scored), strict=True) if scored else ((),) * len(FIGURES)
+    means = dict(zip(FIGURES, map(mean, columns), strict=True))
+    failed = len(run.records) - len(scored)
+    truncated = sum(bool(record.truncated) for record in scored)
+    simulated = any(record.simulated for record in scored) if scored else None
+    low, high = rate_interval(misses, len(scored)) if scored else (None, None)
+    notes = ["simulated"] if simulated else []
+    notes += [f"{truncated} truncated"] if truncated else []
+    notes += [f"{failed} failed"] if failed else []
+    notes += ["added as baseline"] if run.added else []
+    if baseline is None and not run.is_baseline:
+        notes.append("no baseline")
+    return Row(
+        run=run,
+        group=group,
+        baseline=baseline,
+        samples=len(scored),
+        failed=failed,
+        truncated=truncated,
+        accuracy=None,
+        prefix_miss=Estimate(value=misses / len(scored), low=low, high=high) if scored else None,
+        similarity=mean(record.similarity for record in scored),
+        chance=mean(record.chance for record in scored),
+        means=means,
+        total_ms=_total_ms(means, baseline),
+        simulated=simulated,
+        notes=(*notes, *run.notes),
+    )
+
+
+def _total_ms(means: Mapping[str, float | None], baseline: Run | None) -> float | None:
+    """Milliseconds of a sample from page to answer, drawing left out.
+
+    A run that found its pages encoded by the baseline still needs that encoding: the baseline's
+    time counts. Nothing compressed takes no time.
+    """
+    encode = means["encode_ms"]
+    if encode is None and baseline is not None:
+        encode = mean(record.encode_ms for record in baseline.records.values())
+    parts = (encode, means["prefill_ms"], means["decode_ms"])
+    if any(part is None for part in parts):
+        return None
+    return (means["compress_ms"] or 0.0) + sum(part for part in parts if part is not None)
+
+
+def _accuracies(rows: Sequence[Row]) -> list[Estimate | None]:
+    lists = [list(row.run.scored.values()) for row in rows]
+    intervals = iter(bootstrap_intervals([scores for scores in lists if len(scores) > 1], SEED))
+    found: list[Estimate | None] = []
+    for scores in lists:
+        value = mean(scores)
+        if value is None:
+            found.append(None)
+        elif len(scores) == 1:
+            found.append(Estimate(value=value))
+        else:
+            low, high = next(intervals)
+            found.append(Estimate(value=value, low=low, high=high))
+    return found
+
+
+def _version_notes(runs: Sequence[Run]) -> list[str]:
+    """What differs between the runs besides their configuration."""
+    notes = []
+    codes = {str(run.provenance.get("code_hash")) for run in runs}
+    if len(codes) > 1:
+        notes.append(f"the runs come from {len(codes)} states of the code that can change a score")
+    packages: dict[str, set[str]] = {}
+    for run in runs:
+        versions = run.provenance.get("versions")
+        for name, number in (versions if isinstance(versions, dict) else {}).items():
+            packages.setdefault(plain(name), set()).add(plain(number))
+    differing = [
+        f"{name} {', '.join(sorted(numbers))}"
+        for name, numbers in sorted(packages.items())
+        if len(numbers) > 1
+    ]
+    if differing:
+        notes.append(f"the runs used different versions of {'; '.join(differing)}")
+    if any(run.provenance.get("dirty") for run in runs):
+        notes.append("some runs come from code with changes that were not committed")
+    return notes

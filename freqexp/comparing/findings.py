@@ -1,0 +1,33 @@
+"""What stands under the table, in sentences: what was wrong, absent or not beaten."""
+
+from __future__ import annotations
+
+from freqexp.comparing.budgets import AXES, Gate, absent_controls, gates
+from freqexp.comparing.comparison import Comparison
+from freqexp.comparing.text import plain
+
+
+def findings(comparison: Comparison) -> list[str]:
+    """What stands under the table: what was wrong, absent or not beaten. One sentence each."""
+    found = [*comparison.loaded.notes, *comparison.notes]
+    for gate in gates(comparison):
+        found.append(f"{gate_sentence(gate)} ({comparison.groups[gate.group]})")
+    absent = absent_controls(comparison.rows)
+    if absent:
+        found.append(f"controls without a run here: {', '.join(absent)}")
+    for axis in AXES:
+        blind = sum(axis.cost(row) is None for row in comparison.rows)
+        if blind:
+            found.append(f"{axis.title}: not measured in {blind} of {len(comparison.rows)} runs")
+    return [plain(sentence) for sentence in found]
+
+
+def gate_sentence(gate: Gate) -> str:
+    """The gate's outcome in words; a method that fails is marked so."""
+    words = {
+        "passes": "beats the controls",
+        "ahead": "is ahead of the controls, but not surely",
+        "fails": "DOES NOT BEAT THE CONTROLS",
+        "untested": "was not tested against controls",
+    }
+    return f"{gate.method} {words[gate.verdict]}: {gate.reason}"

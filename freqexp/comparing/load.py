@@ -1,0 +1,90 @@
+"""Runs and sweeps from their files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from freqexp.comparing.run import Run
+from freqexp.comparing.run_files import load_run
+from freqexp.comparing.targets import RUN_ID, few, resolve
+from freqexp.errors import UserError, fault
+from freqexp.results.record import RECORDS
+
+DEFAULT_OUTPUTS = "outputs"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Runs in the order of their sweep, and what was wrong with what was asked for.
+
+    name: for the report's folder. sweep: the sweep's name, when one sweep was asked for.
+    """
+
+    name: str
+    runs: tuple[Run, ...]
+    sweep: str | None = None
+    notes: tuple[str, ...] = field(default=())
+
+
+def load(targets: Sequence[str], outputs: str = DEFAULT_OUTPUTS) -> Loaded:
+    """The runs that `targets` name: output folders, sweeps or runs, each by its folder or by its
+    name in the folder `outputs`; without any, all of `outputs`.
+
+    The baseline a run was compared with comes along when it lies beside it (`Run.added`).
+    Raises UserError for a target that is nothing of this, and when no run is found at all.
+    """
+    notes: list[str] = []
+    folders: dict[Path, None] = {}
+    names: list[tuple[str, str | None]] = []
+    for target in targets or (outputs,):
+        found = resolve(target, Path(outputs), notes)
+        folders.update(dict.fromkeys(found.folders))
+        names.append((found.name, found.sweep))
+    runs = [run for folder in folders if (run := load_run(folder)) is not None]
+    if len(names) == 1 and names[0][1] is None:
+        # The order of a folder of run ids says nothing.
+        runs.sort(key=_place)
+    empty = [folder.name for folder in folders if not (folder / RECORDS).is_file()]
+    if empty:
+        notes.append(f"not begun (no {RECORDS}), left out: {few(sorted(empty))}")
+    if not runs:
+        asked = ", ".join(targets or (outputs,))
+        raise UserError(fault("runs", asked, f"something with a run in it ({RECORDS})"))
+    runs, doubled = _once(runs)
+    name, sweep = names[0] if len(names) == 1 else ("-".join(n for n, _ in names)[:80], None)
+    return Loaded(name, (*runs, *_missing_baselines(runs)), sweep, (*notes, *doubled))
+
+
+def _place(run: Run) -> tuple[str, str, str, str, float]:
+    """Sorts runs for people; as many needles have one digit, their text does."""
+    return run.model, run.needles, run.compressor, run.options, run.keep_ratio or 0.0
+
+
+def _once(runs: Iterable[Run]) -> tuple[list[Run], list[str]]:
+    """Runs by id, each once: of several copies the one with most scored samples."""
+    chosen: dict[str, Run] = {}
+    notes = []
+    for run in runs:
+        other = chosen.get(run.run_id)
+        if other is not None:
+            notes.append(f"run {run.run_id} was given twice, the fuller copy counts")
+        if other is None or len(run.scored) > len(other.scored):
+            chosen[run.run_id] = run
+    return list(chosen.values()), notes
+
+
+def _missing_baselines(runs: Sequence[Run]) -> list[Run]:
+    """Baselines that summaries name, that were not asked for and that lie beside the runs."""
+    have = {run.run_id for run in runs}
+    found: list[Run] = []
+    for run in runs:
+        name = (run.summary or {}).get("baseline_run_id")
+        if not isinstance(name, str) or name in have or not RUN_ID.fullmatch(name):
+            continue
+        have.add(name)
+        baseline = load_run(run.folder.parent / name)
+        if baseline is not None:
+            found.append(replace(baseline, added=True))
+    return found

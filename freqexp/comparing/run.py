@@ -1,0 +1,118 @@
+"""One run as its files tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from freqexp.comparing.text import plain
+from freqexp.results.record import Record
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One run as its files tell it.
+
+    config, provenance: {} when the file is missing or unreadable. summary: None before the run's
+    end. records: settled, by sample id; unreadable lines are not among them. identity: model,
+    compressor, options, keep_ratio, profile and needles, under a summary's names.
+    notes: what was wrong with the files, in sentences.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    summary: Mapping[str, Any] | None
+    records: Mapping[str, Record]
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    added: bool = False
+
+    @property
+    def run_id(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    def setting(self, *path: str) -> Any:
+        """A value of the saved configuration; None where it has none."""
+        value: Any = self.config
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return value
+
+    @property
+    def compressor(self) -> str:
+        """The method's name; "?" when no file tells it."""
+        return plain(self.identity.get("compressor") or "?")
+
+    @property
+    def model(self) -> str:
+        """The model's name; "?" when no file tells it."""
+        return plain(self.identity.get("model") or "?")
+
+    @property
+    def needles(self) -> str:
+        """How many needles; "?" when no file tells it."""
+        return plain(self.identity.get("needles") or "?")
+
+    @property
+    def options(self) -> str:
+        """The method's settings that differ from their defaults; "" also when unknown."""
+        return plain(self.identity.get("options") or "")
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether nothing was compressed."""
+        return self.compressor == "none"
+
+    @property
+    def keep_ratio(self) -> float | None:
+        """The kept share, None where the method does not use it or no file tells it."""
+        value = self.identity.get("keep_ratio")
+        return float(value) if isinstance(value, int | float) and 0 < value <= 1 else None
+
+    @property
+    def profile(self) -> str | None:
+        """The profile's name, None where the method does not use it."""
+        value = self.identity.get("profile")
+        return None if value is None else plain(value)
+
+    @property
+    def scored(self) -> dict[str, float]:
+        """Scores by sample id; failed samples are not among them."""
+        return {key: r.score for key, r in self.records.items() if r.score is not None}
+
+    @property
+    def wanted(self) -> int | None:
+        """How many samples the run has, or was to have before its end; None when unknown."""
+        value = (self.summary or self.config).get("samples")
+        return value if isinstance(value, int) else None
+
+    def title(self) -> str:
+        """The method with its settings, for people."""
+        kept = "" if self.keep_ratio is None else f" keep {self.keep_ratio:g}"
+        profile = "" if self.profile is None else f" {self.profile}"
+        options = f" ({self.options})" if self.options else ""
+        return f"{self.compressor}{kept}{profile}{options}"
+
+
+def same_settings(run: Run) -> str:
+    """A key that runs share when only their compression differs: model, weights, data and seed.
+
+    Paths are not in it; what they name is, by its hash.
+    """
+    model = run.setting("model")
+    needles = run.setting("needles")
+    kept = {
+        "model": run.model,
+        "render": model.get("render") if isinstance(model, Mapping) else None,
+        "needles": {key: value for key, value in needles.items() if key != "path"}
+        if isinstance(needles, Mapping)
+        else run.needles,
+        "seed": run.setting("seed"),
+        "weights": run.provenance.get("weights_hash"),
+        "data": run.provenance.get("data_hash"),
+    }
+    return repr(kept)

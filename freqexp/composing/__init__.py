@@ -1,0 +1,1 @@
+"""From overrides to checked runs. The only room that knows Hydra."""

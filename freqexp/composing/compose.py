@@ -1,0 +1,175 @@
+"""From overrides such as `keep_ratio=0.3` to checked runs, with and without a command line."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from freqexp.config.check import check
+from freqexp.config.run import NoneConfig, RunConfig, register
+from freqexp.errors import ConfigError
+from freqexp.paths import conf_dir, launchers_dir
+from freqexp.schemas.compressor import CombinedConfig, Part
+
+PRIMARY = "run"
+# What stands before `codec` or `token` where Hydra chooses the parts of a combination.
+PLACE = "compressor@compressor."
+# Hydra also raises plain ValueErrors, and lets those of the YAML parser through.
+COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, ValueError, YAMLError)
+_BARE_INTEGER = re.compile(r"(?<![\w'\".])\d+(?![\w'\".])")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One checked run and the overrides that chose it."""
+
+    overrides: tuple[str, ...]
+    config: RunConfig
+
+
+def compose(overrides: Sequence[str] = ()) -> RunConfig:
+    """The checked run of these overrides. Raises ConfigError, all faults at once."""
+    from freqexp.composing.explain import point_faults
+
+    with hydra_ready():
+        try:
+            cfg = to_run(compose_raw(overrides))
+        except COMPOSE_ERRORS:
+            raise ConfigError(point_faults(overrides)) from None
+    faults = check(cfg)
+    if faults:
+        raise ConfigError(faults)
+    return simplest(cfg)
+
+
+def simplest(cfg: RunConfig) -> RunConfig:
+    """The same run without what does nothing: a combination of one method is that method, one of
+    none the baseline. So a grid of codecs by token compressors, `none` among both, shares its
+    edges with the sweeps of each.
+    """
+    parts = cfg.compressor.parts(cfg.keep_ratio)
+    if len(parts) > 1:
+        return cfg
+    part = parts[0] if parts else Part(NoneConfig(), cfg.keep_ratio)
+    return replace(cfg, compressor=part.config, keep_ratio=part.keep_ratio)
+
+
+def to_run(config: DictConfig) -> RunConfig:
+    """A composed configuration as dataclasses, interpolations resolved."""
+    cfg = OmegaConf.to_object(config)
+    assert isinstance(cfg, RunConfig)
+    return cfg
+
+
+def compose_raw(overrides: Sequence[str], config_name: str = PRIMARY) -> DictConfig:
+    """Hydra's composition, inside `hydra_ready`."""
+    import hydra
+
+    return hydra.compose(config_name, overrides=normalize(overrides))
+
+
+@contextmanager
+def hydra_ready() -> Iterator[None]:
+    """Hydra's compose API on this project's YAML; what was initialised before comes back after."""
+    from hydra import initialize_config_dir
+
+    prepare()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        yield
+
+
+def prepare() -> None:
+    """Let Hydra find the schemas and, in a checkout, its launchers before any installed ones."""
+    register()
+    folder = launchers_dir()
+    if folder.is_dir() and sys.path[0] != str(folder):
+        sys.path.insert(0, str(folder))
+
+
+def normalize(overrides: Sequence[str]) -> list[str]:
+    """Overrides as Hydra needs them where that is not what a person would type.
+
+    `needles=2,4` becomes `needles='2','4'` (names of options must be text), `render=x` becomes
+    `render@model.render=x` (the group's place in the configuration), and `codec=x` and `token=x`
+    become `compressor@compressor.codec=x` and so on (a place in `compressor=combined`).
+    """
+    return [_normalized(override) for override in overrides]
+
+
+def _normalized(override: str) -> str:
+    key, equals, value = override.partition("=")
+    if key == "needles":
+        value = _BARE_INTEGER.sub(lambda number: f"'{number[0]}'", value)
+    if key == "render":
+        key = "render@model.render"
+    if key in CombinedConfig.places:
+        key = f"{PLACE}{key}"
+    return f"{key}{equals}{value}"
+
+
+def collect(arguments: Sequence[str]) -> list[Point]:
+    """The checked runs a command line asks for; none when it only asks to print a configuration.
+
+    Raises ConfigError with every fault of every run.
+    """
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+
+    from freqexp.composing.explain import command_line_faults, merge_faults
+
+    prepare()
+    composed: list[tuple[tuple[str, ...], RunConfig]] = []
+
+    def task(config: DictConfig) -> None:
+        chosen: Any = OmegaConf.to_container(HydraConfig.get().overrides)
+        overrides = tuple(chosen["task"])
+        try:
+            composed.append((overrides, to_run(config)))
+        except OmegaConfBaseException as error:
+            unresolved.append(error)
+
+    unresolved: list[OmegaConfBaseException] = []
+    typed = _flag_first(normalize(arguments))
+    try:
+        with _hydra_surroundings(typed):
+            hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=PRIMARY)(task)()
+        if unresolved:
+            raise unresolved[0]
+    except COMPOSE_ERRORS as error:
+        raise ConfigError(command_line_faults(typed, error)) from error
+    faults = merge_faults([(overrides, check(cfg)) for overrides, cfg in composed])
+    if faults:
+        raise ConfigError(faults)
+    return [Point(overrides, simplest(cfg)) for overrides, cfg in composed]
+
+
+def _flag_first(arguments: Sequence[str]) -> list[str]:
+    """`-m` before everything else: Hydra's parser refuses it between overrides."""
+    flags = [text for text in arguments if text in ("-m", "--multirun")]
+    return [*flags[:1], *(text for text in arguments if text not in flags)]
+
+
+@contextmanager
+def _hydra_surroundings(arguments: Sequence[str]) -> Iterator[None]:
+    """Hydra reads sys.argv, and leaves its errors to the caller only when this variable is set."""
+    argv, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv = [sys.argv[0], *arguments]
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        sys.argv = argv
+        if full_error is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = full_error

@@ -1,0 +1,204 @@
+"""What is wrong with overrides, in the words of `fault`: field, value, what is allowed.
+
+Hydra stops at the first fault and words it for its own developers. Here every override is tried by
+itself on top of those that work, so that all faults of all points of a sweep come out at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import BooleanNode, DictConfig, EnumNode, FloatNode, IntegerNode
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from freqexp.composing.compose import (
+    COMPOSE_ERRORS,
+    PLACE,
+    PRIMARY,
+    compose_raw,
+    hydra_ready,
+    normalize,
+    to_run,
+)
+from freqexp.config.check import check, unknown_key
+from freqexp.errors import fault
+from freqexp.schemas.compressor import names_at
+
+SHOWN_POINTS = 3
+_INTERNAL = re.compile(r"\s*(object|reference)_type=")
+Faults = tuple[Sequence[str], list[str]]
+
+
+def command_line_faults(arguments: Sequence[str], error: Exception) -> list[str]:
+    """Every fault of a command line Hydra has refused with `error`."""
+    args = get_args_parser().parse_args(list(arguments))
+    if args.config_path is not None:
+        return [one_line(error)]
+    with hydra_ready():
+        points, faults = _expand(args)
+        name = args.config_name or PRIMARY
+        found = merge_faults([(point, point_faults(point, name)) for point in points])
+    return faults + found or [one_line(error)]
+
+
+def merge_faults(points: Sequence[Faults]) -> list[str]:
+    """Faults of several points, each once, with the points that have it unless all do."""
+    where: dict[str, list[str]] = {}
+    for overrides, faults in points:
+        for line in faults:
+            where.setdefault(line, []).append(label(overrides))
+    lines = []
+    for line, labels in where.items():
+        if len(labels) < len(points):
+            shown = "; ".join(labels[:SHOWN_POINTS])
+            more = f"; {len(labels) - SHOWN_POINTS} more" if len(labels) > SHOWN_POINTS else ""
+            line = f"{line} (in {len(labels)} of {len(points)} points: {shown}{more})"
+        lines.append(line)
+    return lines
+
+
+def label(overrides: Sequence[str]) -> str:
+    """Overrides as they are typed."""
+    shown = (text for text in overrides if not text.startswith("hydra."))
+    return " ".join(shown).replace("'", "").replace(PLACE, "") or "the defaults"
+
+
+def point_faults(overrides: Sequence[str], config_name: str = PRIMARY) -> list[str]:
+    """Every fault of one point, inside `hydra_ready`."""
+    overrides = normalize(overrides)
+    faults: list[str] = []
+    kept: list[str] = []
+    base: DictConfig | None = None
+    try:
+        base = compose_raw(kept, config_name)
+    except COMPOSE_ERRORS as error:
+        return [one_line(error)]
+    # First where more YAML is, then what chooses options: that decides which keys exist. Options at
+    # a place inside another option (group@place) come after that.
+    settings = [text for text in overrides if text.startswith("hydra.")]
+    choices = [text for text in overrides if _options(_key(text), settings)]
+    choices.sort(key=lambda text: text.startswith(PLACE))
+    values = [text for text in overrides if text not in {*settings, *choices}]
+    for override in (*settings, *choices, *values):
+        try:
+            base = compose_raw([*kept, override], config_name)
+        except COMPOSE_ERRORS as error:
+            faults.append(
+                _override_fault(override, _options(_key(override), settings), base, error)
+            )
+        else:
+            kept.append(override)
+    try:
+        return faults + check(to_run(base))
+    except COMPOSE_ERRORS as error:
+        return [*faults, one_line(error)]
+
+
+def one_line(error: BaseException) -> str:
+    """A Hydra or OmegaConf error and its cause, without what only helps their developers."""
+    if isinstance(error, MissingMandatoryValue):
+        return fault(str(error.full_key), None, "a value, this one is missing")
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        return f"{error.full_key}: {str(error.msg).splitlines()[0]}"
+    lines = [*str(error).splitlines(), *(str(error.__cause__ or "").splitlines())]
+    useful = (line.strip() for line in lines if not _INTERNAL.match(line))
+    return "; ".join(dict.fromkeys(line for line in useful if line))
+
+
+def _expand(args: argparse.Namespace) -> tuple[list[list[str]], list[str]]:
+    """The points of a command line, and the faults of overrides that can't be read at all."""
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    parsed: list[Override] = []
+    faults = []
+    for text in args.overrides:
+        try:
+            parsed.append(parser.parse_override(text))
+        except HydraException as error:
+            faults.append(_unreadable(text, error))
+    if args.config_dir is not None and os.path.isdir(args.config_dir):
+        folder = f"file://{os.path.abspath(args.config_dir)}"
+        parsed.append(parser.parse_override(f"hydra.searchpath=['{folder}']"))
+    if not args.multirun:
+        return [[str(override.input_line) for override in parsed]], faults
+    try:
+        return BasicSweeper.split_arguments(parsed, max_batch_size=None)[0], faults
+    except HydraException as error:
+        return [], [*faults, one_line(error)]
+
+
+def _unreadable(text: str, error: Exception) -> str:
+    reason = str(error).splitlines()[0]
+    return fault("override", text, f"key=value, text with special characters in quotes ({reason})")
+
+
+def _key(text: str) -> str:
+    return text.split("=")[0].split("@")[0].lstrip("+~")
+
+
+def _options(group: str, settings: Sequence[str]) -> list[str]:
+    """Names of the options of `group`, none when it isn't a group."""
+    loader = GlobalHydra.instance().config_loader()
+    return loader.get_group_options(group, config_name=PRIMARY, overrides=list(settings))
+
+
+def _override_fault(text: str, options: list[str], base: DictConfig, error: Exception) -> str:
+    try:
+        override = OverridesParser.create().parse_override(text)
+    except HydraException as unreadable:
+        return _unreadable(text, unreadable)
+    key = override.key_or_group
+    if override.is_delete():
+        return one_line(error)
+    if override.is_sweep_override():
+        return f"{label([text])}: several values need -m (--multirun)"
+    value = override.value()
+    if text.startswith(PLACE):
+        key = override.package or key
+        if base.compressor.name != "combined":
+            return fault(key, value, "only with compressor=combined")
+        options = names_at(key.rpartition(".")[2])
+    if options and value not in options:
+        return fault(key, value, ", ".join(sorted(options)))
+    if options or key.startswith("hydra."):
+        return f"{text}: {one_line(error)}"
+    return _value_fault(key, value, base) or f"{label([text])}: {one_line(error)}"
+
+
+def _value_fault(key: str, value: Any, base: DictConfig) -> str | None:
+    """The fault of a value for `key` of `base`; None when the schema does not tell it."""
+    parent, path = base, key.split(".")
+    for depth, part in enumerate(path):
+        known = [str(name) for name in parent]
+        if part not in known:
+            return unknown_key("".join(f"{name}." for name in path[:depth]), part, known)
+        node = parent._get_node(part)
+        if depth == len(path) - 1:
+            return fault(key, value, _allowed(node))
+        if not isinstance(node, DictConfig):
+            return fault(key, value, f"nothing, {'.'.join(path[: depth + 1])} has no keys below it")
+        parent = node
+    return None
+
+
+def _allowed(node: object) -> str:
+    if isinstance(node, EnumNode):
+        return ", ".join(node.enum_type.__members__)
+    if isinstance(node, BooleanNode):
+        return "true, false"
+    if isinstance(node, IntegerNode):
+        return "an integer"
+    if isinstance(node, FloatNode):
+        return "a number"
+    if isinstance(node, DictConfig):
+        return f"a value for one of its keys: {', '.join(str(name) for name in node)}"
+    return "text"

@@ -1,0 +1,94 @@
+"""Range checks of a whole run: every fault at once, before anything is computed."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from freqexp.config.run import CompressorConfig, RenderConfig, RunConfig, Tracking, option_name
+from freqexp.errors import fault
+from freqexp.schemas.section import Section
+
+SWEEP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NOT_IN_PROJECT_NAMES = frozenset("/\\#?%:")
+
+
+def check(cfg: RunConfig) -> list[str]:
+    """Every fault of a composed run, worded by `fault`; empty when it can be computed."""
+    faults: list[str] = []
+    if not 0 < cfg.keep_ratio <= 1:
+        faults.append(fault("keep_ratio", cfg.keep_ratio, "a number above 0 and at most 1"))
+    if not 1 <= cfg.samples <= 10_000_000:
+        faults.append(fault("samples", cfg.samples, "an integer from 1 to 10000000"))
+    if not 0 <= cfg.seed < 2**63:
+        faults.append(fault("seed", cfg.seed, "an integer from 0 to 2**63 - 1"))
+    if not 0 <= cfg.encodings_cache_gb < float("inf"):
+        allowed = "gigabytes, 0 (no cache on disk) or more"
+        faults.append(fault("encodings_cache_gb", cfg.encodings_cache_gb, allowed))
+    for field in dataclasses.fields(cfg):
+        section = getattr(cfg, field.name)
+        if isinstance(section, Section):
+            faults += section.check(field.name)
+    faults += _schema_faults(cfg, "")
+    return faults + _tracking_faults(cfg) + output_faults(cfg.output_dir)
+
+
+def _schema_faults(section: object, prefix: str) -> list[str]:
+    """Keys forced in with `+key=value`, and names that are not their schema's."""
+    faults = []
+    known = {field.name for field in dataclasses.fields(section)}  # type: ignore[arg-type]
+    for name, value in vars(section).items():
+        if name not in known:
+            faults.append(unknown_key(prefix, name, sorted(known)))
+        elif dataclasses.is_dataclass(value):
+            faults += _schema_faults(value, f"{prefix}{name}.")
+    if isinstance(section, CompressorConfig | RenderConfig):
+        expected = option_name(type(section))
+        if section.name != expected:
+            faults.append(fault(f"{prefix}name", section.name, f"{expected} (the option chosen)"))
+    return faults
+
+
+def unknown_key(prefix: str, key: str, known: Sequence[str]) -> str:
+    """The fault of a key that `prefix` ("" or "group.") does not have."""
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f", did you mean {prefix}{close[0]}" if close else ""
+    return f"{prefix}{key}: no such key{hint}; known: {', '.join(known)}"
+
+
+def _tracking_faults(cfg: RunConfig) -> list[str]:
+    faults = []
+    if cfg.sweep_name is not None and not SWEEP_NAME.fullmatch(cfg.sweep_name):
+        allowed = "up to 100 letters, digits, '.', '_' and '-', a letter or digit first"
+        faults.append(fault("sweep_name", cfg.sweep_name, allowed))
+    name = cfg.wandb_project
+    usable = 0 < len(name) <= 128 and NOT_IN_PROJECT_NAMES.isdisjoint(name)
+    if cfg.tracking is not Tracking.off and not usable:
+        allowed = "1 to 128 characters, none of " + " ".join(sorted(NOT_IN_PROJECT_NAMES))
+        faults.append(fault("wandb_project", name, allowed))
+    return faults
+
+
+def output_faults(output_dir: str) -> list[str]:
+    """One fault when `output_dir` is not, and can't become, a folder that takes files.
+
+    Tried by making a folder, because permission bits say little on network and read-only file
+    systems; the nearest existing parent stands in for a folder that does not exist yet.
+    """
+    allowed = "a folder that can be written"
+    if not output_dir:
+        return [fault("output_dir", output_dir, allowed)]
+    folder = Path(os.path.abspath(os.path.expanduser(output_dir)))
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".freqexp-"):
+            return []
+    except OSError as error:
+        reason = f"{folder}: {error.strerror or type(error).__name__}"
+        return [fault("output_dir", output_dir, f"{allowed} ({reason})")]

@@ -1,0 +1,1 @@
+"""The paper's and Milestone 1's figures."""

@@ -1,0 +1,104 @@
+"""`python -m freqexp.memory`: does a model fit? Reads its config, loads no weights.
+
+    python -m freqexp.memory model=glyph model.path=FOLDER pages=1,32,100 memory_gb=40
+
+Besides the keys of `freqexp.run`: pages, how many full pages a sample has; memory_gb, the memory of
+the card (10^9 bytes; without it: what is free here); gpus, over how many one copy is spread.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from freqexp.errors import ConfigError, UserError, fault
+
+if TYPE_CHECKING:
+    from freqexp.config.run import RunConfig
+    from freqexp.nouns.sample import Sample
+
+OWN = {"pages": "1,32,100", "memory_gb": "", "gpus": "1"}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print a plan for each number of pages. Returns 0 when all fit, 1 when one does not, 2 for bad
+    input or a config that can't be had.
+    """
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return 0
+    try:
+        return show(arguments)
+    except UserError as error:
+        print(f"freqexp: {error}", file=sys.stderr)
+        return 2
+
+
+def show(arguments: Sequence[str]) -> int:
+    """See `main`. Raises UserError."""
+    typed = {**OWN, **dict(a.split("=", 1) for a in arguments if a.split("=")[0] in OWN)}
+    pages = [int(_number("pages", text)) for text in typed["pages"].split(",")]
+    gpus = int(_number("gpus", typed["gpus"]))
+    memory_gb = _number("memory_gb", typed["memory_gb"]) if typed["memory_gb"] else 0.0
+    from freqexp.composing.compose import compose
+
+    model = compose([a for a in arguments if a.split("=")[0] not in OWN]).model
+    from freqexp.memory.geometry import geometry_of
+    from freqexp.memory.plan import Room, free_room, page_size, plan
+
+    room = Room(int(memory_gb * 1e9), f"{memory_gb:g} GB", gpus)
+    if not memory_gb:
+        room = free_room(model, gpus)
+    shape, size = geometry_of(model), page_size(model.render)
+    plans = [plan(model, [size] * count, room=room, geometry=shape) for count in pages]
+    print("\n".join(each.lines() for each in plans))
+    return 1 if any(each.fits is False for each in plans) else 0
+
+
+def check_memory(cfg: RunConfig, samples: Sequence[Sample]) -> None:
+    """Print the plan of a run for its longest sample, before its model is loaded.
+
+    The bundled reader fits everywhere and has none. Raises UserError, with advice, for a model that
+    can't fit; one whose config can't be had is loaded without a plan, and that is said.
+    """
+    if cfg.model.path is None or not samples:
+        return
+    from freqexp.memory.geometry import NoGeometryError
+    from freqexp.memory.plan import free_room, plan
+
+    gpus = cfg.cluster.gpus_per_node if cfg.cluster.shard else 1
+    longest = max(samples, key=lambda sample: sample.characters)
+    drawn = cfg.model.render.build().render(longest.turns)
+    sizes = [(page.pixels.shape[0], page.pixels.shape[1]) for page in drawn]
+    try:
+        found = plan(cfg.model, sizes, kept=_kept(cfg), room=free_room(cfg.model, max(1, gpus)))
+    except NoGeometryError as error:
+        print(f"memory plan: not available for {error}", file=sys.stderr)
+        return
+    print(found.lines(), file=sys.stderr)
+    found.require()
+
+
+def _kept(cfg: RunConfig) -> float:
+    """Share of the vision tokens that reach the decoder."""
+    for part in cfg.compressor.parts(cfg.keep_ratio):
+        if part.config.stage == "token":
+            built = part.config.build(part.keep_ratio, cfg.profile)
+            return 1.0 if built is None or built.simulated else part.keep_ratio
+    return 1.0
+
+
+def _number(key: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    whole = key != "memory_gb"
+    if value <= 0 or (whole and value != int(value)):
+        raise ConfigError([fault(key, text, f"a{' whole' if whole else ''} number above 0")])
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

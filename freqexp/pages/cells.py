@@ -1,0 +1,100 @@
+"""Pages of monospaced cells aligned to a vision encoder's patch grid."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from freqexp.nouns.page import Lines, Page, Pixels
+from freqexp.nouns.render import Renderer
+from freqexp.nouns.sample import Turn
+
+USER_MARK = "> "
+
+
+@functools.lru_cache(maxsize=256)
+def _tile(character: str, width: int, height: int, font_px: float) -> Pixels:
+    """One character, black on white, centred on its baseline: uint8 [height, width]."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    spec = importlib.util.find_spec("matplotlib")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    fonts = Path(spec.submodule_search_locations[0]) / "mpl-data" / "fonts" / "ttf"
+    font = ImageFont.truetype(str(fonts / "DejaVuSansMono.ttf"), font_px)
+    ascent, descent = font.getmetrics()
+    image = Image.new("L", (width, height), 255)
+    left = (width - font.getlength("0")) / 2
+    ImageDraw.Draw(image).text(
+        (left, (height - ascent - descent) / 2), character, fill=0, font=font
+    )
+    return np.asarray(image, dtype=np.uint8)
+
+
+def wrap(text: str, columns: int) -> list[str]:
+    """Rows of at most `columns` characters, broken at the column like a terminal; newlines start a
+    row.
+    """
+    rows: list[str] = []
+    for line in text.expandtabs(4).splitlines() or [""]:
+        rows.extend(line[i : i + columns] for i in range(0, max(len(line), 1), columns))
+    return rows
+
+
+class CellsRenderer(Renderer):
+    """`columns` x `rows` characters a page, each in a cell of `cell_width` x `cell_height` px
+    (DejaVu Sans Mono).
+
+    A request stands after "> ", its reply starts on the next row. A turn that fits a page is not
+    split over two.
+    """
+
+    marks = (USER_MARK, "")
+
+    def __init__(
+        self, columns: int, rows: int, cell_width: int, cell_height: int, font_px: float
+    ) -> None:
+        self.columns = columns
+        self.rows = rows
+        self.cell_width = cell_width
+        self.cell_height = cell_height
+        self.font_px = font_px
+
+    def layout(self, turns: Sequence[Turn]) -> list[list[str]]:
+        """The rows of each page, at least one page."""
+        pages: list[list[str]] = [[]]
+        for turn in turns:
+            rows = wrap(USER_MARK + turn.user, self.columns) + wrap(turn.assistant, self.columns)
+            if len(rows) <= self.rows < len(pages[-1]) + len(rows):
+                pages.append([])
+            for row in rows:
+                if len(pages[-1]) == self.rows:
+                    pages.append([])
+                pages[-1].append(row)
+        return pages
+
+    def draw(self, rows: Sequence[str]) -> Pixels:
+        """One page from its rows: uint8 [rows * cell_height, columns * cell_width]."""
+        lines = [row.ljust(self.columns) for row in rows]
+        lines += [" " * self.columns] * (self.rows - len(lines))
+        cell = (self.cell_width, self.cell_height, self.font_px)
+        tiles = np.stack([[_tile(character, *cell) for character in line] for line in lines])
+        return np.ascontiguousarray(tiles.transpose(0, 2, 1, 3)).reshape(
+            self.rows * self.cell_height, self.columns * self.cell_width
+        )
+
+    def render(self, turns: Sequence[Turn]) -> list[Page]:
+        """The conversation as pages."""
+        return [
+            Page(self.draw(rows), "\n".join(rows), self._lines(len(rows)))
+            for rows in self.layout(turns)
+        ]
+
+    def _lines(self, count: int) -> Lines:
+        edges = range(0, (count + 1) * self.cell_height, self.cell_height)
+        return tuple(itertools.pairwise(edges))

@@ -1,0 +1,1 @@
+"""Published tables and claims beside runs of the same settings."""

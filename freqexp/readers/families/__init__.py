@@ -1,0 +1,1 @@
+"""Model families of transformers, and one whose code lies beside its weights."""

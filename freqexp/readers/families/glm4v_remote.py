@@ -1,0 +1,223 @@
+"""GLM-4V-9B (zai-org/glm-4v-9b): its code comes with its weights.
+
+A page is resized to the model's square (1120 x 1120, whatever its shape), cut into 14 px patches
+and merged 2 x 2: a grid of 40 x 40 = 1600 tokens between two learned markers. A prompt holds
+exactly one image.
+
+The code derives the number of tokens from its configuration wherever it sees an image, so a
+shortened sequence can't go through its `generate`. Here its encoder makes the features, and its
+`forward` decodes greedily without an image: ids with one placeholder a kept token, the features
+put in behind its word embeddings, positions given. As in its own code all vision tokens share one
+position, between those of the markers, so text stands where it does in the full sequence however
+many tokens are kept.
+
+What is used of the remote code: `apply_chat_template` of the tokenizer with an "image" in the
+message (keys input_ids, images); `model.transformer.vision(images)` -> [1, 1 + tokens + 1,
+channels]; `get_input_embeddings()`; `forward(input_ids, position_ids, attention_mask,
+past_key_values, use_cache, return_dict, return_last_logit)`; a cache of one (keys, values) a
+layer, each [batch, groups, tokens, channels]; config fields vision_config, boi_token_id,
+eoi_token_id, seq_length. These were read in public copies of that code. It was not run: neither
+its weights nor its answers, nor whether it works under the installed transformers, for it was
+written for 4.x. The tests run a small model with the same outer interface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from freqexp.errors import UserError, fault
+from freqexp.nouns.page import Pixels
+from freqexp.readers.base import Answer, Reader, Request
+from freqexp.readers.check import check_tokens
+from freqexp.readers.decoding import answer_text
+from freqexp.readers.families.forward_decoding import Decoded, Row, decode
+from freqexp.readers.families.remote_code import load_remote
+from freqexp.tokens.base import CompressedTokens, VisionTokens
+
+if TYPE_CHECKING:
+    from freqexp.config.run import ModelConfig
+    from freqexp.readers.weights import Parts
+
+
+class Glm4vRemoteReader(Reader):
+    """GLM-4V-9B's own `ChatGLMForConditionalGeneration` and tokenizer."""
+
+    can_batch = True
+
+    def __init__(self, parts: Parts, config: ModelConfig) -> None:
+        self.model = parts.model
+        self.tokenizer = parts.tokenizer
+        self.max_new_tokens = config.max_new_tokens
+        self.answer_after = config.answer_after
+        generation = self.model.generation_config
+        penalty = config.repetition_penalty
+        self.penalty = float(generation.repetition_penalty or 1 if penalty is None else penalty)
+        own = self.model.config
+        side = int(own.vision_config["image_size"]) // int(own.vision_config["patch_size"]) // 2
+        self.grid = (side, side)
+        self.ends = _ends(self.model).to(self.device)
+        if config.context is not None and config.context > own.seq_length:
+            allowed = f"at most {own.seq_length} for these weights"
+            raise UserError(fault("model.context", config.context, allowed))
+        self.context = int(config.context or own.seq_length)
+        self._ends_of_image: tuple[Tensor, Tensor] | None = None
+
+    @classmethod
+    def load(cls, config: ModelConfig) -> Glm4vRemoteReader:
+        """Load `config.path`.
+
+        Raises UserError without consent to run its code, before anything is fetched or run, and
+        see `load_remote`.
+        """
+        return cls(load_remote(config), config)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return torch.device(self.model.device)
+
+    def encode(self, pages: Sequence[Pixels]) -> list[VisionTokens]:
+        """The one page's tokens. Raises UserError for any other number of pages."""
+        _one_page(len(pages))
+        with torch.inference_mode():
+            marked = self._encode(pages[0])
+        self._ends_of_image = (marked[:1].clone(), marked[-1:].clone())
+        return [VisionTokens(marked[1:-1], self.grid)]
+
+    def _encode(self, page: Pixels) -> Tensor:
+        """Tokens of a page between the markers, [1 + rows * columns + 1, channels]."""
+        images = self._chat("", page)["images"].to(self.device, self.model.dtype)
+        marked: Tensor = self.model.transformer.vision(images)[0]
+        expected = self.grid[0] * self.grid[1] + 2
+        if len(marked) != expected:
+            raise UserError(
+                f"model.path: its image encoder gave {len(marked)} vectors, allowed: {expected} "
+                f"({self.grid[0]} x {self.grid[1]} tokens and two markers)"
+            )
+        return marked
+
+    def _chat(self, question: str, page: Pixels) -> Any:
+        """What the family's tokenizer makes of a page and a question."""
+        from PIL import Image
+
+        image = Image.fromarray(page).convert("RGB")
+        return self.tokenizer.apply_chat_template(
+            [{"role": "user", "image": image, "content": question}],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_tensors="pt",
+            return_dict=True,
+        )
+
+    def prompt(self, request: Request) -> Row:
+        """The shortened sequence of a request.
+
+        Raises UserError for tokens that do not fit, and beyond the model's context.
+        """
+        _one_page(len(request.vision))
+        check_tokens(request.vision, self.model.config.hidden_size, 0)
+        (page,) = request.vision
+        if page.grid != self.grid:
+            raise UserError(f"page 1: got grid {page.grid}, allowed: {self.grid}")
+        text = self._text_ids(request.question)
+        begin = int((text == self.model.config.boi_token_id).nonzero()[0])
+        repeats = torch.ones_like(text)
+        repeats[begin + 1] = len(page.kept)
+        ids = text.repeat_interleave(repeats)
+        needed = len(ids) + self.max_new_tokens
+        if needed > self.context:
+            raise UserError(
+                f"sample: needs {len(ids)} prompt and {self.max_new_tokens} new tokens, "
+                f"allowed: at most {self.context} in all (the model's context)"
+            )
+        first, last = self._markers()
+        return Row(
+            ids=ids,
+            positions=torch.arange(len(text), device=text.device).repeat_interleave(repeats),
+            inside=slice(begin, begin + len(page.kept) + 2),
+            features=torch.cat([first, page.features.to(first), last]),
+            history=text,
+        )
+
+    def _markers(self) -> tuple[Tensor, Tensor]:
+        """The two vectors [1, channels] the encoder puts around the tokens of any page."""
+        if self._ends_of_image is None:
+            marked = self._encode(np.zeros((1, 1), np.uint8))
+            self._ends_of_image = (marked[:1].clone(), marked[-1:].clone())
+        return self._ends_of_image
+
+    def _text_ids(self, question: str) -> Tensor:
+        """Ids [text] of the family's prompt: begin marker, one placeholder, end marker."""
+        # The page does not matter here; a small one is quick to resize.
+        ids = torch.as_tensor(self._chat(question, np.zeros((1, 1), np.uint8))["input_ids"])[0]
+        own = self.model.config
+        begin, end = ((ids == n).nonzero()[:, 0] for n in (own.boi_token_id, own.eoi_token_id))
+        if len(begin) != 1 or len(end) != 1 or int(end[0] - begin[0]) != 2:
+            raise UserError(
+                "question: must not contain the markers of an image; the prompt has "
+                f"{len(begin)} of {own.boi_token_id} and {len(end)} of {own.eoi_token_id}"
+            )
+        return ids.to(self.device)
+
+    def prompt_tokens(self, request: Request) -> int | None:
+        """Length of the sequence the decoder would see."""
+        kept = sum(len(page.kept) for page in request.vision)
+        return len(self._text_ids(request.question)) - 1 + kept
+
+    def answer(self, question: str, vision: Sequence[CompressedTokens]) -> Answer:
+        """Greedy answer over the kept tokens."""
+        return self.answer_batch([Request(question, vision)])[0]
+
+    def answer_batch(self, requests: Sequence[Request]) -> list[Answer]:
+        """Greedy answers of all requests at once, padded on the left."""
+        if not requests:
+            return []
+        with torch.inference_mode():
+            rows = [self.prompt(request) for request in requests]
+            decoded = decode(self.model, rows, self.ends, self.penalty, self.max_new_tokens)
+        return [self._answer(number, rows, decoded) for number in range(len(rows))]
+
+    def _answer(self, number: int, rows: Sequence[Row], decoded: Decoded) -> Answer:
+        row, new = rows[number], decoded.tokens[number]
+        ended = torch.isin(new, self.ends).nonzero()
+        if len(ended):
+            new = new[: int(ended[0]) + 1]
+        padding = max(len(other.ids) for other in rows) - len(row.ids)
+        cached = tuple(tokens - padding for tokens, _ in decoded.layers)
+        sizes = [size for _, size in decoded.layers]
+        return Answer(
+            text=answer_text(self.tokenizer, new, self.answer_after),
+            truncated=not len(ended),
+            vision_tokens_in=self.grid[0] * self.grid[1],
+            vision_tokens_out=cached[0] - (len(row.history) - 1),
+            decoder_tokens=cached[0],
+            kv_cache_bytes=sum(n * size for n, size in zip(cached, sizes, strict=True)),
+            prefill_ms=decoded.prefill_ms / len(rows),
+            decode_ms=decoded.decode_ms / len(rows),
+            cache_tokens=cached,
+            new_tokens=len(new),
+            raw_text=answer_text(self.tokenizer, new, None),
+            batch_size=len(rows),
+        )
+
+
+def _one_page(count: int) -> None:
+    if count != 1:
+        raise UserError(
+            f"sample: got {count} pages, allowed: exactly 1 (GLM-4V-9B reads one image a prompt); "
+            "take shorter samples or a layout with more text on a page"
+        )
+
+
+def _ends(model: Any) -> Tensor:
+    """End tokens [ends] of the checkpoint. Raises UserError when it names none."""
+    for settings in (model.generation_config, model.config):
+        named = getattr(settings, "eos_token_id", None)
+        if named is not None:
+            return torch.as_tensor(named).reshape(-1)
+    raise UserError("model.path: the checkpoint names no end token (eos_token_id)")

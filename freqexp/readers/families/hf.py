@@ -1,0 +1,204 @@
+"""What readers of transformers models share: prompt, shortened greedy decoding, measurement.
+
+Dropped tokens really leave the decoder's sequence: the vision features are made once, compressed,
+and handed to `generate` beside the kept placeholders and their positions in the full sequence
+(transformers >= 5.23, `mm_encoder_outputs`).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from freqexp.errors import UserError
+from freqexp.nouns.page import Pixels
+from freqexp.readers.base import Answer, Reader, Request
+from freqexp.readers.check import check_tokens
+from freqexp.readers.decoding import Prompt, answer_text, context_of, greedy, pad_left
+from freqexp.readers.meter import Meter
+from freqexp.tokens.base import CompressedTokens, VisionTokens
+
+if TYPE_CHECKING:
+    from freqexp.config.run import ModelConfig
+    from freqexp.readers.weights import Parts
+
+
+class HfReader(Reader):
+    """A model of transformers with its own tokenizer and image processor.
+
+    A family says how a page becomes features, how many placeholders stand for it, and which
+    positions the full sequence has.
+    """
+
+    can_batch = True
+
+    def __init__(self, parts: Parts, config: ModelConfig) -> None:
+        self.model = parts.model
+        self.tokenizer = parts.tokenizer
+        self.processor = parts.processor
+        self.max_new_tokens = config.max_new_tokens
+        self.answer_after = config.answer_after
+        self.image_id = int(self.model.config.image_token_id)
+        self.context = context_of(self.model.config, config.context)
+        self._generation = greedy(self.model.generation_config, config)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return torch.device(self.model.device)
+
+    @property
+    def text_model(self) -> Any:
+        """The decoder, whose hook measures; its layers fill the cache."""
+        return self.model.model.language_model
+
+    @abstractmethod
+    def encode_page(self, page: Pixels) -> list[VisionTokens]:
+        """Vision tokens of one page, one entry a grid, in inference mode.
+
+        Raises UserError outside the limits.
+        """
+
+    @abstractmethod
+    def positions(self, ids: Tensor, vision: Sequence[CompressedTokens]) -> Tensor:
+        """Positions [axes, length] of the full sequence `ids` [length]; the first axis counts
+        tokens.
+        """
+
+    def position_ids(self, positions: Tensor) -> Tensor:
+        """Positions [axes, batch, length] in the shape the model takes."""
+        return positions
+
+    @abstractmethod
+    def encoder_output(self, vision: Sequence[CompressedTokens]) -> Any:
+        """What the model wants of its image encoder, for the kept tokens of these pages."""
+
+    def encode(self, pages: Sequence[Pixels]) -> list[VisionTokens]:
+        """Vision tokens of each page, one page at a time so that memory stays bounded."""
+        if not pages:
+            raise UserError("sample: got no pages, allowed: at least one")
+        encoded: list[VisionTokens] = []
+        with torch.inference_mode():
+            for number, page in enumerate(pages, start=1):
+                try:
+                    encoded += self.encode_page(page)
+                except UserError as error:
+                    raise UserError(f"page {number}: {error}") from error
+        return encoded
+
+    def prompt_ids(self, question: str, sizes: Sequence[int]) -> Tensor:
+        """Token ids int64 [length] of the chat: all pages, then the question; `sizes[i]`
+        placeholders for page i.
+        """
+        content = [{"type": "image"} for _ in sizes] + [{"type": "text", "text": question}]
+        text = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+        )
+        # One placeholder a page is tokenized and then repeated, which is the same and fast.
+        encoded = self.tokenizer(str(text), add_special_tokens=False, return_tensors="pt")
+        ids = torch.as_tensor(encoded["input_ids"])[0]
+        is_image = ids == self.image_id
+        if int(is_image.sum()) != len(sizes):
+            placeholder = self.tokenizer.convert_ids_to_tokens(self.image_id)
+            raise UserError(
+                f"question: must not contain {placeholder!r}, and the chat template must put one "
+                f"for each of the {len(sizes)} pages; it put {int(is_image.sum())} in all"
+            )
+        repeats = torch.ones_like(ids)
+        repeats[is_image] = torch.tensor(sizes, dtype=torch.int64)
+        return ids.repeat_interleave(repeats).to(self.device)
+
+    def prompt(self, request: Request) -> Prompt:
+        """The shortened sequence of a request, every token at its position in the full one.
+
+        Raises UserError for tokens that do not fit, and beyond the model's context.
+        """
+        vision = request.vision
+        check_tokens(vision, self.model.config.get_text_config().hidden_size, self.deepstack_layers)
+        sizes = [rows * columns for rows, columns in (page.grid for page in vision)]
+        ids = self.prompt_ids(request.question, sizes)
+        is_image = ids == self.image_id
+        places = is_image.nonzero()[:, 0].split(sizes)
+        stays = ~is_image
+        for place, page in zip(places, vision, strict=True):
+            stays[place[page.kept.to(place.device)]] = True
+        positions = self.positions(ids, vision)[:, stays]
+        short = ids[stays]
+        # The first axis tells where a token stands in the cache, not on the page.
+        positions[0] = torch.arange(len(short), device=short.device)
+        self._check_length(len(short), len(ids))
+        return Prompt(short, positions, sum(sizes), sum(len(page.kept) for page in vision))
+
+    @property
+    def deepstack_layers(self) -> int:
+        """Decoder layers that take vision features of their own."""
+        return 0
+
+    def prompt_tokens(self, request: Request) -> int | None:
+        """Length of the sequence the decoder would see, without tokenizing twice."""
+        kept = sum(len(page.kept) for page in request.vision)
+        return len(self.prompt_ids(request.question, [0] * len(request.vision))) + kept
+
+    def _check_length(self, length: int, full: int) -> None:
+        needed = length + self.max_new_tokens
+        if needed > self.context:
+            whole = f" ({full} before compression)" if full != length else ""
+            raise UserError(
+                f"sample: needs {length} prompt{whole} and {self.max_new_tokens} new tokens, "
+                f"allowed: at most {self.context} in all (the model's context)"
+            )
+
+    def answer(self, question: str, vision: Sequence[CompressedTokens]) -> Answer:
+        """Greedy answer over the kept tokens at their positions of the full sequence."""
+        return self.answer_batch([Request(question, vision)])[0]
+
+    def answer_batch(self, requests: Sequence[Request]) -> list[Answer]:
+        """Answers of one `generate` over all requests, padded on the left."""
+        if not requests:
+            return []
+        with torch.inference_mode():
+            prompts = [self.prompt(request) for request in requests]
+            ids, mask, positions = pad_left(prompts)
+            pages = [page for request in requests for page in request.vision]
+            with Meter(self.text_model, [len(prompt.ids) for prompt in prompts]) as meter:
+                output = self.model.generate(
+                    input_ids=ids,
+                    attention_mask=mask,
+                    position_ids=self.position_ids(positions),
+                    mm_encoder_outputs={"image": self.encoder_output(pages)},
+                    generation_config=self._generation,
+                )
+        new = output[:, ids.shape[1] :]
+        return [self._answer(row, new[row], prompts[row], meter) for row in range(len(prompts))]
+
+    def _answer(self, row: int, new: Tensor, prompt: Prompt, meter: Meter) -> Answer:
+        ends = torch.as_tensor(self._generation.eos_token_id, device=new.device)
+        ended = torch.isin(new, ends).nonzero()
+        if len(ended):
+            new = new[: int(ended[0]) + 1]
+        measured = meter.of(row)
+        return Answer(
+            text=self.final_answer(new),
+            truncated=not len(ended),
+            vision_tokens_in=prompt.vision_in,
+            vision_tokens_out=measured.decoder_tokens - (len(prompt.ids) - prompt.vision_out),
+            decoder_tokens=measured.decoder_tokens,
+            kv_cache_bytes=measured.kv_cache_bytes,
+            prefill_ms=measured.prefill_ms,
+            decode_ms=measured.decode_ms,
+            cache_tokens=measured.cache_tokens,
+            new_tokens=len(new),
+            raw_text=self._text(new),
+            batch_size=meter.batch_size,
+        )
+
+    def _text(self, ids: Tensor) -> str:
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True))
+
+    def final_answer(self, ids: Tensor) -> str:
+        """Text after the last `answer_after`, see `answer_text`."""
+        return answer_text(self.tokenizer, ids, self.answer_after)

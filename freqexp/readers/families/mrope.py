@@ -1,0 +1,93 @@
+"""Families with M-RoPE and pages of any size: GLM-4.1V and the Qwen-VL models.
+
+Their image processors cut pages into patches of `patch_size` px, `merge_size` x `merge_size` of
+which become one vision token; text and vision tokens have a temporal, a vertical and a horizontal
+position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from freqexp.errors import UserError
+from freqexp.nouns.page import Pixels
+from freqexp.readers.families.hf import HfReader
+from freqexp.tokens.base import CompressedTokens, VisionTokens
+
+
+class EncoderOutput:
+    """What `generate` wants of an image encoder: features of each image, and of each deep-stack
+    layer those of each image.
+    """
+
+    def __init__(self, vision: Sequence[CompressedTokens]) -> None:
+        self.pooler_output = tuple(page.features for page in vision)
+        layers = zip(*(page.deepstack for page in vision), strict=True)
+        self.deepstack_features = [tuple(layer) for layer in layers]
+
+
+class MropeReader(HfReader):
+    """Encoding and positions of a model with `get_image_features` and `get_rope_index`."""
+
+    @property
+    def page_pixels(self) -> int:
+        """Most pixels a page may have."""
+        return int(self.processor.size["longest_edge"])
+
+    def encode_page(self, page: Pixels) -> list[VisionTokens]:
+        """Vision tokens of one page [height, width] or [height, width, 3] uint8."""
+        height, width = page.shape[:2]
+        side = self.processor.patch_size * self.processor.merge_size
+        if height * width > self.page_pixels:
+            tokens = self.page_pixels / side**2
+            allowed = f"at most {self.page_pixels} px in all ({tokens:.0f} vision tokens)"
+            raise UserError(f"got {width} x {height} px, allowed: {allowed}")
+        color = page[..., None].repeat(3, axis=-1) if page.ndim == 2 else page
+        try:
+            inputs = self.processor(images=[color], return_tensors="pt").to(self.device)
+        except ValueError as error:
+            raise UserError(f"got {width} x {height} px: {error}") from error
+        pixels = inputs["pixel_values"].to(self.model.dtype)
+        output = self.model.model.get_image_features(pixels, inputs["image_grid_thw"])
+        _, rows, columns = inputs["image_grid_thw"][0].tolist()
+        merge = self.processor.merge_size
+        layers = getattr(output, "deepstack_features", None) or []
+        tokens = VisionTokens(
+            output.pooler_output[0],
+            (rows // merge, columns // merge),
+            tuple(layer[0] for layer in layers),
+        )
+        return [tokens]
+
+    def positions(self, ids: Tensor, vision: Sequence[CompressedTokens]) -> Tensor:
+        """Order in the sequence and M-RoPE positions [4, length] (text, time, height, width)."""
+        merge = self.processor.merge_size
+        grids = [[1, rows * merge, columns * merge] for rows, columns in (p.grid for p in vision)]
+        axes, _ = self.model.model.get_rope_index(
+            ids[None],
+            (ids == self.image_id).int()[None],
+            image_grid_thw=torch.tensor(grids, device=ids.device),
+        )
+        order = torch.arange(len(ids), device=ids.device)
+        return torch.cat([order[None], axes[:, 0]])
+
+    def encoder_output(self, vision: Sequence[CompressedTokens]) -> Any:
+        """The kept features of these pages."""
+        return EncoderOutput(vision)
+
+
+def limit_pixels(processor: Any, low: int | None, high: int | None, frames: int = 1) -> None:
+    """Set the processor's smallest and largest page in pixels; None leaves its own.
+
+    frames: by how much the processor counts each pixel.
+    """
+    size = dict(processor.size)
+    if low is not None:
+        size["shortest_edge"] = low * frames
+    if high is not None:
+        size["longest_edge"] = high * frames
+    processor.size = type(processor.size)(**size)

@@ -1,0 +1,1 @@
+"""A pretrained line recogniser as a reader: it measures legibility."""

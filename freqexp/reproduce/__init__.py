@@ -1,0 +1,1 @@
+"""Saved runs and published tables run again and compared, cell by cell."""

@@ -1,1 +1,0 @@
-"""Results run again and compared, cell by cell, with those saved or published."""

@@ -1,0 +1,1 @@
+"""What happened to each sample, and what all of them say together. Knows no model."""

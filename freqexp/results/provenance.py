@@ -1,0 +1,151 @@
+"""Where a run's numbers come from: code, weights, data, machine and command."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from freqexp.files import read_json, write_json, write_text
+from freqexp.paths import package_dir
+
+if TYPE_CHECKING:
+    from freqexp.config.run import RunConfig
+
+PROVENANCE = "provenance.json"
+CONFIG = "config.yaml"
+
+PACKAGES = (
+    "freqexp",
+    "accelerate",
+    "chitchat-dataset",
+    "hydra-core",
+    "matplotlib",
+    "numpy",
+    "omegaconf",
+    "onnxruntime",
+    "pandas",
+    "pillow",
+    "pyarrow",
+    "rapidocr",
+    "safetensors",
+    "scipy",
+    "submitit",
+    "tokenizers",
+    "torch",
+    "transformers",
+    "wandb",
+)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the installed packages that take part."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _git(*arguments: str) -> str | None:
+    """What git answers in the package's folder; None without git, a repository or an answer."""
+    try:
+        answer = subprocess.run(
+            ["git", "--no-optional-locks", *arguments],
+            cwd=package_dir(),
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
+
+
+def code_state() -> tuple[str | None, bool | None]:
+    """(commit, dirty) of the checkout this package runs from; (None, None) when installed.
+
+    dirty: a tracked file was changed, or the package folder holds an untracked one.
+    """
+    # An installed package can lie inside some other project's repository, which is not its own.
+    if _git("ls-files", "--error-unmatch", "__init__.py") is None:
+        return None, None
+    changed = _git("status", "--porcelain", "--untracked-files=no")
+    untracked = _git("status", "--porcelain", "--untracked-files=normal", "--", ".")
+    dirty = None if changed is None or untracked is None else bool(changed or untracked)
+    return _git("rev-parse", "HEAD"), dirty
+
+
+def host_kind(cfg: RunConfig) -> str:
+    """The GPU's name, or "cpu" with the machine's architecture."""
+    if cfg.model.device.value != "cpu":
+        import torch
+
+        if torch.cuda.is_available():
+            return str(torch.cuda.get_device_name())
+    return f"cpu {platform.machine()}"
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def command() -> str:
+    """The command line as it was typed, quoted for a shell."""
+    return shlex.join(sys.orig_argv)
+
+
+def start(cfg: RunConfig, folder: Path, hashes: Mapping[str, str]) -> None:
+    """Write config.yaml and provenance.json, or note in the latter that the run goes on.
+
+    hashes: of weights, data and code, by the names they have in the file.
+    Raises UserError when they cannot be written.
+    """
+    from freqexp.config.run import to_yaml
+
+    if not (folder / CONFIG).exists():
+        write_text(folder / CONFIG, to_yaml(cfg))
+    commit, dirty = code_state()
+    this_start = {
+        "command": command(),
+        "host_kind": host_kind(cfg),
+        "commit": commit,
+        "dirty": dirty,
+        "versions": versions(),
+    }
+    earlier = read_json(folder / PROVENANCE)
+    if earlier is None:
+        write_json(
+            folder / PROVENANCE,
+            {
+                "run_id": folder.name,
+                **hashes,
+                "seed": cfg.seed,
+                **this_start,
+                "started": now(),
+                "finished": None,
+                "resumed": [],
+            },
+        )
+        return
+    same = {name for name, value in this_start.items() if value == earlier.get(name)}
+    changed = {name: value for name, value in this_start.items() if name not in same}
+    resumed = [*earlier.get("resumed", []), {"at": now(), **changed}]
+    write_json(folder / PROVENANCE, {**earlier, "finished": None, "resumed": resumed})
+
+
+def finish(folder: Path) -> None:
+    """Note in provenance.json when the run was done. Raises UserError when it cannot be written."""
+    earlier = read_json(folder / PROVENANCE)
+    if earlier is not None:
+        write_json(folder / PROVENANCE, {**earlier, "finished": now()})

@@ -1,0 +1,292 @@
+"""What happened to each sample, kept in an append-only file that survives being killed.
+
+One run folder holds config.yaml, provenance.json, records.jsonl and summary.json. `records.jsonl`
+is the truth: one JSON object a sample, a line each, in the order they were computed. Everything
+else can be made again from it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn, get_args, get_type_hints
+
+from freqexp.errors import UserError
+
+RECORDS = "records.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One sample of one run. None means "not measured", never zero.
+
+    score: the official grade in [0, 1]; None exactly when `error` says why there is none.
+    prefix_hit, similarity, chance: see `Grade`. truncated: generation ran into max_new_tokens.
+    answer: what was graded. raw_answer: all that was generated, where that is more (thinking).
+    character_error_rate: of a reader that transcribes, see `freqexp.benchmarks.legibility`.
+    vision_tokens_in / vision_tokens_out / decoder_tokens / kv_cache_bytes / new_tokens: as the
+        decoder saw them, see `Answer`. cache_tokens_min / cache_tokens_max: length of the layers'
+        caches after prefill, shortest and longest.
+    kept: which vision tokens of each page remained, "rows x columns" of its grid and a bitmap in
+        raster order, as in "2x2:a 2x2:f"; None when all did.
+    raw_bytes: the pages' pixels, uncompressed. png_bytes / png_bytes_after: their PNGs before /
+        after the codec (equal without a codec). page_pixels, lossless_bytes, text_brotli_bytes: see
+        `PageSizes`.
+    stored_bytes: the bitstreams that were decoded again. header_bytes ... codebook_bytes: the same
+        by component, see COMPONENTS in `codecs.base`. nominal_ratio: a count of coefficients or
+        bits, not storage. simulated: nothing really got shorter or smaller; where several methods
+        act in a run: that holds for one of them.
+    codec_* / token_*: the same figures of each method by the stage it acts at (None: none acts
+        there). With several, compress_ms is the sum of their times, and stored_bytes and
+        nominal_ratio are None: pages and tokens are stored in different places.
+    render_ms, encode_ms: None when the pages or their encoding came from a cache.
+    batch_size: samples answered together in the end, this one included (smaller than
+        model.batch_size after a lack of memory or an error in the batch). prefill_ms, decode_ms: of
+        one sample; in a batch the batch's time over its size.
+    peak_memory_bytes: on CUDA the most memory that tensors took during the batch; on a CPU the
+        peak resident size of the whole process during it (weights and libraries included).
+    """
+
+    sample_id: str
+    needles: int
+    bucket: str
+    expected: str
+    score: float | None = None
+    prefix_hit: bool | None = None
+    similarity: float | None = None
+    chance: float | None = None
+    answer: str | None = None
+    raw_answer: str | None = None
+    error: str | None = None
+    truncated: bool | None = None
+    character_error_rate: float | None = None
+    pages: int | None = None
+    vision_tokens_in: int | None = None
+    vision_tokens_out: int | None = None
+    decoder_tokens: int | None = None
+    kv_cache_bytes: int | None = None
+    kept: str | None = None
+    raw_bytes: int | None = None
+    png_bytes: int | None = None
+    png_bytes_after: int | None = None
+    page_pixels: int | None = None
+    lossless_bytes: int | None = None
+    text_brotli_bytes: int | None = None
+    stored_bytes: int | None = None
+    header_bytes: int | None = None
+    masks_bytes: int | None = None
+    indices_bytes: int | None = None
+    values_bytes: int | None = None
+    scales_bytes: int | None = None
+    codebook_bytes: int | None = None
+    nominal_ratio: float | None = None
+    simulated: bool | None = None
+    codec_ms: float | None = None
+    codec_stored_bytes: int | None = None
+    codec_nominal_ratio: float | None = None
+    codec_simulated: bool | None = None
+    token_ms: float | None = None
+    token_stored_bytes: int | None = None
+    token_nominal_ratio: float | None = None
+    token_simulated: bool | None = None
+    render_ms: float | None = None
+    compress_ms: float | None = None
+    encode_ms: float | None = None
+    prefill_ms: float | None = None
+    decode_ms: float | None = None
+    new_tokens: int | None = None
+    cache_tokens_min: int | None = None
+    cache_tokens_max: int | None = None
+    batch_size: int | None = None
+    peak_memory_bytes: int | None = None
+
+
+# JSON knows no difference between 1 and 1.0.
+_TYPES: Mapping[str, Any] = {
+    name: kind | int if float in get_args(kind) else kind
+    for name, kind in get_type_hints(Record).items()
+}
+# Exactly these need no closer look: a check of a union takes long, and a record has 50 fields.
+_PLAIN: Mapping[str, frozenset[type]] = {
+    name: frozenset(get_args(kind) or (kind,)) for name, kind in _TYPES.items()
+}
+_REQUIRED = ("sample_id", "needles", "bucket", "expected")
+
+
+def _reject_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def parse_record(line: str) -> Record:
+    """The record in one line. Fields this version does not know are ignored, missing measurements
+    are None.
+
+    Raises ValueError saying what is wrong with the line.
+    """
+    value = json.loads(line, parse_constant=_reject_constant)
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    known = {name: value[name] for name in _TYPES if name in value}
+    for name in _REQUIRED:
+        if name not in known:
+            raise ValueError(f"field {name} is missing")
+    for name, item in known.items():
+        if type(item) in _PLAIN[name]:
+            continue
+        whole_float = (
+            isinstance(item, int) and not isinstance(item, bool) and isinstance(0.0, _TYPES[name])
+        )
+        if not (whole_float or isinstance(item, _TYPES[name])):
+            raise ValueError(f"field {name} has the wrong type: {item!r}")
+    record = Record(**known)
+    if (record.score is None) == (record.error is None):
+        raise ValueError("needs exactly one of score and error")
+    if record.score is not None and not 0.0 <= record.score <= 1.0:
+        raise ValueError(f"score {record.score!r} is outside [0, 1]")
+    return record
+
+
+def _parse_lines(path: Path, data: bytes) -> tuple[list[Record], int]:
+    """Records in `data` and how many bytes of it are whole: all but a torn last line.
+
+    A line is written with its newline last, so only a line without one can be torn. Raises
+    UserError for any other line that is no record.
+    """
+    records: list[Record] = []
+    whole = 0
+    *ended, rest = data.split(b"\n")
+    for number, raw in enumerate([*ended, rest] if rest else ended, start=1):
+        try:
+            records.append(parse_record(raw.decode("utf-8")))
+        except ValueError as error:
+            if number > len(ended):
+                break
+            raise UserError(
+                f"{path}, line {number}: not a record ({error}). Nothing was changed; mend or "
+                f"remove that line, or move {path.parent} away to start the run afresh."
+            ) from None
+        whole += len(raw) + 1
+    return records, min(whole, len(data))
+
+
+def load_records(path: Path) -> list[Record]:
+    """All records of a file in its order, a torn last line left out; [] when there is no file.
+    Changes nothing.
+
+    Raises UserError naming file and line for a corrupt line.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    return _parse_lines(path, data)[0]
+
+
+def settle(records: Iterable[Record]) -> dict[str, Record]:
+    """The one record that counts for each sample id, sorted by id.
+
+    A failed sample is tried again on the next start, so a sample can have several lines: the first
+    scored one counts (a result, once recorded, is never replaced), else the last failure.
+    """
+    chosen: dict[str, Record] = {}
+    for record in records:
+        earlier = chosen.get(record.sample_id)
+        if earlier is None or earlier.score is None:
+            chosen[record.sample_id] = record
+    return dict(sorted(chosen.items()))
+
+
+class Records:
+    """The append-only record file of one run, held by one process at a time.
+
+    Use as a context manager: entering locks the file, removes a torn last line and reads the rest.
+    The lock belongs to the process, so it goes with it however it ends.
+
+    Raises UserError when another process holds the run, when the file is corrupt or when it cannot
+    be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.records: list[Record] = []
+        self._descriptor = -1
+
+    def __enter__(self) -> Records:
+        """Lock, repair and read."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise UserError(f"cannot write {self.path}: {error.strerror}") from None
+        try:
+            self._lock()
+            self._read_and_repair()
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close, which also unlocks."""
+        os.close(self._descriptor)
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            # Some cluster file systems have no locks; refusing to run there would help nobody.
+            if error.errno in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+                return
+            raise UserError(
+                f"another process is working on this run ({self.path.parent}); wait for it or stop "
+                "it first"
+            ) from None
+
+    def _read_and_repair(self) -> None:
+        data = self.path.read_bytes()
+        self.records, whole = _parse_lines(self.path, data)
+        if whole < len(data):
+            os.ftruncate(self._descriptor, whole)
+        elif data and not data.endswith(b"\n"):
+            # The line got onto the disk, only its newline did not.
+            os.write(self._descriptor, b"\n")
+
+    def append(self, record: Record) -> None:
+        """Add one line. It is with the operating system when this returns, so killing the process
+        cannot lose it.
+
+        Raises UserError when it cannot be written (full disk); what a partial write left is
+        removed.
+        """
+        line = json.dumps(asdict(record), allow_nan=False).encode() + b"\n"
+        end = os.fstat(self._descriptor).st_size
+        try:
+            written = os.write(self._descriptor, line)
+            if written < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, end)
+            raise UserError(f"cannot write {self.path}: {error.strerror}") from None
+        self.records.append(record)
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """Mean of the values that were measured, independent of their order; None when none was."""
+    measured = [value for value in values if value is not None]
+    return math.fsum(measured) / len(measured) if measured else None

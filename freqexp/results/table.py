@@ -1,0 +1,145 @@
+"""The table at the end of a command: what each point scored beside what it took."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from freqexp.results.summary import Summary
+
+MISSING = "-"
+
+Cell = Callable[[Summary], str]
+
+
+def number(value: float | None, digits: int, sign: bool = False) -> str:
+    """A number with fixed digits, or a dash when there is none."""
+    if value is None:
+        return MISSING
+    return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+
+
+def interval(value: float | None, low: float | None, high: float | None, sign: bool = False) -> str:
+    """As in `0.812 [0.703, 0.906]`."""
+    if value is None or low is None or high is None:
+        return number(value, 3, sign)
+    return f"{number(value, 3, sign)} [{number(low, 3, sign)}, {number(high, 3, sign)}]"
+
+
+def size(value: float | None) -> str:
+    """A size in bytes with a binary unit."""
+    if value is None:
+        return MISSING
+    for unit in ("B", "KiB", "MiB"):
+        if abs(value) < 1024:
+            return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"
+
+
+def percent(value: float | None) -> str:
+    """A share as a percentage without its sign, two digits behind the point."""
+    return number(None if value is None else 100 * value, 2)
+
+
+def change(before: float | None, after: float | None, show: Callable[[float | None], str]) -> str:
+    """As in `144 -> 72`."""
+    return f"{show(before)} -> {show(after)}"
+
+
+def count(value: float | None) -> str:
+    """A mean count, with a decimal only where it is not whole."""
+    return number(value, 0 if value is None or value == int(value) else 1)
+
+
+def times(summary: Summary) -> str:
+    """Milliseconds of the stages, as in `1.2 / 30 / 15 / 250`; three digits are plenty."""
+    stages = (summary.compress_ms, summary.encode_ms, summary.prefill_ms, summary.decode_ms)
+    return " / ".join(number(ms, 0 if ms is None or ms >= 10 else 1) for ms in stages)
+
+
+def stored(summary: Summary) -> str:
+    """Stored bytes, and how many times smaller that is than the best lossless format."""
+    if summary.stored_bytes is None:
+        return MISSING
+    return f"{size(summary.stored_bytes)} ({number(summary.lossless_ratio, 2)}x)"
+
+
+def samples(summary: Summary) -> str:
+    """Scored samples, and of how many when some failed."""
+    scored = summary.samples - summary.failed
+    return f"{scored} of {summary.samples}" if summary.failed else str(scored)
+
+
+def notes(summary: Summary) -> str:
+    """What a reader of the row must not miss."""
+    parts = {"codec": summary.codec_simulated, "token": summary.token_simulated}
+    real = [name for name, simulated in parts.items() if simulated is False]
+    which = [name for name, simulated in parts.items() if simulated]
+    found = []
+    if summary.simulated:
+        found.append(f"{' and '.join(which)} simulated" if real else "simulated")
+    if summary.truncated:
+        found.append(f"{summary.truncated} truncated")
+    if summary.failed:
+        found.append(f"{summary.failed} failed")
+    return ", ".join(found)
+
+
+COLUMNS: tuple[tuple[str, Cell], ...] = (
+    ("model", lambda s: s.model),
+    ("needles", lambda s: str(s.needles)),
+    ("samples", samples),
+    ("compressor", lambda s: s.compressor),
+    ("options", lambda s: s.options),
+    ("keep", lambda s: MISSING if s.keep_ratio is None else f"{s.keep_ratio:g}"),
+    ("profile", lambda s: s.profile or MISSING),
+    ("accuracy [95 %]", lambda s: interval(s.accuracy, s.accuracy_low, s.accuracy_high)),
+    ("chance", lambda s: number(s.chance, 3)),
+    ("CER %", lambda s: percent(s.character_error_rate)),
+    ("delta [95 %]", lambda s: interval(s.delta, s.delta_low, s.delta_high, sign=True)),
+    ("tokens", lambda s: change(s.vision_tokens_in, s.vision_tokens_out, count)),
+    ("KV cache", lambda s: size(s.kv_cache_bytes)),
+    ("PNG", lambda s: change(s.png_bytes, s.png_bytes_after, size)),
+    ("stored", stored),
+    ("ms", times),
+    ("notes", notes),
+    ("run", lambda s: s.run_id[:8]),
+)
+WHEN_DIFFERENT = ("model", "needles", "samples")
+"""Columns that go into the line above the table while every row says the same."""
+WHEN_FILLED = ("options", "profile", "CER %", "stored", "notes")
+"""Columns that are left out while no row says anything."""
+
+LEGEND = (
+    "Means per sample. chance: the score of answering with another turn. delta: difference to the\n"
+    "baseline, paired bootstrap. ms: compress / encode / prefill / decode. -: not measured\n"
+    "(encode ms: shared with an earlier run). simulated: nothing really got shorter or smaller.\n"
+    "stored: bytes that were decoded again (best lossless image format over them)."
+)
+
+LEGIBILITY = (
+    "CER: characters a line reader misread. It measures legibility: it locates the turn in what\n"
+    "it read, without a language model, so its accuracy is not that of a vision-language model."
+)
+"""Added to the legend where a run has a character error rate."""
+
+
+def render_table(summaries: Sequence[Summary]) -> str:
+    """Plain text: what all runs share, one row a run in the given order, a short legend."""
+    shared, columns = [], []
+    for name, cell in COLUMNS:
+        values = [cell(summary) for summary in summaries]
+        if name in WHEN_DIFFERENT and len(set(values)) == 1:
+            shared.append(f"{name}: {values[0]}")
+        elif name not in WHEN_FILLED or any(value.strip(MISSING) for value in values):
+            columns.append([name, *values])
+    widths = [max(map(len, column)) for column in columns]
+    head, *rows = [
+        "  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip()
+        for row in zip(*columns, strict=True)
+    ]
+    rule = "  ".join("-" * width for width in widths)
+    title = [", ".join(shared)] if shared else []
+    reads = any(summary.character_error_rate is not None for summary in summaries)
+    legend = [LEGEND, LEGIBILITY] if reads else [LEGEND]
+    return "\n".join([*title, head, rule, *rows, "", *legend])

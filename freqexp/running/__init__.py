@@ -1,0 +1,1 @@
+"""Runs and sweeps: what is missing is computed, and every sample is recorded."""

@@ -1,0 +1,183 @@
+"""One run: samples -> pages -> (codec) -> encoder -> (token compressor) -> decoder -> grade.
+
+Knows nothing of Hydra, SLURM or W&B. The uncompressed baseline takes the same path with nothing at
+the places where compressors act.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from freqexp.answering.pipeline import PageImages, Pipeline
+from freqexp.errors import UserError
+from freqexp.results import provenance
+from freqexp.results.record import Record, Records, settle
+from freqexp.results.summary import Baseline, Summary, finished_records, summarize, write_summary
+from freqexp.running.progress import Progress
+from freqexp.running.shares import Share
+
+if TYPE_CHECKING:
+    from freqexp.answering.session import Session
+    from freqexp.config.run import RunConfig
+    from freqexp.nouns.sample import Sample
+
+
+class Observer(Protocol):
+    """Watches a run that has something left to do. Must not raise."""
+
+    def on_start(self, cfg: RunConfig, folder: Path) -> None:
+        """Work begins; `folder` is named by the run id and holds the earlier records, if any."""
+
+    def on_record(self, record: Record, images: PageImages | None) -> None:
+        """A record was written; images is None when the sample failed before its encoding."""
+
+    def on_end(self, summary: Summary | None) -> None:
+        """All is done and written, or (None) the run was interrupted."""
+
+
+def run_folder(cfg: RunConfig, run_id: str) -> Path:
+    """Where the files of a run are."""
+    return Path(cfg.output_dir) / "runs" / run_id
+
+
+def baseline_of(cfg: RunConfig) -> RunConfig | None:
+    """The uncompressed run that `cfg` is compared with; None when it is one itself."""
+    from freqexp.config.run import NoneConfig
+
+    acts = bool(cfg.compressor.parts(cfg.keep_ratio))
+    return replace(cfg, compressor=NoneConfig()) if acts else None
+
+
+def execute(
+    cfg: RunConfig, session: Session, progress: Progress, observers: Sequence[Observer] = ()
+) -> Summary:
+    """Compute what is missing of a run and summarise it.
+
+    A complete run is answered from its files: no data or model is loaded, no observer is told. The
+    difference to the baseline is there when the baseline is complete in the same output folder.
+    Raises UserError for anything the user can mend, and when every sample failed (the summary is
+    written then, too).
+    """
+    summary = execute_share(cfg, session, progress, observers, Share())
+    assert summary is not None
+    return summary
+
+
+def execute_share(
+    cfg: RunConfig,
+    session: Session,
+    progress: Progress,
+    observers: Sequence[Observer],
+    share: Share,
+) -> Summary | None:
+    """`execute` in one of several processes: it answers its share of the samples.
+
+    Process 0 waits for the others and summarises; in those the result is None. Raises Preempted,
+    after a sample, when the share was told to leave.
+    """
+    run_id = session.run_id(cfg)
+    folder = run_folder(cfg, run_id)
+    done = finished_records(folder)
+    if done is None:
+        with Records(share.file(folder)) as store:
+            return _finish(cfg, session, progress, observers, store, share)
+    summary = summarize(cfg, run_id, done, baseline_records(cfg, session))
+    write_summary(folder, summary)
+    return summary
+
+
+def _finish(
+    cfg: RunConfig,
+    session: Session,
+    progress: Progress,
+    observers: Sequence[Observer],
+    store: Records,
+    share: Share,
+) -> Summary | None:
+    """Compute the missing samples of a locked run, then write its summary."""
+    folder, run_id = store.path.parent, session.run_id(cfg)
+    share.begin(folder)
+    samples = session.samples(cfg)
+    mine = [samples[index] for index in share.mine(len(samples))]
+    missing = _missing(samples, mine, {store.path: store.records, **share.of_others(folder)})
+    if share.rank == 0:
+        provenance.start(cfg, folder, session.hashes(cfg))
+    pipeline = Pipeline(cfg, session) if missing else None
+    summary = None
+    try:
+        for observer in observers:
+            observer.on_start(cfg, folder)
+        if pipeline is not None:
+            with progress.run(label(cfg), len(mine), len(mine) - len(missing)) as advance:
+                for batch in pipeline.batches(missing):
+                    for record, images in pipeline.run(batch):
+                        store.append(record)
+                        for observer in observers:
+                            observer.on_record(record, images)
+                        advance()
+                    share.check()
+        if share.rank:
+            share.end(folder)
+            return None
+        for record in share.gather(folder, store):
+            for observer in observers:
+                observer.on_record(record, None)
+        done = settle(store.records)
+        summary = summarize(cfg, run_id, done, baseline_records(cfg, session))
+        write_summary(folder, summary)
+        provenance.finish(folder)
+    finally:
+        for observer in observers:
+            observer.on_end(summary)
+    errors = [record.error for record in done.values() if record.error is not None]
+    if len(errors) == len(samples):
+        raise UserError(f"all {len(samples)} samples failed; the first: {errors[0]}")
+    return summary
+
+
+def _missing(
+    samples: Sequence[Sample],
+    mine: Sequence[Sample],
+    records: Mapping[Path, Sequence[Record]],
+) -> list[Sample]:
+    """Those of `mine` without a score yet, failed ones included. records: by their file.
+
+    Raises UserError for an empty data set and for records of samples that are not in it: the run id
+    covers the data, so such a file was edited or copied here, and no number from it can be trusted.
+    """
+    if not samples:
+        raise UserError("the data set holds no samples")
+    ids = {sample.sample_id for sample in samples}
+    if len(ids) < len(samples):
+        raise UserError("the data set holds several samples of the same id")
+    scored = set()
+    for path, of_file in records.items():
+        for number, record in enumerate(of_file, start=1):
+            if record.sample_id not in ids:
+                raise UserError(
+                    f"{path}, line {number}: sample {record.sample_id!r} is not in this run's "
+                    f"data. Nothing was changed; move {path.parent} away to start it afresh."
+                )
+            if record.score is not None:
+                scored.add(record.sample_id)
+    return [sample for sample in mine if sample.sample_id not in scored]
+
+
+def baseline_records(cfg: RunConfig, session: Session) -> Baseline | None:
+    """The baseline's records if that run is complete in the same output folder."""
+    other = baseline_of(cfg)
+    if other is None:
+        return None
+    run_id = session.run_id(other)
+    records = finished_records(run_folder(other, run_id))
+    return None if records is None else Baseline(run_id, records)
+
+
+def label(cfg: RunConfig) -> str:
+    """A run in a few words, for people."""
+    kept = f" keep {cfg.keep_ratio:g}" if cfg.compressor.uses_keep_ratio else ""
+    profile = f" {cfg.profile.name}" if cfg.compressor.uses_profile else ""
+    return f"{cfg.compressor.title}{kept}{profile}, {cfg.needles.count} needles"

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+from report_runs import write_run
+
+from freqexp.comparing.compare import compare
+from freqexp.comparing.comparison import Comparison, Row
+from freqexp.comparing.load import load
+from freqexp.config.run import BlockDctConfig, TokenConfig
+from freqexp.errors import UserError
+from freqexp.results.stats import bootstrap_mean_ci, paired_bootstrap
+
+GENERATOR = np.random.default_rng(7)
+BASE = [float(x) for x in GENERATOR.choice([0.0, 0.5, 1.0], size=60)]
+OURS = [float(x) for x in np.clip(GENERATOR.normal(BASE, 0.3) - 0.1, 0, 1)]
+
+
+def compared(outputs: Path, **options: object) -> Comparison:
+    return compare(load([str(outputs)]), **options)  # type: ignore[arg-type]
+
+
+def row(comparison: Comparison, run_id: str) -> Row:
+    return next(row for row in comparison.rows if row.run.run_id == run_id)
+
+
+def test_a_difference_is_what_an_independent_computation_finds(tmp_path: Path) -> None:
+    # Resampled in the order of the ids, so these are sorted as their numbers are.
+    write_run(tmp_path, "base", {f"s{i:02d}": score for i, score in enumerate(BASE)})
+    write_run(tmp_path, "ours", {f"s{i:02d}": score for i, score in enumerate(OURS)}, TokenConfig())
+    found = row(compared(tmp_path), "ours")
+    assert found.delta is not None
+    assert found.accuracy is not None
+    delta, low, high, _ = paired_bootstrap(OURS, BASE, seed=0)
+    accuracy = found.delta.accuracy
+    assert (accuracy.value, accuracy.low, accuracy.high) == pytest.approx((delta, low, high))
+    assert (found.accuracy.low, found.accuracy.high) == pytest.approx(bootstrap_mean_ci(OURS, 0))
+    reference = scipy.stats.permutation_test(
+        (OURS, BASE),
+        lambda x, y, axis: np.mean(x - y, axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=20_000,
+        rng=np.random.default_rng(0),
+    )
+    assert found.delta.p_value == pytest.approx(reference.pvalue, abs=0.01)
+    flips = [(b >= 0.5, o >= 0.5) for b, o in zip(BASE, OURS, strict=True)]
+    assert (found.delta.lost, found.delta.gained) == (
+        flips.count((True, False)),
+        flips.count((False, True)),
+    )
+    assert found.delta.prefix_miss is not None
+    misses = np.mean([o == 0 for o in OURS]) - np.mean([b == 0 for b in BASE])
+    assert found.delta.prefix_miss.value == pytest.approx(misses)
+    assert found.delta.pairs == 60
+
+
+def test_p_values_are_corrected_over_the_whole_report(tmp_path: Path) -> None:
+    write_run(tmp_path, "base", BASE)
+    for index in range(5):
+        write_run(tmp_path, f"r{index}", OURS, TokenConfig(), keep_ratio=0.1 + index / 10)
+    write_run(tmp_path, "same", BASE, BlockDctConfig())
+    comparison = compared(tmp_path)
+    single = row(comparison, "r0").delta
+    assert single is not None
+    assert single.p_holm == pytest.approx(min(1.0, 6 * single.p_value))
+    same = row(comparison, "same").delta
+    assert same is not None
+    assert (same.p_value, same.p_holm, same.verdict) == (1.0, 1.0, "undecided")
+
+
+def test_runs_of_different_samples_are_compared_on_those_they_share(tmp_path: Path) -> None:
+    write_run(tmp_path, "base", {f"s{i}": 1.0 for i in range(6)})
+    write_run(tmp_path, "more", {f"s{i}": 0.0 if i > 5 else 0.5 for i in range(9)}, TokenConfig())
+    found = row(compared(tmp_path), "more")
+    assert found.delta is not None
+    assert (found.delta.pairs, found.delta.accuracy.value) == (6, -0.5)
+    assert "compared on the 6 shared samples (of 9, baseline 6)" in found.notes
+
+
+def test_a_sample_is_the_same_when_its_answer_is(tmp_path: Path) -> None:
+    write_run(tmp_path, "base", [1.0, 1.0, 1.0])
+    folder = write_run(tmp_path, "ours", [0.0, 1.0, 1.0], TokenConfig())
+    path = folder / "records.jsonl"
+    path.write_text(path.read_text().replace("pre the answer of s0", "something else"))
+    found = row(compared(tmp_path), "ours")
+    assert found.delta is not None
+    assert (found.delta.pairs, found.delta.accuracy.value) == (2, 0.0)
+    assert "1 samples expect another answer than the baseline's, left out" in found.notes
+
+
+def test_runs_without_a_sample_in_common_are_not_compared(tmp_path: Path) -> None:
+    write_run(tmp_path, "base", {"a": 1.0, "b": 1.0})
+    write_run(tmp_path, "ours", {"c": 1.0, "d": 1.0}, TokenConfig())
+    found = row(compared(tmp_path), "ours")
+    assert found.delta is None
+    assert "not compared: 0 samples in common with its baseline" in found.notes
+
+
+def test_failed_samples_are_missing_not_zero(tmp_path: Path) -> None:
+    write_run(tmp_path, "base", [1.0, 1.0, 1.0, 1.0])
+    write_run(tmp_path, "ours", [1.0, None, 0.5, None], TokenConfig())
+    found = row(compared(tmp_path), "ours")
+    assert found.accuracy is not None
+    assert (found.accuracy.value, found.samples, found.failed) == (0.75, 2, 2)
+    assert "2 failed" in found.notes
+
+
+def test_a_run_of_failures_alone_has_no_figures(tmp_path: Path) -> None:
+    write_run(tmp_path, "ours", [None, None], TokenConfig())
+    found = row(compared(tmp_path), "ours")
+    assert (found.accuracy, found.prefix_miss, found.chance) == (None, None, None)
+    assert "no baseline" in found.notes
+
+
+def test_another_model_or_data_is_another_group(tmp_path: Path) -> None:
+    write_run(tmp_path, "base", [1.0, 1.0])
+    write_run(tmp_path, "ours", [1.0, 0.5], TokenConfig(), provenance={"weights_hash": "other"})
+    comparison = compared(tmp_path)
+    assert row(comparison, "ours").baseline is None
+    assert len(set(comparison.groups)) == 2
+
+
+def test_the_baseline_can_be_named(tmp_path: Path) -> None:
+    write_run(tmp_path, "base", [1.0, 1.0])
+    write_run(tmp_path, "ours", [1.0, 0.5], TokenConfig())
+    write_run(tmp_path, "other", [0.0, 0.5], BlockDctConfig())
+    found = row(compared(tmp_path, baseline="oth"), "ours")
+    assert found.delta is not None
+    assert found.delta.accuracy.value == 0.5
+    with pytest.raises(UserError, match="--baseline: got 'nix'"):
+        compared(tmp_path, baseline="nix")
+
+
+def test_of_several_baselines_the_one_that_was_used_counts(tmp_path: Path) -> None:
+    write_run(tmp_path, "base1", [1.0, 1.0, 1.0])
+    write_run(tmp_path, "base2", [0.0, 0.0])
+    write_run(tmp_path, "ours", [1.0, 0.5, 1.0], TokenConfig(), baseline_run_id="base2")
+    write_run(tmp_path, "young", [1.0, 0.5, 1.0], TokenConfig(), finished=False)
+    comparison = compared(tmp_path)
+    bases = {r.run.run_id: r.baseline and r.baseline.run_id for r in comparison.rows}
+    assert bases == {"base1": None, "base2": None, "ours": "base2", "young": "base1"}
+
+
+def test_versions_that_differ_are_said(tmp_path: Path) -> None:
+    write_run(tmp_path, "base", [1.0, 1.0], provenance={"versions": {"torch": "2.1"}})
+    write_run(
+        tmp_path,
+        "ours",
+        [1.0, 1.0],
+        TokenConfig(),
+        provenance={"versions": {"torch": "2.2\x1b"}, "code_hash": "new", "dirty": True},
+    )
+    assert compared(tmp_path).notes == (
+        "the runs come from 2 states of the code that can change a score",
+        r"the runs used different versions of torch 2.1, 2.2\x1b",
+        "some runs come from code with changes that were not committed",
+    )
+
+
+def test_time_is_whole_or_unknown(tmp_path: Path) -> None:
+    write_run(tmp_path, "base", [1.0, 1.0])
+    shared = {"encode_ms": None, "compress_ms": 5.0}
+    write_run(tmp_path, "ours", [1.0, 1.0], TokenConfig(), **shared)
+    write_run(tmp_path, "lost", [1.0, 1.0], BlockDctConfig(), **{**shared, "decode_ms": None})
+    comparison = compared(tmp_path)
+    assert row(comparison, "base").total_ms == 220.0
+    assert row(comparison, "ours").total_ms == 225.0
+    assert row(comparison, "lost").total_ms is None
+
+
+def test_files_edited_into_nonsense_do_not_stop_the_others(tmp_path: Path) -> None:
+    write_run(tmp_path, "base", [1.0, 1.0])
+    write_run(tmp_path, "ours", [1.0, 0.5], TokenConfig())
+    odd = write_run(tmp_path, "odd", [1.0, 0.5], TokenConfig())
+    (odd / "summary.json").write_text(
+        '{"compressor": ["x"], "keep_ratio": NaN, "samples": "many", "accuracy": "good",'
+        ' "baseline_run_id": {"a": 1}, "model": null, "needles": [], "options": 7}'
+    )
+    (odd / "provenance.json").write_text('{"code_hash": [1], "versions": {"torch": [2]}}')
+    (odd / "config.yaml").write_text("model: {render: {1: a, b: 2}}\nneedles: 7\nseed: [x]\n")
+    comparison = compared(tmp_path)
+    assert row(comparison, "ours").delta is not None
+    assert row(comparison, "odd").run.compressor == "['x']"

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from freqexp.composing.compose import compose
+from freqexp.config.check import check
+from freqexp.config.run import GlyphRender, NeedlesConfig, RunConfig, TokenConfig, Tracking
+
+
+@pytest.fixture(scope="module")
+def cfg() -> RunConfig:
+    return compose(["tracking=off"])
+
+
+@given(keep_ratio=st.floats())
+def test_a_keep_ratio_is_a_share_above_zero(cfg: RunConfig, keep_ratio: float) -> None:
+    faults = check(replace(cfg, keep_ratio=keep_ratio))
+    usable = not math.isnan(keep_ratio) and 0 < keep_ratio <= 1
+    assert [line.split(":")[0] for line in faults] == ([] if usable else ["keep_ratio"])
+
+
+@given(
+    bits=st.tuples(*[st.integers(-20, 40)] * 3),
+    edges=st.tuples(*[st.floats(-5, 50) | st.sampled_from([math.nan, math.inf])] * 2),
+)
+def test_profiles_have_bits_and_ordered_edges(
+    cfg: RunConfig, bits: tuple[int, int, int], edges: tuple[float, float]
+) -> None:
+    low, mid, high = bits
+    profile = replace(
+        cfg.profile,
+        bits_low=low,
+        bits_mid=mid,
+        bits_high=high,
+        edge_low=edges[0],
+        edge_mid=edges[1],
+    )
+    finite = all(math.isfinite(edge) and edge >= 0 for edge in edges)
+    usable = all(0 <= bit <= 16 for bit in bits) and finite and edges[0] <= edges[1]
+    assert bool(check(replace(cfg, profile=profile))) is not usable
+
+
+def test_all_faults_come_at_once_and_name_field_value_and_allowed(cfg: RunConfig) -> None:
+    bad = replace(
+        cfg,
+        keep_ratio=0.0,
+        samples=0,
+        seed=-1,
+        sweep_name="a/b",
+        tracking=Tracking.auto,
+        wandb_project="a/b",
+        output_dir="",
+        compressor=TokenConfig(transform=False),
+        needles=NeedlesConfig(count=3, path="/nowhere.json", turns=0, bucket="7"),
+        model=replace(
+            cfg.model,
+            path="nowhere",
+            max_new_tokens=0,
+            render=GlyphRender(dpi=0, margin_x=300, font_pt=math.nan, font_path="/nowhere"),
+        ),
+        cluster=replace(cfg.cluster, threads=0),
+    )
+    faults = check(bad)
+    assert sorted(line.split(":")[0] for line in faults) == sorted(
+        [
+            "keep_ratio",
+            "samples",
+            "seed",
+            "sweep_name",
+            "wandb_project",
+            "output_dir",
+            "compressor.quantize",
+            "needles.count",
+            "needles.path",
+            "needles.turns",
+            "needles.turns",
+            "needles.bucket",
+            "model.path",
+            "model.max_new_tokens",
+            "model.render.dpi",
+            "model.render.margin_x",
+            "model.render.font_pt",
+            "model.render.font_path",
+            "cluster.threads",
+        ]
+    )
+    assert all(": got " in line and ", allowed: " in line for line in faults)
+
+
+@pytest.mark.parametrize(
+    ("needles", "field"),
+    [
+        (NeedlesConfig(count=2, bucket="4096-8192"), "needles.bucket"),
+        (NeedlesConfig(count=2, target_chars=100), "needles.target_chars"),
+        (NeedlesConfig(count=4, turns=3), "needles.turns"),
+    ],
+)
+def test_generated_samples_have_no_bucket_and_room_for_their_needles(
+    cfg: RunConfig, needles: NeedlesConfig, field: str
+) -> None:
+    (line,) = check(replace(cfg, needles=needles))
+    assert line.startswith(f"{field}: ")
+
+
+def test_data_can_be_a_file_or_a_folder_of_them(cfg: RunConfig, tmp_path: Path) -> None:
+    file = tmp_path / "2needle.jsonl"
+    file.write_text("{}\n")
+    for path in (file, tmp_path):
+        needles = NeedlesConfig(count=2, path=str(path), bucket="4096-8192")
+        assert check(replace(cfg, needles=needles)) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "revision", "field"),
+    [
+        ("owner/name", "0" * 40, None),
+        ("owner/name", "main", "model.revision"),
+        ("owner/name", None, "model.revision"),
+        ("/nowhere/at/all", None, "model.path"),
+        (None, "0" * 40, "model.revision"),
+        (None, None, None),
+    ],
+)
+def test_weights_are_a_folder_or_a_pinned_hub_id(
+    cfg: RunConfig, path: str | None, revision: str | None, field: str | None
+) -> None:
+    faults = check(replace(cfg, model=replace(cfg.model, path=path, revision=revision)))
+    assert [line.split(":")[0] for line in faults] == ([field] if field else [])
+
+
+def test_results_go_to_a_folder_that_takes_files(
+    cfg: RunConfig, tmp_path: Path, composed: Callable[..., RunConfig]
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    assert check(replace(cfg, output_dir=str(tmp_path / "new" / "folder"))) == []
+    assert not (tmp_path / "new").exists()
+    for folder in (file, file / "below", Path("/proc/nowhere")):
+        (line,) = check(replace(cfg, output_dir=str(folder)))
+        assert line.startswith(f"output_dir: got '{folder}', allowed: a folder that can be written")
+
+
+@pytest.mark.parametrize("part", ["compressor", "needles", "cluster", "profile"])
+def test_a_key_without_a_schema_is_a_fault(part: str) -> None:
+    cfg = compose()
+    getattr(cfg, part).surplus = 1
+    (line,) = check(cfg)
+    assert line.startswith(f"{part}.surplus: no such key; known: ")

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from freqexp.config.run import from_yaml
+from freqexp.results import provenance
+
+HASHES = {"weights_hash": "w", "data_hash": "d", "code_hash": "c"}
+
+
+def read(folder: Path) -> Any:
+    return json.loads((folder / "provenance.json").read_text())
+
+
+def test_the_first_start_says_where_everything_comes_from(config: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "abc"
+    provenance.start(config(seed=7), folder, HASHES)
+    found = read(folder)
+    assert set(found) == {
+        "run_id",
+        "weights_hash",
+        "data_hash",
+        "code_hash",
+        "seed",
+        "command",
+        "host_kind",
+        "commit",
+        "dirty",
+        "versions",
+        "started",
+        "finished",
+        "resumed",
+    }
+    assert (found["run_id"], found["seed"], found["weights_hash"]) == ("abc", 7, "w")
+    assert found["host_kind"].startswith("cpu ")
+    assert found["versions"]["python"] == sys.version.split()[0]
+    assert "numpy" in found["versions"]
+    assert "pytest" in found["command"]
+    assert (found["finished"], found["resumed"]) == (None, [])
+    assert from_yaml(folder / "config.yaml") == config(seed=7)
+
+
+def test_a_resumed_run_keeps_its_first_start(
+    config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = iter(["first", "end", "second", "third", "last"])
+    monkeypatch.setattr(provenance, "now", lambda: next(moments))
+    provenance.start(config(), tmp_path, HASHES)
+    provenance.finish(tmp_path)
+    assert read(tmp_path)["finished"] == "end"
+    provenance.start(config(), tmp_path, HASHES)
+    assert read(tmp_path)["finished"] is None
+    monkeypatch.setattr(provenance, "command", lambda: "another")
+    provenance.start(config(), tmp_path, HASHES)
+    provenance.finish(tmp_path)
+    found = read(tmp_path)
+    assert found["started"] == "first"
+    assert found["resumed"] == [{"at": "second"}, {"at": "third", "command": "another"}]
+    assert found["finished"] == "last"
+
+
+def git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
+    return subprocess.run(
+        command, cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def test_commit_and_dirty_are_of_the_package_s_own_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "freqexp"
+    package.mkdir()
+    module = package / "__init__.py"
+    module.write_text("one")
+    monkeypatch.setattr(provenance, "package_dir", lambda: package)
+    assert provenance.code_state() == (None, None)  # no repository
+    git(tmp_path, "init", "-q")
+    assert provenance.code_state() == (None, None)  # not this repository's file
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "one")
+    head = git(tmp_path, "rev-parse", "HEAD")
+    assert provenance.code_state() == (head, False)
+    (tmp_path / "notes.txt").write_text("beside the package")
+    assert provenance.code_state() == (head, False)
+    (package / "new.py").write_text("untracked code")
+    assert provenance.code_state() == (head, True)
+    (package / "new.py").unlink()
+    module.write_text("two")
+    assert provenance.code_state() == (head, True)
+
+
+def test_a_machine_without_git_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert provenance.code_state() == (None, None)
