@@ -1,6 +1,6 @@
 # make run    one run on this machine (the first call makes the environment)
 # make test   the tests
-# make lint   ruff and mypy
+# make lint   ruff, mypy and the order of the rooms (import-linter)
 #
 # PYTHON=python3.12 make ...       another interpreter for the environment
 # TORCH_INDEX=URL make ...         where torch comes from, for example
@@ -27,13 +27,14 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 # torch first and alone, so that TORCH_INDEX concerns nothing else.
 $(READY): pyproject.toml constraints.txt

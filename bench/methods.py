@@ -28,8 +28,8 @@ import torch
 from freqexp.benchmarks.generate import generate
 from freqexp.codecs.block_dct import BlockDct, page_of_levels
 from freqexp.nouns.page import Pixels
+from freqexp.nouns.vision import CompressedTokens, VisionTokens
 from freqexp.pages.glyph import GlyphRenderer
-from freqexp.tokens.base import CompressedTokens, VisionTokens
 from freqexp.tokens.dct import TokenDct
 
 BLOCK = 14

@@ -30,9 +30,9 @@ from freqexp.answering.session import Session
 from freqexp.benchmarks.samples import load_samples
 from freqexp.composing.compose import compose
 from freqexp.nouns.page import Pixels
+from freqexp.nouns.vision import VisionTokens, keep_all
 from freqexp.readers.families.glm4v import Glm4vReader
 from freqexp.readers.weights import Parts
-from freqexp.tokens.base import VisionTokens, keep_all
 from freqexp.tokens.dct import TokenDct
 
 KEEP_RATIOS = (0.1, 0.25, 0.4, 0.55, 0.7, 0.85)

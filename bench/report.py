@@ -26,11 +26,15 @@ import numpy as np
 
 from freqexp.benchmarks.samples import load_samples, samples_hash
 from freqexp.composing.compose import compose
-from freqexp.config.run import BlockDctConfig, NoneConfig, RunConfig, TokenConfig, to_yaml
+from freqexp.config.run import RunConfig
+from freqexp.config.saved import to_yaml
 from freqexp.nouns.sample import Sample
 from freqexp.results.record import Record
 from freqexp.results.stats import bootstrap_intervals
 from freqexp.results.summary import Baseline, summarize
+from freqexp.schemas.codecs import BlockDctConfig
+from freqexp.schemas.compressor import TokenConfig
+from freqexp.schemas.method import NoneConfig
 
 LIMITS = {
     "bootstrap of all runs, 10,000 resamples (s)": 5.0,

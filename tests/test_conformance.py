@@ -20,10 +20,12 @@ import torch
 from freqexp.codecs.base import COMPONENTS, Codec, CodecResult, decode
 from freqexp.coding.bitstream import BitstreamError
 from freqexp.composing.compose import compose
-from freqexp.config.run import ProfileConfig, conf_dir
 from freqexp.nouns.page import Pixels
-from freqexp.schemas.compressor import CompressorConfig
-from freqexp.tokens.base import CompressedTokens, TokenCompressor, VisionTokens
+from freqexp.nouns.vision import CompressedTokens, VisionTokens
+from freqexp.paths import conf_dir
+from freqexp.schemas.method import CompressorConfig
+from freqexp.schemas.profile import ProfileConfig
+from freqexp.tokens.base import TokenCompressor
 
 KEEP_RATIOS = (0.01, 0.3, 0.5, 0.7, 1.0)
 GRIDS = ((12, 12), (30, 21), (1, 7), (7, 1), (1, 1))

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freqexp.errors import UserError
-from freqexp.tokens.base import VisionTokens
+from freqexp.nouns.vision import VisionTokens
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from freqexp.config.run import ModelConfig
+    from freqexp.schemas.model import ModelConfig
 
 SUFFIX = ".safetensors"
 PARTIAL = ".partial"

@@ -1,13 +1,18 @@
-"""Wall time and peak memory, read in a way that is right on CPU and on CUDA."""
+"""Wall time, peak memory and kind of machine, right on CPU and on CUDA."""
 
 from __future__ import annotations
 
+import platform
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from freqexp.schemas.model import ModelConfig
 
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
@@ -84,3 +89,13 @@ class PeakMemory:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
         return None
+
+
+def host_kind(model: ModelConfig) -> str:
+    """The GPU's name, or "cpu" with the machine's architecture."""
+    if model.device.value != "cpu":
+        import torch
+
+        if torch.cuda.is_available():
+            return str(torch.cuda.get_device_name())
+    return f"cpu {platform.machine()}"

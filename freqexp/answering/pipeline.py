@@ -20,9 +20,10 @@ from freqexp.benchmarks.legibility import character_error_rate
 from freqexp.codecs.base import Codec
 from freqexp.errors import UserError
 from freqexp.nouns.page import Lines, Page, Pixels, png_size_bytes, scaled_lines
+from freqexp.nouns.vision import CompressedTokens, VisionTokens, keep_all
 from freqexp.readers.base import Answer, Request
 from freqexp.results.record import Record
-from freqexp.tokens.base import CompressedTokens, TokenCompressor, VisionTokens, keep_all
+from freqexp.tokens.base import TokenCompressor
 
 if TYPE_CHECKING:
     from freqexp.answering.session import Session

@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from freqexp.answering.encodings import DiskEncodings, encoder_key
 from freqexp.answering.ledger import PageSizes, page_sizes
 from freqexp.answering.measure import free_cuda_cache, stopwatch
-from freqexp.memory.__main__ import check_memory
+from freqexp.memory.guard import check_memory
 from freqexp.nouns.page import Lines, Page, Pixels
 
 if TYPE_CHECKING:
     import torch
 
-    from freqexp.config.run import ModelConfig, NeedlesConfig, RenderConfig, RunConfig
+    from freqexp.config.run import RunConfig
     from freqexp.nouns.sample import Grade, Sample
+    from freqexp.nouns.vision import VisionTokens
     from freqexp.readers.base import Reader
-    from freqexp.tokens.base import VisionTokens
+    from freqexp.schemas.model import ModelConfig
+    from freqexp.schemas.needles import NeedlesConfig
+    from freqexp.schemas.render import RenderConfig
 
 ENCODINGS_BYTES = 2 << 30
 PAGES_BYTES = 512 << 20

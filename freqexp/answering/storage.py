@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from freqexp.codecs.base import COMPONENTS, CodecResult
 from freqexp.nouns.page import Pixels
-from freqexp.tokens.base import CompressedTokens, VisionTokens
+from freqexp.nouns.vision import CompressedTokens, VisionTokens
 
 
 @dataclass(frozen=True)

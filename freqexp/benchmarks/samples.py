@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from typing import TYPE_CHECKING
+from enum import Enum
+from typing import Protocol
 
 from freqexp.benchmarks.lengths import length_source
 from freqexp.errors import ConfigError, fault
 from freqexp.nouns.sample import Sample
 
-if TYPE_CHECKING:
-    from freqexp.config.run import NeedlesConfig
-
 log = logging.getLogger(__name__)
 
 
-def load_samples(needles: NeedlesConfig, samples: int, seed: int) -> list[Sample]:
+class Needles(Protocol):
+    """Which samples are asked: the group `needles` of a configuration, whose schema says more."""
+
+    count: int
+    path: str | None
+    bucket: str | None
+    turns: int | None
+    target_chars: int | None
+
+    @property
+    def form(self) -> Enum:
+        """Form of generated samples."""
+
+
+def load_samples(needles: Needles, samples: int, seed: int) -> list[Sample]:
     """The first `samples` samples in the order `seed` gives; more of them only adds samples at the
     end.
 
@@ -45,7 +57,7 @@ def load_samples(needles: NeedlesConfig, samples: int, seed: int) -> list[Sample
     )
 
 
-def samples_hash(needles: NeedlesConfig) -> str:
+def samples_hash(needles: Needles) -> str:
     """SHA-256 (hex) of the data that samples come from; nothing is parsed. Seed and counts are not
     in it.
 

@@ -132,7 +132,7 @@ def _identity(run: Run) -> Mapping[str, Any]:
     """What the run is: as its summary says, before there is one as its configuration does."""
     if run.summary is not None and "compressor" in run.summary:
         return run.summary
-    from freqexp.config.run import from_yaml
+    from freqexp.config.saved import from_yaml
     from freqexp.results.summary import changed_options
 
     try:

@@ -21,7 +21,7 @@ from hydra.errors import HydraException
 from omegaconf import BooleanNode, DictConfig, EnumNode, FloatNode, IntegerNode
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from freqexp.composing.compose import (
+from freqexp.composing.overrides import (
     COMPOSE_ERRORS,
     PLACE,
     PRIMARY,

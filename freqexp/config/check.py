@@ -10,9 +10,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from freqexp.config.run import CompressorConfig, RenderConfig, RunConfig, Tracking, option_name
+from freqexp.config.run import RunConfig, Tracking
 from freqexp.errors import fault
-from freqexp.schemas.section import Section
+from freqexp.schemas.method import CompressorConfig
+from freqexp.schemas.render import RenderConfig
+from freqexp.schemas.section import Section, option_name
 
 SWEEP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 NOT_IN_PROJECT_NAMES = frozenset("/\\#?%:")

@@ -24,7 +24,7 @@ CONVERSATIONS = 4
 def paper_study(conversations: int = CONVERSATIONS) -> Study:
     """The paper's Figures 2 and 3: generated conversations as Glyph's pages."""
     from freqexp.benchmarks.generate import generate
-    from freqexp.config.run import GlyphRender
+    from freqexp.schemas.render import GlyphRender
 
     renderer = GlyphRender().build()
     samples = generate(count=2, samples=conversations, seed=0, form="long", target_chars=8000)

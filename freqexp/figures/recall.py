@@ -81,7 +81,7 @@ def tiny_recalls(
     from freqexp.answering.session import Session
     from freqexp.composing.compose import compose
     from freqexp.figures.study import restore
-    from freqexp.tokens.base import keep_all
+    from freqexp.nouns.vision import keep_all
 
     cfg = compose(("model=tiny", "compressor=none", f"samples={samples}", *overrides))
     session = Session()
@@ -130,8 +130,8 @@ def _tesseract() -> Callable[[Pixels], str]:
 def _model(name: str, overrides: Sequence[str]) -> Callable[[Pixels], str]:
     """A model of conf/model, asked with Milestone 1's prompt. Raises what composing it raises."""
     from freqexp.composing.compose import compose
+    from freqexp.nouns.vision import keep_all
     from freqexp.readers.load import load_reader
-    from freqexp.tokens.base import keep_all
 
     reader: Reader = load_reader(compose((f"model={name}", *overrides)).model)
 

@@ -10,13 +10,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from freqexp.errors import ConfigError, UserError, fault
-
-if TYPE_CHECKING:
-    from freqexp.config.run import RunConfig
-    from freqexp.nouns.sample import Sample
 
 OWN = {"pages": "1,32,100", "memory_gb": "", "gpus": "1"}
 
@@ -54,39 +49,6 @@ def show(arguments: Sequence[str]) -> int:
     plans = [plan(model, [size] * count, room=room, geometry=shape) for count in pages]
     print("\n".join(each.lines() for each in plans))
     return 1 if any(each.fits is False for each in plans) else 0
-
-
-def check_memory(cfg: RunConfig, samples: Sequence[Sample]) -> None:
-    """Print the plan of a run for its longest sample, before its model is loaded.
-
-    The bundled reader fits everywhere and has none. Raises UserError, with advice, for a model that
-    can't fit; one whose config can't be had is loaded without a plan, and that is said.
-    """
-    if cfg.model.path is None or not samples:
-        return
-    from freqexp.memory.geometry import NoGeometryError
-    from freqexp.memory.plan import free_room, plan
-
-    gpus = cfg.cluster.gpus_per_node if cfg.cluster.shard else 1
-    longest = max(samples, key=lambda sample: sample.characters)
-    drawn = cfg.model.render.build().render(longest.turns)
-    sizes = [(page.pixels.shape[0], page.pixels.shape[1]) for page in drawn]
-    try:
-        found = plan(cfg.model, sizes, kept=_kept(cfg), room=free_room(cfg.model, max(1, gpus)))
-    except NoGeometryError as error:
-        print(f"memory plan: not available for {error}", file=sys.stderr)
-        return
-    print(found.lines(), file=sys.stderr)
-    found.require()
-
-
-def _kept(cfg: RunConfig) -> float:
-    """Share of the vision tokens that reach the decoder."""
-    for part in cfg.compressor.parts(cfg.keep_ratio):
-        if part.config.stage == "token":
-            built = part.config.build(part.keep_ratio, cfg.profile)
-            return 1.0 if built is None or built.simulated else part.keep_ratio
-    return 1.0
 
 
 def _number(key: str, text: str) -> float:

@@ -15,7 +15,7 @@ from freqexp.readers.weights import LOAD_ERRORS, first_line, quiet, source_of
 from freqexp.schemas.choices import Family
 
 if TYPE_CHECKING:
-    from freqexp.config.run import ModelConfig
+    from freqexp.schemas.model import ModelConfig
 
 # LLaVA-OneVision makes a detail grid smaller when it is longer than its limit by this much.
 _SHRINK_FROM = 1.1

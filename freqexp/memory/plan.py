@@ -21,7 +21,8 @@ from freqexp.schemas.choices import Attention, Dtype
 from freqexp.schemas.render import CellsRender, GlyphRender
 
 if TYPE_CHECKING:
-    from freqexp.config.run import ModelConfig, RenderConfig
+    from freqexp.schemas.model import ModelConfig
+    from freqexp.schemas.render import RenderConfig
 
 GIB = 1 << 30
 TEXT_TOKENS = 512

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from freqexp.nouns.page import Lines, Pixels
-from freqexp.tokens.base import CompressedTokens, VisionTokens
+from freqexp.nouns.vision import CompressedTokens, VisionTokens
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from freqexp.errors import UserError
 from freqexp.schemas.choices import Family
 
 if TYPE_CHECKING:
-    from freqexp.config.run import ModelConfig
+    from freqexp.schemas.model import ModelConfig
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".json", ".model", ".jinja", ".py")
 

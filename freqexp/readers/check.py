@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from freqexp.errors import UserError
-from freqexp.tokens.base import CompressedTokens
+from freqexp.nouns.vision import CompressedTokens
 
 
 def check_tokens(vision: Sequence[CompressedTokens], channels: int, deepstack: int) -> None:

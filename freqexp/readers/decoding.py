@@ -12,7 +12,7 @@ from torch import Tensor
 from freqexp.errors import UserError, fault
 
 if TYPE_CHECKING:
-    from freqexp.config.run import ModelConfig
+    from freqexp.schemas.model import ModelConfig
 
 
 @dataclass(frozen=True, eq=False)

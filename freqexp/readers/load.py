@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from freqexp.schemas.choices import Family
 
 if TYPE_CHECKING:
-    from freqexp.config.run import ModelConfig
     from freqexp.readers.base import Reader
+    from freqexp.schemas.model import ModelConfig
 
 
 def load_reader(config: ModelConfig) -> Reader:

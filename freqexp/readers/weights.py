@@ -18,7 +18,7 @@ from freqexp.errors import UserError, fault
 from freqexp.readers import bundled
 
 if TYPE_CHECKING:
-    from freqexp.config.run import ModelConfig
+    from freqexp.schemas.model import ModelConfig
 
 # What transformers and its file formats raise for a checkpoint they can't use.
 LOAD_ERRORS = (

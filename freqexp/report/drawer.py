@@ -147,7 +147,7 @@ def _picked(rows: Sequence[Row], limit: int, notes: list[str]) -> list[Row]:
 
 def _configs(rows: Sequence[Row], notes: list[str]) -> list[tuple[Row, RunConfig]]:
     """The configurations that this version can read. Raises UserError when there is none."""
-    from freqexp.config.run import from_yaml
+    from freqexp.config.saved import from_yaml
 
     found, fault = [], None
     for row in rows:

@@ -124,7 +124,8 @@ def reproduce_experiment(name: str, overrides: Sequence[str], outputs: str) -> t
 
 def _here(cfg: RunConfig, session: Session) -> list[str]:
     """On what the numbers of this machine rest."""
-    from freqexp.results.provenance import code_state, host_kind, versions
+    from freqexp.answering.measure import host_kind
+    from freqexp.results.provenance import code_state, versions
 
     hashes = session.hashes(cfg)
     commit, dirty = code_state()
@@ -134,7 +135,8 @@ def _here(cfg: RunConfig, session: Session) -> list[str]:
         f"model {cfg.model.name}, weights {hashes['weights_hash'][:12]}",
         f"{data}, data {hashes['data_hash'][:12]}, {cfg.samples} samples a run asked for",
         f"commit {(commit or 'unknown')[:12]}{' with changes' if dirty else ''}, "
-        f"torch {found.get('torch')}, transformers {found.get('transformers')}, {host_kind(cfg)}",
+        f"torch {found.get('torch')}, transformers {found.get('transformers')}, "
+        f"{host_kind(cfg.model)}",
     ]
 
 

@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from freqexp.answering.measure import host_kind
 from freqexp.comparing.load import load
 from freqexp.comparing.run import Run
 from freqexp.comparing.run_files import load_run
 from freqexp.comparing.text import plain
 from freqexp.composing.compose import compose
-from freqexp.config.run import RunConfig, Tracking, from_yaml
+from freqexp.config.run import RunConfig, Tracking
+from freqexp.config.saved import from_yaml
 from freqexp.errors import ConfigError, UserError, fault
-from freqexp.results.provenance import CONFIG, code_state, host_kind, versions
+from freqexp.results.provenance import CONFIG, code_state, versions
 
 if TYPE_CHECKING:
     from freqexp.answering.session import Session
@@ -170,7 +172,7 @@ def surroundings(saved: Saved, cfg: RunConfig, session: Session) -> Surroundings
     changed += packages
     if not packages:
         same.append("versions")
-    host = host_kind(cfg)
+    host = host_kind(cfg.model)
     if then.get("host_kind") == host:
         same.append(f"kind of machine ({plain(host)})")
     else:

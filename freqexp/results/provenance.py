@@ -85,16 +85,6 @@ def code_state() -> tuple[str | None, bool | None]:
     return _git("rev-parse", "HEAD"), dirty
 
 
-def host_kind(cfg: RunConfig) -> str:
-    """The GPU's name, or "cpu" with the machine's architecture."""
-    if cfg.model.device.value != "cpu":
-        import torch
-
-        if torch.cuda.is_available():
-            return str(torch.cuda.get_device_name())
-    return f"cpu {platform.machine()}"
-
-
 def now() -> str:
     """The time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -105,20 +95,21 @@ def command() -> str:
     return shlex.join(sys.orig_argv)
 
 
-def start(cfg: RunConfig, folder: Path, hashes: Mapping[str, str]) -> None:
+def start(cfg: RunConfig, folder: Path, hashes: Mapping[str, str], host: str) -> None:
     """Write config.yaml and provenance.json, or note in the latter that the run goes on.
 
-    hashes: of weights, data and code, by the names they have in the file.
+    hashes: of weights, data and code, by the names they have in the file. host: the kind of
+    machine.
     Raises UserError when they cannot be written.
     """
-    from freqexp.config.run import to_yaml
+    from freqexp.config.saved import to_yaml
 
     if not (folder / CONFIG).exists():
         write_text(folder / CONFIG, to_yaml(cfg))
     commit, dirty = code_state()
     this_start = {
         "command": command(),
-        "host_kind": host_kind(cfg),
+        "host_kind": host,
         "commit": commit,
         "dirty": dirty,
         "versions": versions(),

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from freqexp.answering.measure import host_kind
 from freqexp.answering.pipeline import PageImages, Pipeline
 from freqexp.errors import UserError
 from freqexp.results import provenance
@@ -45,7 +46,7 @@ def run_folder(cfg: RunConfig, run_id: str) -> Path:
 
 def baseline_of(cfg: RunConfig) -> RunConfig | None:
     """The uncompressed run that `cfg` is compared with; None when it is one itself."""
-    from freqexp.config.run import NoneConfig
+    from freqexp.schemas.method import NoneConfig
 
     acts = bool(cfg.compressor.parts(cfg.keep_ratio))
     return replace(cfg, compressor=NoneConfig()) if acts else None
@@ -104,7 +105,7 @@ def _finish(
     mine = [samples[index] for index in share.mine(len(samples))]
     missing = _missing(samples, mine, {store.path: store.records, **share.of_others(folder)})
     if share.rank == 0:
-        provenance.start(cfg, folder, session.hashes(cfg))
+        provenance.start(cfg, folder, session.hashes(cfg), host_kind(cfg.model))
     pipeline = Pipeline(cfg, session) if missing else None
     summary = None
     try:

@@ -209,7 +209,7 @@ def complete_deltas(cfg: RunConfig, session: Session, output_dir: Path, name: st
     A point and its baseline can end in any order, at the same time, too. Each writes its own
     summary first and looks at the other's then, so the later of them sees both.
     """
-    from freqexp.config.run import from_yaml
+    from freqexp.config.saved import from_yaml
 
     if baseline_of(cfg) is not None:
         finished(cfg, session)

@@ -74,12 +74,3 @@ class Scale(Enum):
 
     channel = "channel"
     tensor = "tensor"
-
-
-class Tracking(Enum):
-    """W&B mirror; auto is online with a key and offline without one."""
-
-    auto = "auto"
-    online = "online"
-    offline = "offline"
-    off = "off"

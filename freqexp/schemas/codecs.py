@@ -12,7 +12,7 @@ from freqexp.schemas.method import CompressorConfig, StageName
 
 if TYPE_CHECKING:
     from freqexp.codecs.base import Codec
-    from freqexp.config.run import ProfileConfig
+    from freqexp.schemas.profile import ProfileConfig
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from freqexp.errors import fault
@@ -21,22 +21,11 @@ from freqexp.schemas.codecs import (
     WebpLosslessConfig,
 )
 from freqexp.schemas.method import CompressorConfig, NoneConfig, Part, StageName
+from freqexp.schemas.section import option_name
 
 if TYPE_CHECKING:
-    from freqexp.config.run import ProfileConfig
+    from freqexp.schemas.profile import ProfileConfig
     from freqexp.tokens.base import TokenCompressor
-__all__ = [
-    "COMPRESSORS",
-    "BlockDctConfig",
-    "CombinedConfig",
-    "CompressorConfig",
-    "NoneConfig",
-    "Part",
-    "StageName",
-    "TokenConfig",
-    "controls",
-    "names_at",
-]
 
 
 @dataclass
@@ -178,16 +167,12 @@ class CombinedConfig(CompressorConfig):
 
 def names_at(place: str) -> list[str]:
     """Names of the methods that may stand at a place of a combination."""
-    return sorted(_name(option) for option in COMPRESSORS if option.stage in ("none", place))
+    return sorted(option_name(option) for option in COMPRESSORS if option.stage in ("none", place))
 
 
 def controls() -> dict[str, str]:
     """What any method must beat: the option's name, and what it is in words."""
-    return {_name(option): option.control for option in COMPRESSORS if option.control}
-
-
-def _name(option: type[CompressorConfig]) -> str:
-    return next(str(item.default) for item in fields(option) if item.name == "name")
+    return {option_name(option): option.control for option in COMPRESSORS if option.control}
 
 
 COMPRESSORS: tuple[type[CompressorConfig], ...] = (

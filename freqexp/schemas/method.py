@@ -9,7 +9,7 @@ from freqexp.schemas.section import Section
 
 if TYPE_CHECKING:
     from freqexp.codecs.base import Codec
-    from freqexp.config.run import ProfileConfig
+    from freqexp.schemas.profile import ProfileConfig
     from freqexp.tokens.base import TokenCompressor
 
 # Where a method acts: nowhere, on page images before the vision encoder, on vision tokens after it,

@@ -10,7 +10,8 @@ from torch import Tensor
 from freqexp.coding.quantize import MAX_BITS
 from freqexp.coding.transforms import band_positions, dct2, idct2
 from freqexp.errors import ConfigError, UserError, fault
-from freqexp.tokens.base import CompressedTokens, TokenCompressor, VisionTokens
+from freqexp.nouns.vision import CompressedTokens, VisionTokens
+from freqexp.tokens.base import TokenCompressor
 from freqexp.tokens.bitstream import StoredTokens, store
 from freqexp.tokens.coefficients import Quantised, RingsOf, quantise, restored
 from freqexp.tokens.kept import check_keep_ratio, check_tokens, kept_count

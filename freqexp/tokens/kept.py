@@ -7,7 +7,7 @@ import math
 from torch import Tensor
 
 from freqexp.errors import fault
-from freqexp.tokens.base import CompressedTokens, VisionTokens
+from freqexp.nouns.vision import CompressedTokens, VisionTokens
 from freqexp.tokens.bitstream import StoredTokens, store
 from freqexp.tokens.coefficients import RingsOf
 

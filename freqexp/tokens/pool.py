@@ -9,7 +9,8 @@ import numpy.typing as npt
 import torch
 
 from freqexp.errors import ConfigError
-from freqexp.tokens.base import CompressedTokens, TokenCompressor, VisionTokens
+from freqexp.nouns.vision import CompressedTokens, VisionTokens
+from freqexp.tokens.base import TokenCompressor
 from freqexp.tokens.kept import check_keep_ratio, check_tokens, kept_count, kept_tokens
 
 Places = npt.NDArray[np.int64]

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from freqexp.errors import ConfigError, fault
-from freqexp.tokens.base import CompressedTokens, TokenCompressor, VisionTokens
+from freqexp.nouns.vision import CompressedTokens, VisionTokens
+from freqexp.tokens.base import TokenCompressor
 from freqexp.tokens.coefficients import raw_bytes
 from freqexp.tokens.kept import check_keep_ratio, check_tokens, kept_count, kept_tokens
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from freqexp.config.run import conf_dir
 from freqexp.errors import UserError
 from freqexp.pages.cells import CellsRenderer
+from freqexp.paths import conf_dir
 from freqexp.train import codebook
 from freqexp.train.config import TrainConfig, load
 from freqexp.train.decoder import Probes

@@ -14,7 +14,7 @@ from freqexp.running.sweep import Point
 from freqexp_cluster import queue
 from freqexp_cluster.estimate import estimate
 from freqexp_cluster.executors import sbatch_text, workers_at_once
-from freqexp_cluster.submit import Sweep, Todo, require_slurm, sort_out
+from freqexp_cluster.todo import Sweep, Todo, sort_out
 
 DONE = 0
 SHOWN_POINTS = 40
@@ -29,7 +29,7 @@ def show(sweep: Sweep) -> int:
     if on_slurm:
         try:
             active = queue.active_jobs()
-            require_slurm(sweep)
+            queue.require_slurm(sweep.cluster)
         except UserError as error:
             # A plan can be made on a laptop, too.
             note = str(error)

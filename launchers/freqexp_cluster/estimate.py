@@ -17,7 +17,7 @@ from freqexp.results.record import RECORDS, load_records, mean
 from freqexp.results.summary import SUMMARY
 from freqexp.running.sweep import Point
 from freqexp.schemas.choices import Device
-from freqexp_cluster.submit import Sweep
+from freqexp_cluster.todo import Sweep
 
 if TYPE_CHECKING:
     from freqexp.config.run import RunConfig

@@ -102,7 +102,7 @@ class PointTask:
 
     def _frozen(self) -> RunConfig:
         """The configuration as it was submitted. Raises UserError when it was edited since."""
-        from freqexp.config.run import from_yaml
+        from freqexp.config.saved import from_yaml
         from freqexp.results.provenance import CONFIG
 
         file = Path(self.folder) / CONFIG

@@ -8,7 +8,7 @@ from pathlib import Path
 from freqexp.running.execute import label
 from freqexp.running.sweep import SWEEP, finished, show
 from freqexp_cluster.node import ERROR, INTERRUPTED, SUBMISSION
-from freqexp_cluster.submit import Sweep
+from freqexp_cluster.todo import Sweep
 
 DONE, FAILED = 0, 1
 

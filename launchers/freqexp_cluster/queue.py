@@ -113,3 +113,9 @@ def check_against(cluster: ClusterConfig, known: list[Partition]) -> None:
         faults.append(fault("cluster.time", cluster.time, allowed))
     if faults:
         raise ConfigError(faults)
+
+
+def require_slurm(cluster: ClusterConfig) -> None:
+    """Raise UserError or ConfigError for what SLURM can't do."""
+    require_commands()
+    check_against(cluster, partitions())

@@ -7,33 +7,26 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from freqexp.errors import UserError
 from freqexp_cluster import queue
 from freqexp_cluster.executors import slurm_executor
+from freqexp_cluster.freezing import copy_code, freeze, note_submission
 from freqexp_cluster.node import PointTask
 from freqexp_cluster.outcome import conclude
-from freqexp_cluster.submit import (
-    Sweep,
-    Todo,
-    copy_code,
-    freeze,
-    note_submission,
-    refusal,
-    require_slurm,
-    sort_out,
-    warn_of_place,
-)
+from freqexp_cluster.todo import Sweep, Todo, sort_out
 
 POLL_SECONDS = 5.0
 DEFAULT_MAX_ARRAY = 1001
 SUBMITTED = 0
+NODE_LOCAL = ("/tmp", "/var/tmp", "/dev/shm", "/run")
 
 
 def run(sweep: Sweep) -> int:
     """Submit what is missing of a sweep; print how to watch. Waits with cluster.wait=true."""
-    require_slurm(sweep)
+    queue.require_slurm(sweep.cluster)
     todo = sort_out(sweep, queue.active_jobs())
     jobs = submit(sweep, todo) if todo.submit else []
     print("\n".join(report(sweep, todo, jobs)))
@@ -116,3 +109,23 @@ def wait(jobs: Sequence[str]) -> None:
         if set(counts) == {"ended"}:
             return
         time.sleep(POLL_SECONDS)
+
+
+def warn_of_place(root: Path) -> str | None:
+    """A warning about an output folder that only this machine can see."""
+    if any(root.is_relative_to(place) for place in NODE_LOCAL):
+        return (
+            f"output_dir {root} is usually on this machine alone; if the nodes do not see it, the "
+            "jobs end without even a log. Take a folder on the shared file system."
+        )
+    return None
+
+
+def refusal(error: Exception) -> UserError:
+    """What sbatch said when it refused a job."""
+    lines = [line for line in str(error).splitlines() if "error:" in line] or [str(error)]
+    said = " ".join(line.split("error:")[-1].strip() for line in lines)
+    return UserError(
+        f"sbatch refused the sweep, nothing was submitted: {said}. "
+        "cluster.dry_run=true shows what is sent."
+    )

@@ -12,9 +12,10 @@ from typing import Any
 
 from freqexp.config.cluster import ClusterConfig
 from freqexp_cluster.executors import environment, local_executor, workers_at_once
+from freqexp_cluster.freezing import copy_code, freeze, note_submission
 from freqexp_cluster.node import PointTask
 from freqexp_cluster.outcome import conclude
-from freqexp_cluster.submit import Sweep, copy_code, freeze, note_submission, sort_out
+from freqexp_cluster.todo import Sweep, sort_out
 
 POLL_SECONDS = 0.1
 

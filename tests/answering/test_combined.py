@@ -18,22 +18,18 @@ from freqexp.answering.storage import keep_deepstack, stored_pages, stored_token
 from freqexp.codecs.base import CodecResult
 from freqexp.composing.compose import collect, compose
 from freqexp.config.identity import identity
-from freqexp.config.run import (
-    BlockDctConfig,
-    CombinedConfig,
-    NoneConfig,
-    RunConfig,
-    TokenConfig,
-    from_yaml,
-    to_yaml,
-)
+from freqexp.config.run import RunConfig
+from freqexp.config.saved import from_yaml, to_yaml
 from freqexp.errors import ConfigError
+from freqexp.nouns.vision import CompressedTokens, VisionTokens
 from freqexp.results.record import Record, load_records
 from freqexp.results.summary import Summary
 from freqexp.results.table import render_table
 from freqexp.running.execute import baseline_of, execute, label, run_folder
 from freqexp.running.progress import Lines
-from freqexp.tokens.base import CompressedTokens, VisionTokens
+from freqexp.schemas.codecs import BlockDctConfig
+from freqexp.schemas.compressor import CombinedConfig, TokenConfig
+from freqexp.schemas.method import NoneConfig
 
 PRUNE = TokenConfig(transform=False, quantize=False)
 

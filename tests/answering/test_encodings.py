@@ -16,12 +16,13 @@ from run_fakes import Counting
 from freqexp.answering.encodings import ABANDONED_SECONDS, DiskEncodings, encoder_key
 from freqexp.answering.session import held_bytes
 from freqexp.config.identity import identity
-from freqexp.config.run import Attention, Dtype, TokenConfig
 from freqexp.errors import UserError
+from freqexp.nouns.vision import VisionTokens
 from freqexp.results.record import load_records
 from freqexp.running.execute import execute, run_folder
 from freqexp.running.progress import Lines
-from freqexp.tokens.base import VisionTokens
+from freqexp.schemas.choices import Attention, Dtype
+from freqexp.schemas.compressor import TokenConfig
 
 PAGE_BYTES = 12 * 8 * 4
 

@@ -8,7 +8,8 @@ import torch
 from run_fakes import Counting
 
 from freqexp.answering.session import ByteLru, pixels_key
-from freqexp.config.run import BlockDctConfig, ClusterConfig
+from freqexp.config.cluster import ClusterConfig
+from freqexp.schemas.codecs import BlockDctConfig
 
 
 def test_the_cache_forgets_what_was_used_longest_ago() -> None:

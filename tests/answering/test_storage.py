@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 
 from freqexp.answering.storage import kept_bitmaps
-from freqexp.tokens.base import CompressedTokens
+from freqexp.nouns.vision import CompressedTokens
 
 
 def page(kept: list[int], grid: tuple[int, int]) -> CompressedTokens:

@@ -12,8 +12,9 @@ import pytest
 from freqexp.benchmarks import samples as samples_module
 from freqexp.benchmarks.generate import generate, generator_hash, save
 from freqexp.benchmarks.samples import load_samples, samples_hash
-from freqexp.config.run import Form, NeedlesConfig
 from freqexp.errors import ConfigError
+from freqexp.schemas.choices import Form
+from freqexp.schemas.needles import NeedlesConfig
 
 
 def test_generated_without_a_path() -> None:

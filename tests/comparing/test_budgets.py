@@ -11,7 +11,8 @@ from freqexp.comparing.budgets import AXES, Point, absent_controls, gates, paret
 from freqexp.comparing.compare import compare
 from freqexp.comparing.comparison import Comparison
 from freqexp.comparing.load import load
-from freqexp.config.run import BlockDctConfig, TokenConfig
+from freqexp.schemas.codecs import BlockDctConfig
+from freqexp.schemas.compressor import TokenConfig
 
 STORED, TOKENS, *_ = AXES
 

@@ -10,9 +10,10 @@ from report_runs import write_run
 from freqexp.comparing.compare import compare
 from freqexp.comparing.comparison import Comparison, Row
 from freqexp.comparing.load import load
-from freqexp.config.run import BlockDctConfig, TokenConfig
 from freqexp.errors import UserError
 from freqexp.results.stats import bootstrap_mean_ci, paired_bootstrap
+from freqexp.schemas.codecs import BlockDctConfig
+from freqexp.schemas.compressor import TokenConfig
 
 GENERATOR = np.random.default_rng(7)
 BASE = [float(x) for x in GENERATOR.choice([0.0, 0.5, 1.0], size=60)]

@@ -9,8 +9,8 @@ from report_runs import write_run, write_sweep
 
 from freqexp.comparing.load import load
 from freqexp.comparing.run import Run
-from freqexp.config.run import TokenConfig
 from freqexp.errors import UserError
+from freqexp.schemas.compressor import TokenConfig
 
 
 def only(outputs: Path) -> Run:

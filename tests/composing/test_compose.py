@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from freqexp.composing.compose import Point, collect, compose, normalize
+from freqexp.composing.compose import Point, collect, compose
+from freqexp.composing.overrides import normalize
 from freqexp.config.run import RunConfig
 from freqexp.errors import ConfigError
 

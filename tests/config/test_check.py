@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from freqexp.composing.compose import compose
 from freqexp.config.check import check
-from freqexp.config.run import GlyphRender, NeedlesConfig, RunConfig, TokenConfig, Tracking
+from freqexp.config.run import RunConfig, Tracking
+from freqexp.schemas.compressor import TokenConfig
+from freqexp.schemas.needles import NeedlesConfig
+from freqexp.schemas.render import GlyphRender
 
 
 @pytest.fixture(scope="module")

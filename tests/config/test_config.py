@@ -6,20 +6,15 @@ import pytest
 import yaml
 
 from freqexp.composing.compose import compose
-from freqexp.config.run import (
-    COMPRESSORS,
-    RENDERS,
-    BlockDctConfig,
-    CellsRender,
-    CompressorConfig,
-    RunConfig,
-    Tracking,
-    from_yaml,
-    option_name,
-    to_yaml,
-)
+from freqexp.config.run import RunConfig, Tracking
+from freqexp.config.saved import from_yaml, to_yaml
 from freqexp.errors import ConfigError, UserError
 from freqexp.paths import conf_dir
+from freqexp.schemas.codecs import BlockDctConfig
+from freqexp.schemas.compressor import COMPRESSORS
+from freqexp.schemas.method import CompressorConfig
+from freqexp.schemas.render import RENDERS, CellsRender
+from freqexp.schemas.section import option_name
 
 GROUPS = ("compressor", "profile", "needles", "render", "cluster", "experiment")
 COMMIT = "revision=" + "0" * 40

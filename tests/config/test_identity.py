@@ -9,23 +9,14 @@ import pytest
 
 from freqexp.config import identity
 from freqexp.config.identity import code_hash, run_id
-from freqexp.config.run import (
-    Attention,
-    BlockDctConfig,
-    CellsRender,
-    CompressorConfig,
-    Dtype,
-    Fit,
-    Form,
-    GlyphRender,
-    NoneConfig,
-    RunConfig,
-    Threshold,
-    TokenConfig,
-    from_yaml,
-    to_yaml,
-)
+from freqexp.config.run import RunConfig
+from freqexp.config.saved import from_yaml, to_yaml
 from freqexp.errors import UserError
+from freqexp.schemas.choices import Attention, Dtype, Fit, Form, Threshold
+from freqexp.schemas.codecs import BlockDctConfig
+from freqexp.schemas.compressor import TokenConfig
+from freqexp.schemas.method import CompressorConfig, NoneConfig
+from freqexp.schemas.render import CellsRender, GlyphRender
 
 Composed = Callable[..., RunConfig]
 

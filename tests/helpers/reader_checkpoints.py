@@ -29,8 +29,10 @@ from transformers import (
 from transformers.models.glm4v.image_processing_pil_glm4v import Glm4vImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from freqexp.config.run import CellsRender, Family, Form, ModelConfig
 from freqexp.nouns.page import Pixels
+from freqexp.schemas.choices import Family, Form
+from freqexp.schemas.model import ModelConfig
+from freqexp.schemas.render import CellsRender
 
 HIDDEN, LAYERS, KV_HEADS, HEAD_DIM = 64, 3, 2, 16
 SPECIALS = ("<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", "<|open|>", "<|close|>")

@@ -10,10 +10,12 @@ import pytest
 import torch
 from reader_checkpoints import KINDS, Kind, Plain, configure, write_checkpoint
 
-from freqexp.config.run import CellsRender, Form, ModelConfig
 from freqexp.readers.families.glm4v import Glm4vReader
 from freqexp.readers.families.hf import HfReader
 from freqexp.readers.load import load_reader
+from freqexp.schemas.choices import Form
+from freqexp.schemas.model import ModelConfig
+from freqexp.schemas.render import CellsRender
 from freqexp.train.export import export
 from freqexp.train.model import build_model
 from freqexp.train.tokenizer import CharacterCode

@@ -9,24 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from freqexp.benchmarks.samples import load_samples, samples_hash
-from freqexp.config.run import (
-    BlockDctConfig,
-    CellsRender,
-    ClusterConfig,
-    CompressorConfig,
-    Device,
-    Form,
-    ModelConfig,
-    NeedlesConfig,
-    NoneConfig,
-    ProfileConfig,
-    RunConfig,
-    TokenConfig,
-    Tracking,
-    to_yaml,
-)
+from freqexp.config.cluster import ClusterConfig
+from freqexp.config.run import RunConfig, Tracking
+from freqexp.config.saved import to_yaml
 from freqexp.results.record import Record
 from freqexp.results.summary import summarize
+from freqexp.schemas.choices import Device, Form
+from freqexp.schemas.codecs import BlockDctConfig
+from freqexp.schemas.compressor import TokenConfig
+from freqexp.schemas.method import CompressorConfig, NoneConfig
+from freqexp.schemas.model import ModelConfig
+from freqexp.schemas.needles import NeedlesConfig
+from freqexp.schemas.profile import ProfileConfig
+from freqexp.schemas.render import CellsRender
 
 PROFILE = ProfileConfig(
     name="aggressive", bits_low=8, bits_mid=4, bits_high=0, edge_low=4, edge_mid=8

@@ -16,23 +16,19 @@ from typing import Any
 import numpy as np
 
 from freqexp.answering.session import Session
-from freqexp.config.run import (
-    CellsRender,
-    ClusterConfig,
-    Device,
-    Form,
-    ModelConfig,
-    NeedlesConfig,
-    NoneConfig,
-    ProfileConfig,
-    RunConfig,
-    Tracking,
-    to_yaml,
-)
+from freqexp.config.cluster import ClusterConfig
+from freqexp.config.run import RunConfig, Tracking
+from freqexp.config.saved import to_yaml
 from freqexp.nouns.page import Pixels
 from freqexp.nouns.sample import Sample, Turn
+from freqexp.nouns.vision import CompressedTokens, VisionTokens
 from freqexp.readers.base import Answer, Reader, Request
-from freqexp.tokens.base import CompressedTokens, VisionTokens
+from freqexp.schemas.choices import Device, Form
+from freqexp.schemas.method import NoneConfig
+from freqexp.schemas.model import ModelConfig
+from freqexp.schemas.needles import NeedlesConfig
+from freqexp.schemas.profile import ProfileConfig
+from freqexp.schemas.render import CellsRender
 
 RENDER = CellsRender()
 MODEL = ModelConfig(

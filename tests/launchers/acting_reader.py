@@ -93,7 +93,7 @@ class ActingReader:
         import numpy as np
         import torch
 
-        from freqexp.tokens.base import VisionTokens
+        from freqexp.nouns.vision import VisionTokens
 
         made = []
         for page in pages:

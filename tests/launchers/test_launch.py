@@ -13,15 +13,18 @@ import pytest
 
 from freqexp.composing import compose
 from freqexp.config.cluster import ClusterConfig, Executor, Retry, parse_minutes
-from freqexp.config.run import RunConfig, to_yaml
+from freqexp.config.run import RunConfig
+from freqexp.config.saved import to_yaml
 from freqexp.errors import ConfigError, UserError
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "launchers"))
 
 from freqexp_cluster import queue, slurm, snapshot, submit, workers
 from freqexp_cluster.executors import sbatch_text, workers_at_once
+from freqexp_cluster.freezing import YamlTexts, freeze
 from freqexp_cluster.node import PointTask, choose_gpu
 from freqexp_cluster.queue import Partition
+from freqexp_cluster.todo import sort_out
 
 GOLDEN = Path(__file__).parent / "a100x4.sh"
 PARTITIONS = [Partition("gpu", True, 4, None), Partition("short", False, 8, 5)]
@@ -155,7 +158,7 @@ def test_points_go_out_together(point: Callable[..., compose.Point], composed: R
 
 
 def test_a_frozen_text_is_what_to_yaml_writes(composed: RunConfig) -> None:
-    texts = submit.YamlTexts()
+    texts = YamlTexts()
     for cfg in (composed, replace(composed, keep_ratio=0.25, sweep_name="1e5", seed=7)):
         assert texts.of(cfg) == to_yaml(cfg)
 
@@ -166,16 +169,16 @@ def test_runs_are_sorted_out_by_what_became_of_them(point: Callable[..., compose
     for run, job in ((queued, "7_0"), (failed, "7_1")):
         sweep.run_folder(run).mkdir(parents=True)
         (sweep.run_folder(run) / "submission.json").write_text(json.dumps({"job_id": job}))
-    todo = submit.sort_out(sweep, {"7_0": "RUNNING"})
+    todo = sort_out(sweep, {"7_0": "RUNNING"})
     assert (todo.submit, todo.queued) == ([failed, fresh], [(queued, "7_0")])
     retry = replace(sweep, cluster=replace(sweep.cluster, retry=Retry.failed))
-    todo = submit.sort_out(retry, {"7_0": "PENDING"})
+    todo = sort_out(retry, {"7_0": "PENDING"})
     assert (todo.submit, todo.left) == ([failed], [fresh])
 
 
 def test_another_sweep_of_that_name_is_refused(point: Callable[..., compose.Point]) -> None:
     sweep = submit.make_sweep([point(seed=1, sweep_name="mine")])
-    submit.freeze(sweep, sweep.runs)
+    freeze(sweep, sweep.runs)
     submit.make_sweep([point(seed=seed, sweep_name="mine") for seed in (1, 2)])
     with pytest.raises(UserError, match=r"sweep_name: got 'mine'.*Choose another"):
         submit.make_sweep([point(seed=2, sweep_name="mine")])
@@ -191,12 +194,12 @@ def test_a_full_disk_submits_nothing(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match="No space left on device"):
-        submit.freeze(sweep, sweep.runs)
+        freeze(sweep, sweep.runs)
 
 
 def test_an_edited_frozen_configuration_is_refused(point: Callable[..., compose.Point]) -> None:
     sweep = submit.make_sweep([point()])
-    task, *_ = submit.freeze(sweep, sweep.runs)
+    task, *_ = freeze(sweep, sweep.runs)
     assert task._frozen().sweep_name == sweep.name
     file = Path(task.folder) / "config.yaml"
     file.write_text(file.read_text().replace("keep_ratio: 0.5", "keep_ratio: 0.6"))

@@ -14,14 +14,17 @@ from reader_checkpoints import configure, noise_pages
 
 from freqexp.benchmarks.generate import generate
 from freqexp.composing.compose import compose
-from freqexp.config.run import Attention, CellsRender, Device, Dtype, Family, ModelConfig
 from freqexp.errors import UserError
 from freqexp.memory import __main__ as memory
 from freqexp.memory.geometry import NoGeometryError, geometry_of
+from freqexp.memory.guard import check_memory
 from freqexp.memory.plan import GIB, Room, free_room, page_size, plan
+from freqexp.nouns.vision import keep_all
 from freqexp.readers.base import Request
 from freqexp.readers.load import load_reader
-from freqexp.tokens.base import keep_all
+from freqexp.schemas.choices import Attention, Device, Dtype, Family
+from freqexp.schemas.model import ModelConfig
+from freqexp.schemas.render import CellsRender
 
 # Sizes of GLM-4.1V-9B and Glyph, from their config.json.
 TEXT = {
@@ -223,19 +226,19 @@ def test_a_run_prints_its_plan_and_refuses_what_cannot_fit(
     monkeypatch.setattr(
         "freqexp.memory.plan.free_room", lambda model, gpus: replace(room, gpus=gpus)
     )
-    memory.check_memory(cfg, samples)
+    check_memory(cfg, samples)
     assert "memory plan of glyph, bfloat16" in capsys.readouterr().err
     room = Room(8 * GIB, "a small card")
     with pytest.raises(UserError, match=r"does not fit: 8\.0 GiB free on a small card"):
-        memory.check_memory(cfg, samples)
+        check_memory(cfg, samples)
 
 
 def test_a_run_without_a_config_says_that_it_has_no_plan(
     samples: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    memory.check_memory(compose(["model=glyph", f"model.path={tmp_path}"]), samples)
+    check_memory(compose(["model=glyph", f"model.path={tmp_path}"]), samples)
     assert "memory plan: not available for" in capsys.readouterr().err
-    memory.check_memory(compose(), samples)
+    check_memory(compose(), samples)
     assert capsys.readouterr().err == ""
 
 

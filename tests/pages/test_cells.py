@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from freqexp.benchmarks.generate import generate
-from freqexp.config.run import CellsRender
 from freqexp.nouns.sample import Turn
 from freqexp.pages.cells import CellsRenderer, wrap
+from freqexp.schemas.render import CellsRender
 
 TURNS = generate(8, 1, 0, "short")[0].turns
 

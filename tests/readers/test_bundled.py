@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from accelerate import dispatch_model
 
-from freqexp.config.run import ModelConfig
 from freqexp.errors import UserError
+from freqexp.nouns.vision import keep_all
 from freqexp.readers.bundled import weights_hash
 from freqexp.readers.families.glm4v import Glm4vReader
 from freqexp.readers.weights import spread
-from freqexp.tokens.base import keep_all
+from freqexp.schemas.model import ModelConfig
 
 Configure = Callable[..., ModelConfig]
 

@@ -12,12 +12,12 @@ import torch
 from reader_checkpoints import HEAD_DIM, KV_HEADS, LAYERS, Plain, configure, noise_pages
 from torch import Tensor
 
-from freqexp.config.run import Dtype
 from freqexp.errors import UserError
+from freqexp.nouns.vision import CompressedTokens, VisionTokens, keep_all
 from freqexp.readers.base import Answer, Request
 from freqexp.readers.families.hf import HfReader
 from freqexp.readers.load import load_reader
-from freqexp.tokens.base import CompressedTokens, VisionTokens, keep_all
+from freqexp.schemas.choices import Dtype
 from freqexp.tokens.dct import TokenDct
 
 if TYPE_CHECKING:

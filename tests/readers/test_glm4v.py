@@ -16,12 +16,13 @@ from torch import Tensor
 
 from freqexp.benchmarks.mrcr import grade
 from freqexp.benchmarks.short import short_sample
-from freqexp.config.run import CellsRender, ModelConfig
 from freqexp.errors import UserError
+from freqexp.nouns.vision import VisionTokens, keep_all
 from freqexp.readers import bundled
 from freqexp.readers.base import Request
 from freqexp.readers.families.glm4v import Glm4vReader
-from freqexp.tokens.base import VisionTokens, keep_all
+from freqexp.schemas.model import ModelConfig
+from freqexp.schemas.render import CellsRender
 
 KIND = KINDS["glm4v"]
 SAMPLES = 24

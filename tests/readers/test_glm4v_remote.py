@@ -22,15 +22,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from freqexp.config.run import ModelConfig
 from freqexp.errors import UserError
 from freqexp.nouns.page import Pixels
+from freqexp.nouns.vision import CompressedTokens, VisionTokens, keep_all
 from freqexp.readers.base import Request
 from freqexp.readers.bundled import weights_hash
 from freqexp.readers.families.glm4v_remote import Glm4vRemoteReader
 from freqexp.readers.load import load_reader
 from freqexp.schemas.choices import Family
-from freqexp.tokens.base import CompressedTokens, VisionTokens, keep_all
+from freqexp.schemas.model import ModelConfig
 from freqexp.tokens.dct import TokenDct
 
 Configure = Callable[..., ModelConfig]

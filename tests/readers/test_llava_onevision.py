@@ -20,13 +20,13 @@ import torch
 from torch import Tensor
 from transformers import LlavaOnevisionProcessor
 
-from freqexp.config.run import ModelConfig
 from freqexp.errors import UserError
 from freqexp.nouns.page import Pixels
+from freqexp.nouns.vision import CompressedTokens, VisionTokens, keep_all
 from freqexp.readers.base import Request
 from freqexp.readers.families.llava_onevision import LlavaOnevisionReader
 from freqexp.schemas.choices import Dtype, Family
-from freqexp.tokens.base import CompressedTokens, VisionTokens, keep_all
+from freqexp.schemas.model import ModelConfig
 from freqexp.tokens.dct import TokenDct
 
 Configure = Callable[..., ModelConfig]

@@ -16,9 +16,10 @@ import torch
 from reader_checkpoints import KINDS, configure
 from safetensors.torch import load_file, save_file
 
-from freqexp.config.run import Attention, Device, Family, ModelConfig
 from freqexp.errors import UserError
 from freqexp.readers.load import load_reader
+from freqexp.schemas.choices import Attention, Device, Family
+from freqexp.schemas.model import ModelConfig
 
 if TYPE_CHECKING:
     from conftest import Loaded

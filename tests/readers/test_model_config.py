@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from freqexp.composing.compose import compose
-from freqexp.config.run import Attention, Device, Dtype, Family, ModelConfig
 from freqexp.errors import ConfigError
 from freqexp.paths import conf_dir
+from freqexp.schemas.choices import Attention, Device, Dtype, Family
+from freqexp.schemas.model import ModelConfig
 from freqexp.schemas.ranges import COMMIT
 
 OPTIONS = sorted(file.stem for file in (conf_dir() / "model").glob("*.yaml"))

@@ -26,6 +26,7 @@ from freqexp.errors import ConfigError, UserError
 from freqexp.memory.geometry import NoGeometryError, geometry_of
 from freqexp.nouns.page import Page, Pixels, scaled_lines
 from freqexp.nouns.sample import Sample
+from freqexp.nouns.vision import CompressedTokens, keep_all
 from freqexp.pages.cells import CellsRenderer
 from freqexp.pages.glyph import GlyphRenderer
 from freqexp.readers.base import Answer
@@ -34,7 +35,6 @@ from freqexp.readers.load import load_reader
 from freqexp.readers.recogniser.graph import TOKENS, split
 from freqexp.readers.recogniser.lines import HEIGHT, line_input, model_path, runtime
 from freqexp.readers.recogniser.ppocr import CHANNELS, PpocrReader, line_columns
-from freqexp.tokens.base import CompressedTokens, keep_all
 from freqexp.tokens.dct import TokenDct
 
 QUIET = ("model=ppocr", "tracking=off")

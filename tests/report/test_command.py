@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from report_runs import HOSTILE, write_run
 
-from freqexp.config.run import TokenConfig
 from freqexp.report.__main__ import main
+from freqexp.schemas.compressor import TokenConfig
 
 wandb_settings = {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
 

@@ -9,10 +9,10 @@ from report_runs import write_run
 from freqexp.comparing.compare import compare
 from freqexp.comparing.comparison import Comparison
 from freqexp.comparing.load import load
-from freqexp.config.run import TokenConfig
 from freqexp.report.build import Report, write_report
 from freqexp.report.mirror import attach
 from freqexp.report.pages import Limits
+from freqexp.schemas.compressor import TokenConfig
 
 wandb = pytest.importorskip("wandb")
 

@@ -22,13 +22,13 @@ from freqexp.benchmarks.samples import load_samples
 from freqexp.comparing.compare import compare
 from freqexp.comparing.comparison import Comparison
 from freqexp.comparing.load import load
-from freqexp.config.run import TokenConfig
+from freqexp.nouns.vision import CompressedTokens
 from freqexp.report import samples as samples_module
 from freqexp.report.build import write_report
 from freqexp.report.drawer import Redrawn
 from freqexp.report.page import render_page
 from freqexp.report.pages import Limits, redraw
-from freqexp.tokens.base import CompressedTokens
+from freqexp.schemas.compressor import TokenConfig
 
 ALL = Limits(seconds=math.inf)
 PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")

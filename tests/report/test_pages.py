@@ -15,9 +15,10 @@ from freqexp.codecs.block_dct import BlockDct
 from freqexp.comparing.compare import compare
 from freqexp.comparing.comparison import Comparison
 from freqexp.comparing.load import load
-from freqexp.config.run import BlockDctConfig, TokenConfig
 from freqexp.nouns.page import png_size_bytes
 from freqexp.report.pages import Limits, redraw
+from freqexp.schemas.codecs import BlockDctConfig
+from freqexp.schemas.compressor import TokenConfig
 
 ALL = Limits(seconds=math.inf)
 

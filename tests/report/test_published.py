@@ -15,10 +15,14 @@ from report_runs import CONFIG, write_run, write_sweep
 from freqexp.comparing.compare import compare
 from freqexp.comparing.comparison import Comparison
 from freqexp.comparing.load import load
-from freqexp.config.run import BlockDctConfig, Fit, NeedlesConfig, RunConfig, TokenConfig
+from freqexp.config.run import RunConfig
 from freqexp.published.beside import recognised
 from freqexp.report import published
 from freqexp.report.__main__ import main
+from freqexp.schemas.choices import Fit
+from freqexp.schemas.codecs import BlockDctConfig
+from freqexp.schemas.compressor import TokenConfig
+from freqexp.schemas.needles import NeedlesConfig
 
 PAPER_DCT = BlockDctConfig(fit=Fit.resize, bitstream=False)
 

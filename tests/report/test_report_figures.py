@@ -12,11 +12,12 @@ from freqexp.comparing.budgets import AXES
 from freqexp.comparing.compare import compare
 from freqexp.comparing.comparison import Comparison
 from freqexp.comparing.load import load
-from freqexp.config.run import BlockDctConfig, TokenConfig
 from freqexp.errors import UserError
 from freqexp.report.budget_figures import budget_figures
 from freqexp.report.drawing import looks, style
 from freqexp.report.figures import draw_all
+from freqexp.schemas.codecs import BlockDctConfig
+from freqexp.schemas.compressor import TokenConfig
 
 
 @pytest.fixture

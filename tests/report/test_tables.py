@@ -14,9 +14,9 @@ from freqexp.comparing.compare import compare
 from freqexp.comparing.comparison import Comparison
 from freqexp.comparing.findings import findings
 from freqexp.comparing.load import load
-from freqexp.config.run import TokenConfig
 from freqexp.report.columns import Column, columns, legend
 from freqexp.report.tables import csv_table, latex_table, markdown_report, terminal
+from freqexp.schemas.compressor import TokenConfig
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_a_method_that_fails_the_gate_is_marked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(budgets, "CONTROLS", {"block_dct": ""})
-    from freqexp.config.run import BlockDctConfig
+    from freqexp.schemas.codecs import BlockDctConfig
 
     write_run(tmp_path, "base", [1.0, 1.0])
     write_run(tmp_path, "ctrl", [1.0, 1.0], BlockDctConfig())

@@ -17,7 +17,8 @@ from freqexp.comparing.comparison import Comparison
 from freqexp.comparing.load import load
 from freqexp.comparing.run import Run
 from freqexp.composing.compose import collect
-from freqexp.config.run import BlockDctConfig, NeedlesConfig, RunConfig, TokenConfig, to_yaml
+from freqexp.config.run import RunConfig
+from freqexp.config.saved import to_yaml
 from freqexp.errors import ConfigError
 from freqexp.published.cells import (
     Cell,
@@ -38,6 +39,9 @@ from freqexp.published.numbers import (
 from freqexp.published.table import cells, part_lines, published_significance
 from freqexp.reproduce.__main__ import main
 from freqexp.running.execute import baseline_of
+from freqexp.schemas.codecs import BlockDctConfig
+from freqexp.schemas.compressor import TokenConfig
+from freqexp.schemas.needles import NeedlesConfig
 
 PAPER = ("paper_table1", "paper_table2", "paper_table3", "paper_figures")
 POINTS = dict(zip(PAPER, (3, 4, 2, 2), strict=True))

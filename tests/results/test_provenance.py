@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from freqexp.config.run import from_yaml
+from freqexp.config.saved import from_yaml
 from freqexp.results import provenance
 
 HASHES = {"weights_hash": "w", "data_hash": "d", "code_hash": "c"}
@@ -20,7 +20,7 @@ def read(folder: Path) -> Any:
 
 def test_the_first_start_says_where_everything_comes_from(config: Any, tmp_path: Path) -> None:
     folder = tmp_path / "abc"
-    provenance.start(config(seed=7), folder, HASHES)
+    provenance.start(config(seed=7), folder, HASHES, "cpu here")
     found = read(folder)
     assert set(found) == {
         "run_id",
@@ -38,7 +38,7 @@ def test_the_first_start_says_where_everything_comes_from(config: Any, tmp_path:
         "resumed",
     }
     assert (found["run_id"], found["seed"], found["weights_hash"]) == ("abc", 7, "w")
-    assert found["host_kind"].startswith("cpu ")
+    assert found["host_kind"] == "cpu here"
     assert found["versions"]["python"] == sys.version.split()[0]
     assert "numpy" in found["versions"]
     assert "pytest" in found["command"]
@@ -51,13 +51,13 @@ def test_a_resumed_run_keeps_its_first_start(
 ) -> None:
     moments = iter(["first", "end", "second", "third", "last"])
     monkeypatch.setattr(provenance, "now", lambda: next(moments))
-    provenance.start(config(), tmp_path, HASHES)
+    provenance.start(config(), tmp_path, HASHES, "cpu here")
     provenance.finish(tmp_path)
     assert read(tmp_path)["finished"] == "end"
-    provenance.start(config(), tmp_path, HASHES)
+    provenance.start(config(), tmp_path, HASHES, "cpu here")
     assert read(tmp_path)["finished"] is None
     monkeypatch.setattr(provenance, "command", lambda: "another")
-    provenance.start(config(), tmp_path, HASHES)
+    provenance.start(config(), tmp_path, HASHES, "cpu here")
     provenance.finish(tmp_path)
     found = read(tmp_path)
     assert found["started"] == "first"

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from freqexp.config.run import BlockDctConfig, Fit, NoneConfig, TokenConfig
 from freqexp.results.record import Record, settle
 from freqexp.results.summary import (
     FIGURES,
@@ -18,6 +17,10 @@ from freqexp.results.summary import (
     summarize,
     write_summary,
 )
+from freqexp.schemas.choices import Fit
+from freqexp.schemas.codecs import BlockDctConfig
+from freqexp.schemas.compressor import TokenConfig
+from freqexp.schemas.method import NoneConfig
 
 
 def record(name: str, score: float | None, **more: Any) -> Record:

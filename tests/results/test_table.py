@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from freqexp.config.run import BlockDctConfig, TokenConfig
 from freqexp.results.record import Record, settle
 from freqexp.results.summary import summarize
 from freqexp.results.table import render_table, size, times
+from freqexp.schemas.codecs import BlockDctConfig
+from freqexp.schemas.compressor import TokenConfig
 
 
 def record(name: str, score: float | None, **more: Any) -> Record:

@@ -18,13 +18,17 @@ from run_fakes import Counting, without_times
 
 from freqexp.answering.pipeline import PageImages
 from freqexp.answering.session import Session
-from freqexp.config.run import BlockDctConfig, NoneConfig, RunConfig, TokenConfig, from_yaml
+from freqexp.config.run import RunConfig
+from freqexp.config.saved import from_yaml
 from freqexp.errors import UserError
 from freqexp.nouns.page import png_size_bytes
 from freqexp.results.record import Record, load_records
 from freqexp.results.summary import Summary
 from freqexp.running.execute import baseline_of, execute, run_folder
 from freqexp.running.progress import Lines
+from freqexp.schemas.codecs import BlockDctConfig
+from freqexp.schemas.compressor import TokenConfig
+from freqexp.schemas.method import NoneConfig
 
 IDS = [f"sample-{number:03d}" for number in range(6, 0, -1)]
 

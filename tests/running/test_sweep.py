@@ -10,7 +10,6 @@ import pytest
 import run_fakes
 from run_fakes import Counting
 
-from freqexp.config.run import BlockDctConfig, NeedlesConfig, NoneConfig, TokenConfig
 from freqexp.errors import UserError
 from freqexp.running.execute import execute, run_folder
 from freqexp.running.progress import Lines
@@ -22,6 +21,10 @@ from freqexp.running.sweep import (
     run_points,
     write_sweep,
 )
+from freqexp.schemas.codecs import BlockDctConfig
+from freqexp.schemas.compressor import TokenConfig
+from freqexp.schemas.method import NoneConfig
+from freqexp.schemas.needles import NeedlesConfig
 
 
 def run(points: Any, counting: Counting, **more: Any) -> Any:

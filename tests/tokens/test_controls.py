@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from freqexp.errors import ConfigError
-from freqexp.tokens.base import VisionTokens
+from freqexp.nouns.vision import VisionTokens
 from freqexp.tokens.kept import kept_tokens
 from freqexp.tokens.pool import Pool
 from freqexp.tokens.random_prune import RandomPrune

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from freqexp.coding.bitstream import BitstreamError
-from freqexp.tokens.base import VisionTokens
+from freqexp.nouns.vision import VisionTokens
 from freqexp.tokens.bitstream import StoredTokens, pack, same, unpack
 from freqexp.tokens.coefficients import Quantised, RingsOf, quantise, restored
 from freqexp.tokens.dct import TokenDct

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from freqexp.errors import ConfigError, UserError
 from freqexp.nouns.page import Pixels
-from freqexp.tokens.base import VisionTokens
+from freqexp.nouns.vision import VisionTokens
 from freqexp.tokens.dct import TokenDct
 
 Floats = npt.NDArray[np.float64]

@@ -19,9 +19,10 @@ import pytest
 from run_fakes import Counting
 from wandb_double import Double, wandb_double
 
-from freqexp.config.run import TokenConfig, Tracking
+from freqexp.config.run import Tracking
 from freqexp.running.progress import Lines
 from freqexp.running.sweep import run_points
+from freqexp.schemas.compressor import TokenConfig
 from freqexp.tracking import client as wandb_client
 from freqexp.tracking import server as wandb_server
 from freqexp.tracking.mirror import Mirrors

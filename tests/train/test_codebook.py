@@ -11,9 +11,9 @@ import pytest
 from freqexp.benchmarks.generate import generate
 from freqexp.codecs.block_vq.codebook import FIRST, SPACE, UNIT, Codebook
 from freqexp.codecs.block_vq.parse import parse_page, render_lines
-from freqexp.config.run import conf_dir
 from freqexp.errors import UserError
 from freqexp.pages.glyph import GlyphRenderer
+from freqexp.paths import conf_dir
 from freqexp.train import __main__ as command
 from freqexp.train.codebook import load, train_codebook
 

@@ -13,9 +13,9 @@ from transformers.models.glm4v.image_processing_pil_glm4v import Glm4vImageProce
 
 from freqexp.benchmarks.short import question_text
 from freqexp.benchmarks.text import short_sentences
-from freqexp.config.run import conf_dir
 from freqexp.errors import UserError
 from freqexp.pages.cells import CellsRenderer
+from freqexp.paths import conf_dir
 from freqexp.train import stages
 from freqexp.train.__main__ import train
 from freqexp.train.config import load

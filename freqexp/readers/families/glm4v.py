@@ -11,7 +11,7 @@ from freqexp.readers.families.mrope import MropeReader, limit_pixels
 from freqexp.readers.weights import load_parts
 
 if TYPE_CHECKING:
-    from freqexp.config.run import ModelConfig
+    from freqexp.schemas.model import ModelConfig
 
 # GLM-4.1V-Thinking writes <think>...</think><answer>...</answer>.
 _ANSWER_TAGS = re.compile(r"\s*<answer>\s*(.*?)\s*(</answer>\s*)?", re.DOTALL)

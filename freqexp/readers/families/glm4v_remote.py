@@ -32,16 +32,16 @@ from torch import Tensor
 
 from freqexp.errors import UserError, fault
 from freqexp.nouns.page import Pixels
+from freqexp.nouns.vision import CompressedTokens, VisionTokens
 from freqexp.readers.base import Answer, Reader, Request
 from freqexp.readers.check import check_tokens
 from freqexp.readers.decoding import answer_text
 from freqexp.readers.families.forward_decoding import Decoded, Row, decode
 from freqexp.readers.families.remote_code import load_remote
-from freqexp.tokens.base import CompressedTokens, VisionTokens
 
 if TYPE_CHECKING:
-    from freqexp.config.run import ModelConfig
     from freqexp.readers.weights import Parts
+    from freqexp.schemas.model import ModelConfig
 
 
 class Glm4vRemoteReader(Reader):

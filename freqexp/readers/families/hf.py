@@ -16,15 +16,15 @@ from torch import Tensor
 
 from freqexp.errors import UserError
 from freqexp.nouns.page import Pixels
+from freqexp.nouns.vision import CompressedTokens, VisionTokens
 from freqexp.readers.base import Answer, Reader, Request
 from freqexp.readers.check import check_tokens
 from freqexp.readers.decoding import Prompt, answer_text, context_of, greedy, pad_left
 from freqexp.readers.meter import Meter
-from freqexp.tokens.base import CompressedTokens, VisionTokens
 
 if TYPE_CHECKING:
-    from freqexp.config.run import ModelConfig
     from freqexp.readers.weights import Parts
+    from freqexp.schemas.model import ModelConfig
 
 
 class HfReader(Reader):

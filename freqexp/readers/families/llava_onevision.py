@@ -29,15 +29,15 @@ from torch import Tensor
 
 from freqexp.errors import UserError, fault
 from freqexp.nouns.page import Pixels
+from freqexp.nouns.vision import CompressedTokens, VisionTokens
 from freqexp.readers.base import Request
 from freqexp.readers.check import check_tokens
 from freqexp.readers.decoding import Prompt
 from freqexp.readers.families.hf import HfReader
 from freqexp.readers.weights import Parts, load_parts
-from freqexp.tokens.base import CompressedTokens, VisionTokens
 
 if TYPE_CHECKING:
-    from freqexp.config.run import ModelConfig
+    from freqexp.schemas.model import ModelConfig
 
 
 class LlavaOnevisionReader(HfReader):

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from freqexp.errors import UserError
 from freqexp.nouns.page import Pixels
+from freqexp.nouns.vision import CompressedTokens, VisionTokens
 from freqexp.readers.families.hf import HfReader
-from freqexp.tokens.base import CompressedTokens, VisionTokens
 
 
 class EncoderOutput:

@@ -9,7 +9,7 @@ from freqexp.readers.weights import load_parts
 from freqexp.schemas.choices import Family
 
 if TYPE_CHECKING:
-    from freqexp.config.run import ModelConfig
+    from freqexp.schemas.model import ModelConfig
 
 
 class Qwen2VlReader(MropeReader):

@@ -8,7 +8,7 @@ from freqexp.readers.families.mrope import MropeReader, limit_pixels
 from freqexp.readers.weights import load_parts
 
 if TYPE_CHECKING:
-    from freqexp.config.run import ModelConfig
+    from freqexp.schemas.model import ModelConfig
 
 
 class Qwen3VlReader(MropeReader):

@@ -21,7 +21,7 @@ from freqexp.readers.weights import (
 )
 
 if TYPE_CHECKING:
-    from freqexp.config.run import ModelConfig
+    from freqexp.schemas.model import ModelConfig
 
 NEEDED = ("auto_map", "vision_config", "boi_token_id", "eoi_token_id")
 

@@ -18,16 +18,16 @@ import torch
 
 from freqexp.errors import UserError, fault
 from freqexp.nouns.page import Lines, Pixels
+from freqexp.nouns.vision import CompressedTokens, VisionTokens
 from freqexp.readers.base import Answer, Reader
 from freqexp.readers.check import check_tokens
 from freqexp.readers.recogniser.graph import CHANNELS, TOKENS, split
 from freqexp.readers.recogniser.lines import HEIGHT, alphabet, model_path, runtime
 from freqexp.readers.recogniser.text import Line, Outputs, decode_page
 from freqexp.readers.recogniser.turns import find_reply, parse_question
-from freqexp.tokens.base import CompressedTokens, VisionTokens
 
 if TYPE_CHECKING:
-    from freqexp.config.run import ModelConfig
+    from freqexp.schemas.model import ModelConfig
 
 STRIDE = 8
 """Columns of pixels, at HEIGHT rows a line, that become one vision token."""

@@ -23,7 +23,7 @@ class PointSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Launch every combination of `arguments` and hydra.sweeper.params at once."""
         # Hydra imports every plugin when any of its applications starts, so this waits.
-        from freqexp.composing.compose import normalize
+        from freqexp.composing.overrides import normalize
 
         assert self.hydra_context is not None
         assert self.launcher is not None
