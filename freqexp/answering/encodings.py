@@ -19,8 +19,10 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from freqexp.code import files_digest
 from freqexp.errors import UserError
 from freqexp.nouns.vision import VisionTokens
+from freqexp.paths import package_dir
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,10 +78,8 @@ def encoder_key(model: ModelConfig, weights_hash: str) -> str:
 
 
 def _readers_hash() -> str:
-    digest = hashlib.sha256()
-    for file in sorted((Path(__file__).parents[1] / "readers").rglob("*.py")):
-        digest.update(f"{file.name}\0{file.stat().st_size}\0".encode() + file.read_bytes())
-    return digest.hexdigest()
+    folder = package_dir() / "readers"
+    return files_digest(folder, folder.rglob("*.py"))
 
 
 class DiskEncodings:

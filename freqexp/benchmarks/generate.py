@@ -21,6 +21,7 @@ from freqexp.benchmarks.mrcr import content_id
 from freqexp.benchmarks.rowfile import SUFFIXES, content_hash
 from freqexp.benchmarks.short import short_sample
 from freqexp.benchmarks.text import SPLITS, source_path
+from freqexp.code import files_digest
 from freqexp.errors import ConfigError, UserError, fault
 from freqexp.nouns.sample import Sample
 
@@ -81,11 +82,11 @@ def _sample(
 
 def generator_hash() -> str:
     """SHA-256 (hex) of what generated samples come from: this code and the packaged text, neither
-    loaded nor parsed.
+    of them loaded.
     """
     folder = Path(__file__).parent
-    files = [*(folder / name for name in SOURCES), source_path()]
-    return hashlib.sha256("\n".join(map(content_hash, files)).encode()).hexdigest()
+    code = files_digest(folder, [folder / name for name in SOURCES])
+    return hashlib.sha256(f"{code}\n{content_hash(source_path())}".encode()).hexdigest()
 
 
 def save(samples: Sequence[Sample], path: str | Path) -> None:

@@ -14,8 +14,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from freqexp.code import files_digest
 from freqexp.config.run import RunConfig
 from freqexp.errors import UserError
+from freqexp.paths import package_dir
 
 # Top-level keys that say where and how a run is computed and shown, not what is computed.
 NOT_IN_IDENTITY = frozenset(
@@ -31,41 +33,19 @@ NOT_IN_IDENTITY = frozenset(
     }
 )
 
-# Code that reads configurations, schedules runs or shows results, but never touches what a model
-# sees or how an answer is graded. Everything else counts; a module that is in doubt does, too.
-NOT_IN_CODE_HASH = frozenset(
-    {
-        "codec/__main__.py",
-        "codec/files.py",
-        "composing/compose.py",
-        "composing/explain.py",
-        "composing/help.py",
-        "config/check.py",
-        "config/cluster.py",
-        "figures/__main__.py",
-        "figures/recall.py",
-        "figures/study.py",
-        "memory/__main__.py",
-        "reproduce/__main__.py",
-        "results/provenance.py",
-        "results/stats.py",
-        "results/table.py",
-        "run.py",
-        "running/progress.py",
-        "running/shares.py",
-        "running/sweep.py",
-        "status/__main__.py",
-        "status/files.py",
-        "status/live.py",
-        "status/points.py",
-        "status/text.py",
-        "tracking/client.py",
-        "tracking/mirror.py",
-        "tracking/server.py",
-        "workspace.py",
-    }
+# Rooms of code that can change what a model sees, what it answers or what is measured of it; no
+# other code can.
+ROOMS = (
+    "nouns",
+    "coding",
+    "pages",
+    "benchmarks",
+    "codecs",
+    "tokens",
+    "schemas",
+    "readers",
+    "answering",
 )
-NOT_IN_CODE_HASH_FOLDERS = frozenset({"comparing", "published", "report", "reproduce", "train"})
 
 
 def run_id(cfg: RunConfig) -> str:
@@ -110,24 +90,19 @@ def _file_hash(path: str) -> str:
 
 
 def code_hash(package: Path | None = None) -> str:
-    """sha256 over a package's code that can change a score (relative names and contents).
+    """sha256 over the code of a package's rooms that can change a score, without comments,
+    docstrings and type hints.
 
     package: a folder with a copy of this package; None: the one that runs.
     """
-    return _code_hash(Path(__file__).parents[1] if package is None else package)
+    return _code_hash(package_dir() if package is None else package)
 
 
+# Once a process: what was imported at its start is what runs, whatever the files say later.
 @functools.lru_cache(maxsize=4)
 def _code_hash(package: Path) -> str:
-    digest = hashlib.sha256()
-    for file in sorted(package.rglob("*.py"), key=lambda path: path.relative_to(package).parts):
-        name = file.relative_to(package)
-        if name.as_posix() in NOT_IN_CODE_HASH or name.parts[0] in NOT_IN_CODE_HASH_FOLDERS:
-            continue
-        content = file.read_bytes()
-        digest.update(f"{name.as_posix()}\0{len(content)}\0".encode())
-        digest.update(content)
-    return digest.hexdigest()
+    files = [file for room in ROOMS for file in (package / room).rglob("*.py")]
+    return files_digest(package, files)
 
 
 def _canonical(value: object) -> str:

@@ -12,6 +12,7 @@ from freqexp.config.identity import code_hash, run_id
 from freqexp.config.run import RunConfig
 from freqexp.config.saved import from_yaml, to_yaml
 from freqexp.errors import UserError
+from freqexp.paths import package_dir
 from freqexp.schemas.choices import Attention, Dtype, Fit, Form, Threshold
 from freqexp.schemas.codecs import BlockDctConfig
 from freqexp.schemas.compressor import TokenConfig
@@ -48,7 +49,6 @@ def test_what_can_change_a_score_changes_the_id(composed: Composed) -> None:
     model, needles = cfg.model, cfg.needles
     others = [
         replace(cfg, seed=1),
-        replace(cfg, samples=65),
         replace(cfg, keep_ratio=0.4),
         replace(cfg, needles=replace(needles, count=4)),
         replace(cfg, needles=replace(needles, turns=9)),
@@ -122,37 +122,69 @@ def test_a_font_counts_by_its_content(composed: Composed, tmp_path: Path) -> Non
         run_id(replace(cfg, model=replace(cfg.model, render=gone)))
 
 
-def test_code_counts_unless_it_cannot_change_a_score(
-    composed: Composed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package, to be edited and put back."""
+    copy = tmp_path_factory.mktemp("code") / "freqexp"
+    unwanted = shutil.ignore_patterns("__pycache__", "models")
+    return Path(shutil.copytree(package_dir(), copy, ignore=unwanted))
+
+
+def edited(package: Path, name: str, edit: Callable[[str], str]) -> bool:
+    """Whether the hash of the code is another one after `edit` of a module."""
+    file = package / name
+    original = file.read_text()
+    changed = edit(original)
+    assert changed != original
+    file.write_text(changed)
+    identity._code_hash.cache_clear()
+    try:
+        return code_hash(package) != code_hash()
+    finally:
+        file.write_text(original)
+        identity._code_hash.cache_clear()
+
+
+def modules(package: Path, room: str) -> list[str]:
+    files = sorted((package / room).rglob("*.py"))
+    return [file.relative_to(package).as_posix() for file in files if file.stem != "__init__"]
+
+
+def test_a_copy_has_the_same_code(package: Path) -> None:
+    assert code_hash(package) == code_hash()
+
+
+@pytest.mark.parametrize("room", identity.ROOMS)
+def test_in_a_room_that_counts_code_changes_the_id_and_talk_does_not(
+    package: Path, room: str
 ) -> None:
-    package = Path(identity.__file__).parents[1]
-    before = code_hash()
-    copy = tmp_path / "copy"
-    shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__", "models"))
-    monkeypatch.setattr(identity, "__file__", str(copy / "config" / "identity.py"))
+    for name in modules(package, room):
+        assert not edited(package, name, lambda text: f'"""Other words."""\n# A comment.\n{text}')
+    first = modules(package, room)[0]
+    assert edited(package, first, lambda text: f"{text}\nANSWER = 42\n")
+    assert not edited(package, first, lambda text: f"{text}\n\n# The answer.\n")
 
-    def changed(name: str) -> bool:
-        identity._code_hash.cache_clear()
-        original = (copy / name).read_bytes()
-        (copy / name).write_bytes(original + b"\n# changed\n")
-        now = code_hash()
-        (copy / name).write_bytes(original)
-        identity._code_hash.cache_clear()
-        return now != before
 
-    uncounted = sorted(identity.NOT_IN_CODE_HASH)
-    assert not any(changed(name) for name in uncounted)
-    assert not changed("train/__main__.py")
-    assert all(
-        changed(name) for name in ("running/execute.py", "codecs/block_dct.py", "config/run.py")
-    )
-    (copy / "codecs" / "block_dct.py").rename(copy / "codecs" / "renamed.py")
+def test_no_other_room_counts(package: Path) -> None:
+    rooms = {folder.name for folder in package.iterdir() if (folder / "__init__.py").exists()}
+    assert set(identity.ROOMS) < rooms
+    for room in sorted(rooms - set(identity.ROOMS)):
+        assert not edited(package, modules(package, room)[0], lambda text: f"{text}\nANSWER = 42\n")
+    for file in package.glob("*.py"):
+        assert not edited(package, file.name, lambda text: f"{text}\nANSWER = 42\n")
+
+
+def test_a_constant_a_docstring_and_a_hint_of_a_codec(package: Path) -> None:
+    name = "codecs/block_dct_exact.py"
+    assert edited(package, name, lambda text: text.replace("2.0**12", "2.0**13"))
+    assert not edited(package, name, lambda text: text.replace('    """', '    """Well: ', 1))
+    assert not edited(package, name, lambda text: text.replace(") -> Pixels:", ") -> object:"))
+
+
+def test_a_renamed_module_is_other_code(package: Path) -> None:
+    file = package / "codecs" / "block_dct.py"
     identity._code_hash.cache_clear()
-    assert code_hash() != before
+    renamed = file.rename(file.with_name("renamed.py"))
+    assert code_hash(package) != code_hash()
+    renamed.rename(file)
     identity._code_hash.cache_clear()
-
-
-def test_every_module_that_does_not_count_exists() -> None:
-    package = Path(identity.__file__).parents[1]
-    assert all((package / name).is_file() for name in identity.NOT_IN_CODE_HASH)
-    assert all((package / name).is_dir() for name in identity.NOT_IN_CODE_HASH_FOLDERS)
