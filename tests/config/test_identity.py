@@ -178,7 +178,7 @@ def test_a_constant_a_docstring_and_a_hint_of_a_codec(package: Path) -> None:
     name = "codecs/block_dct_exact.py"
     assert edited(package, name, lambda text: text.replace("2.0**12", "2.0**13"))
     assert not edited(package, name, lambda text: text.replace('    """', '    """Well: ', 1))
-    assert not edited(package, name, lambda text: text.replace("pixels: Pixels", "pixels: object"))
+    assert not edited(package, name, lambda text: text.replace("tuple[Pixels, float]", "object"))
 
 
 def test_a_renamed_module_is_other_code(package: Path) -> None:
