@@ -24,7 +24,8 @@ from freqexp.composing.compose import compose
 from freqexp.config.run import RunConfig
 from freqexp.nouns.page import Pixels
 from freqexp.nouns.sample import Sample
-from freqexp.results.record import RECORDS, load_records, settle
+from freqexp.results.record import settle
+from freqexp.results.record_file import RECORDS, load_records
 from freqexp.results.summary import Summary
 
 SWEEP = "python -m freqexp.run -m compressor=block_dct,token keep_ratio=0.3,0.5,0.7"

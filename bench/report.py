@@ -31,7 +31,7 @@ from freqexp.config.saved import to_yaml
 from freqexp.nouns.sample import Sample
 from freqexp.results.record import Record
 from freqexp.results.stats import bootstrap_intervals
-from freqexp.results.summary import Baseline, summarize
+from freqexp.results.summarize import Baseline, summarize
 from freqexp.schemas.codecs import BlockDctConfig
 from freqexp.schemas.compressor import TokenConfig
 from freqexp.schemas.method import NoneConfig

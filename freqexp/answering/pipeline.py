@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from freqexp.answering.faults import describe, is_out_of_memory
 from freqexp.answering.measure import PeakMemory, free_cuda_cache, stopwatch
 from freqexp.answering.storage import (
     Stored,
@@ -16,12 +15,12 @@ from freqexp.answering.storage import (
     stored_pages,
     stored_tokens,
 )
+from freqexp.answering.work import PageImages, Work, figures
 from freqexp.benchmarks.legibility import character_error_rate
 from freqexp.codecs.base import Codec
-from freqexp.errors import UserError
 from freqexp.nouns.page import Lines, Page, Pixels, png_size_bytes, scaled_lines
 from freqexp.nouns.vision import CompressedTokens, VisionTokens, keep_all
-from freqexp.readers.base import Answer, Request
+from freqexp.readers.base import Request
 from freqexp.results.record import Record
 from freqexp.tokens.base import TokenCompressor
 
@@ -29,38 +28,6 @@ if TYPE_CHECKING:
     from freqexp.answering.session import Session
     from freqexp.config.run import RunConfig
     from freqexp.nouns.sample import Sample
-
-
-@dataclass(frozen=True, eq=False)
-class PageImages:
-    """One sample's pages before and after the codec; the same pixels where no codec acts."""
-
-    before: Sequence[Pixels]
-    after: Sequence[Pixels]
-
-
-@dataclass(eq=False)
-class _Work:
-    """A sample on its way: what was found so far, and its tokens once it is ready to be asked."""
-
-    sample: Sample
-    found: dict[str, Any]
-    images: PageImages | None = None
-    pages: Sequence[Page] = ()
-    tokens: list[CompressedTokens] = field(default_factory=list)
-
-    def fail(self, error: str) -> None:
-        self.found["error"] = error
-        self.tokens = []
-
-    def record(self) -> Record:
-        return Record(
-            sample_id=self.sample.sample_id,
-            needles=self.sample.needles,
-            bucket=self.sample.bucket,
-            expected=self.sample.answer,
-            **self.found,
-        )
 
 
 class Pipeline:
@@ -117,9 +84,9 @@ class Pipeline:
             work.found["peak_memory_bytes"] = peak_memory_bytes
         return [(work.record(), work.images) for work in works]
 
-    def _prepared(self, sample: Sample) -> _Work:
+    def _prepared(self, sample: Sample) -> Work:
         """A sample up to the tokens that its answer needs."""
-        work = _Work(sample, dict(self._flags))
+        work = Work(sample, dict(self._flags))
         try:
             work.images = self._pages(work)
             vision, work.found["encode_ms"] = self._session.encode(
@@ -134,7 +101,7 @@ class Pipeline:
             work.fail(describe(error))
         return work
 
-    def _pages(self, work: _Work) -> PageImages:
+    def _pages(self, work: Work) -> PageImages:
         """Draw the pages and put them through the codec, if there is one."""
         rendered, render_ms = self._session.render(self._cfg.model.render, work.sample)
         work.pages, found = rendered.pages, work.found
@@ -179,7 +146,7 @@ class Pipeline:
             found["nominal_ratio"] = stored.nominal_ratio
             found.update(stored.components)
 
-    def _answer(self, works: Sequence[_Work]) -> None:
+    def _answer(self, works: Sequence[Work]) -> None:
         """Answer together; where that fails, each half by itself, down to single samples.
 
         So one bad sample costs its neighbours time and nothing else, and a batch that needs too
@@ -202,7 +169,7 @@ class Pipeline:
         self._answer(works[:middle])
         self._answer(works[middle:])
 
-    def _attempt(self, works: Sequence[_Work]) -> tuple[str, bool] | None:
+    def _attempt(self, works: Sequence[Work]) -> tuple[str, bool] | None:
         """None when all were answered and graded; else the error, and whether memory was short.
 
         Only text leaves the handler: the exception's frames hold the tensors of the failed batch.
@@ -226,7 +193,7 @@ class Pipeline:
             return describe(error), is_out_of_memory(error)
         for work, answer, grade in zip(works, answers, grades, strict=True):
             work.tokens = []
-            work.found.update(_figures(answer))
+            work.found.update(figures(answer))
             work.found.update(
                 score=float(grade.score),
                 prefix_hit=grade.prefix_hit,
@@ -242,38 +209,3 @@ def _lines_after(pages: Sequence[Page], after: Sequence[Pixels]) -> list[Lines]:
         scaled_lines(page.lines, pixels.shape[0] / page.pixels.shape[0])
         for page, pixels in zip(pages, after, strict=True)
     ]
-
-
-def _figures(answer: Answer) -> dict[str, Any]:
-    return {
-        "answer": answer.text,
-        "raw_answer": None if answer.raw_text == answer.text else answer.raw_text,
-        "truncated": answer.truncated,
-        "vision_tokens_in": answer.vision_tokens_in,
-        "vision_tokens_out": answer.vision_tokens_out,
-        "decoder_tokens": answer.decoder_tokens,
-        "kv_cache_bytes": answer.kv_cache_bytes,
-        "prefill_ms": answer.prefill_ms,
-        "decode_ms": answer.decode_ms,
-        "new_tokens": answer.new_tokens,
-        "cache_tokens_min": min(answer.cache_tokens, default=None),
-        "cache_tokens_max": max(answer.cache_tokens, default=None),
-        "batch_size": answer.batch_size,
-    }
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether a smaller batch could go where this failed; torch has no class for CPU memory."""
-    import torch
-
-    kinds = (torch.OutOfMemoryError, MemoryError)
-    return isinstance(error, kinds) or "can't allocate memory" in str(error)
-
-
-def describe(error: Exception) -> str:
-    """An error in one line: what a user can mend as it is, anything else with type and place."""
-    if isinstance(error, UserError):
-        return str(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{place}"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
+from freqexp.answering.cache import ByteLru, held_bytes, moved, pixels_key
 from freqexp.answering.encodings import DiskEncodings, encoder_key
 from freqexp.answering.ledger import PageSizes, page_sizes
 from freqexp.answering.measure import free_cuda_cache, stopwatch
@@ -16,8 +15,6 @@ from freqexp.memory.guard import check_memory
 from freqexp.nouns.page import Lines, Page, Pixels
 
 if TYPE_CHECKING:
-    import torch
-
     from freqexp.config.run import RunConfig
     from freqexp.nouns.sample import Grade, Sample
     from freqexp.nouns.vision import VisionTokens
@@ -28,41 +25,6 @@ if TYPE_CHECKING:
 
 ENCODINGS_BYTES = 2 << 30
 PAGES_BYTES = 512 << 20
-
-Value = TypeVar("Value")
-
-
-class ByteLru(Generic[Value]):
-    """A cache of at most `limit_bytes` that forgets what was used longest ago."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self.limit_bytes = limit_bytes
-        self.used_bytes = 0
-        self._entries: OrderedDict[Hashable, tuple[Value, int]] = OrderedDict()
-
-    def get(self, key: Hashable) -> Value | None:
-        """The value of `key`, from now on the most recently used one; None when it is not held."""
-        if key not in self._entries:
-            return None
-        self._entries.move_to_end(key)
-        return self._entries[key][0]
-
-    def put(self, key: Hashable, value: Value, size_bytes: int) -> None:
-        """Hold `value`; one that is larger than the whole cache is not held."""
-        _, replaced = self._entries.pop(key, (None, 0))
-        self.used_bytes -= replaced
-        if size_bytes > self.limit_bytes:
-            return
-        self._entries[key] = (value, size_bytes)
-        self.used_bytes += size_bytes
-        while self.used_bytes > self.limit_bytes:
-            _, (_, dropped) = self._entries.popitem(last=False)
-            self.used_bytes -= dropped
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._entries.clear()
-        self.used_bytes = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,30 +203,3 @@ class Session:
             if self._disk is not None:
                 self._disk.put(key, held)
         return vision, watch.ms
-
-
-def moved(page: VisionTokens, device: torch.device | str) -> VisionTokens:
-    """A page's tokens on a device; the same tensors where they are there already."""
-    deepstack = tuple(level.to(device) for level in page.deepstack)
-    return replace(page, features=page.features.to(device), deepstack=deepstack)
-
-
-def held_bytes(vision: Sequence[VisionTokens]) -> int:
-    """Memory that holding these tokens keeps taken: whole storages, also where a tensor is a view
-    of a part of one.
-    """
-    storages = [
-        tensor.untyped_storage() for page in vision for tensor in (page.features, *page.deepstack)
-    ]
-    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
-
-
-def pixels_key(pixels: Sequence[Pixels], lines: Sequence[Lines] = ()) -> str:
-    """SHA-256 of all pages' shapes and pixels ([H, W] or [H, W, 3] uint8 each), and of the places
-    of their lines where these matter.
-    """
-    digest = hashlib.sha256(repr(lines).encode() if lines else b"")
-    for page in pixels:
-        digest.update(repr(page.shape).encode())
-        digest.update(page.tobytes())
-    return digest.hexdigest()

@@ -10,7 +10,7 @@ from freqexp.comparing.run import Run
 from freqexp.comparing.run_files import load_run
 from freqexp.comparing.targets import RUN_ID, few, resolve
 from freqexp.errors import UserError, fault
-from freqexp.results.record import RECORDS
+from freqexp.results.record_file import RECORDS
 
 DEFAULT_OUTPUTS = "outputs"
 

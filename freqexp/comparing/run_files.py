@@ -13,7 +13,8 @@ from freqexp.comparing.text import plain
 from freqexp.errors import UserError
 from freqexp.files import read_json
 from freqexp.results.provenance import CONFIG, PROVENANCE
-from freqexp.results.record import RECORDS, Record, mean, parse_record, settle
+from freqexp.results.record import Record, mean, parse_record, settle
+from freqexp.results.record_file import RECORDS
 from freqexp.results.summary import SUMMARY
 
 _LINES_NAMED = 5
@@ -133,7 +134,7 @@ def _identity(run: Run) -> Mapping[str, Any]:
     if run.summary is not None and "compressor" in run.summary:
         return run.summary
     from freqexp.config.saved import from_yaml
-    from freqexp.results.summary import changed_options
+    from freqexp.results.summarize import changed_options
 
     try:
         cfg = from_yaml(run.folder / CONFIG) if run.config else None

@@ -11,7 +11,7 @@ from freqexp.comparing.text import plain
 from freqexp.errors import UserError, fault
 from freqexp.files import read_json
 from freqexp.results.provenance import CONFIG
-from freqexp.results.record import RECORDS
+from freqexp.results.record_file import RECORDS
 from freqexp.results.summary import SUMMARY
 
 SWEEP_FILE = "sweep.json"

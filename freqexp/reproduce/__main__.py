@@ -146,7 +146,7 @@ def _fill(outcome: Outcome, name: str, published: Published, configs: Sequence[R
     from freqexp.comparing.load import load
     from freqexp.published.beside import beside
     from freqexp.running.execute import run_folder
-    from freqexp.running.sweep import plan
+    from freqexp.running.plan import plan
 
     runs = plan(configs, Session())
     folders = [run_folder(point.cfg, point.run_id) for point in runs]

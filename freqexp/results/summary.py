@@ -1,19 +1,13 @@
-"""What the records of one run say together, and beside the uncompressed baseline."""
+"""One run in numbers, and the file they stand in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
-from enum import Enum
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from freqexp.files import read_json, write_json
-from freqexp.results.record import RECORDS, Record, load_records, mean, settle
-from freqexp.results.stats import bootstrap_mean_ci, paired_bootstrap
-
-if TYPE_CHECKING:
-    from freqexp.config.run import RunConfig
+from freqexp.results.record import Record, settle
+from freqexp.results.record_file import RECORDS, load_records
 
 SUMMARY = "summary.json"
 
@@ -148,108 +142,6 @@ class Summary:
     delta_low: float | None = None
     delta_high: float | None = None
     p_value: float | None = None
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """The uncompressed run that another one is compared with."""
-
-    run_id: str
-    records: Mapping[str, Record]
-
-
-def changed_options(config: object, prefix: str = "") -> str:
-    """Settings of a configuration that differ from their defaults, as "name=value,...".
-
-    Those of a part of it as "part.name=value": beside the part's own defaults.
-    """
-    changes = []
-    for item in fields(config):  # type: ignore[arg-type]
-        default = item.default_factory() if item.default_factory is not MISSING else item.default
-        value = getattr(config, item.name)
-        if is_dataclass(value):
-            changes.append(changed_options(value, f"{prefix}{item.name}."))
-        elif item.name != "name" and value != default:
-            shown = value.name if isinstance(value, Enum) else value
-            shown = str(shown).lower() if isinstance(shown, bool) else shown
-            changes.append(f"{prefix}{item.name}={shown}")
-    return ",".join(filter(None, changes))
-
-
-def _identity(cfg: RunConfig, run_id: str) -> dict[str, Any]:
-    compressor = cfg.compressor
-    return {
-        "run_id": run_id,
-        "model": cfg.model.name,
-        "compressor": compressor.title,
-        "options": changed_options(compressor),
-        "keep_ratio": cfg.keep_ratio if compressor.uses_keep_ratio else None,
-        "profile": cfg.profile.name if compressor.uses_profile else None,
-        "needles": cfg.needles.count,
-    }
-
-
-def _accuracy(scores: Sequence[float], seed: int) -> dict[str, Any]:
-    low, high = bootstrap_mean_ci(scores, seed) if len(scores) > 1 else (None, None)
-    return {"accuracy": mean(scores), "accuracy_low": low, "accuracy_high": high}
-
-
-def _difference(scored: Sequence[Record], baseline: Baseline | None, seed: int) -> dict[str, Any]:
-    if baseline is None:
-        return {}
-    pairs = []
-    for record in scored:
-        other = baseline.records.get(record.sample_id)
-        if record.score is not None and other is not None and other.score is not None:
-            pairs.append((record.score, other.score))
-    found: dict[str, Any] = {"baseline_run_id": baseline.run_id, "delta_samples": len(pairs)}
-    if len(pairs) > 1:
-        names = ("delta", "delta_low", "delta_high", "p_value")
-        values = paired_bootstrap([ours for ours, _ in pairs], [base for _, base in pairs], seed)
-        found.update(zip(names, values, strict=True))
-    return found
-
-
-def _any(flags: Iterable[bool | None]) -> bool | None:
-    """Whether one is true; None when none is known."""
-    known = [flag for flag in flags if flag is not None]
-    return any(known) if known else None
-
-
-def _ratios(figures: Mapping[str, float | None]) -> dict[str, Any]:
-    """What is stored beside what could be stored instead: ratios of means."""
-    stored, pixels = figures["stored_bytes"], figures["page_pixels"]
-    found = {"bits_per_pixel": 8 * stored / pixels if stored and pixels else None}
-    for name in ("raw", "png", "lossless", "text"):
-        other = figures["text_brotli_bytes" if name == "text" else f"{name}_bytes"]
-        found[f"{name}_ratio"] = other / stored if stored and other is not None else None
-    return found
-
-
-def summarize(
-    cfg: RunConfig, run_id: str, records: Mapping[str, Record], baseline: Baseline | None = None
-) -> Summary:
-    """Summary of a run whose every sample has a record; `records` as `settle` gives them."""
-    scored = [record for record in records.values() if record.score is not None]
-    figures: dict[str, Any] = {
-        name: mean(getattr(record, name) for record in scored) for name in FIGURES
-    }
-    return Summary(
-        **_identity(cfg, run_id),
-        samples=len(records),
-        failed=len(records) - len(scored),
-        truncated=sum(bool(record.truncated) for record in scored),
-        **_accuracy([record.score for record in scored if record.score is not None], cfg.seed),
-        prefix_miss_rate=mean(float(not record.prefix_hit) for record in scored),
-        similarity=mean(record.similarity for record in scored),
-        chance=mean(record.chance for record in scored),
-        **figures,
-        **_ratios(figures),
-        simulated=_any(record.simulated for record in scored),
-        codec_simulated=_any(record.codec_simulated for record in scored),
-        token_simulated=_any(record.token_simulated for record in scored),
-        **_difference(scored, baseline, cfg.seed),
-    )
 
 
 def write_summary(folder: Path, summary: Summary) -> None:

@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from freqexp.answering.measure import host_kind
-from freqexp.answering.pipeline import PageImages, Pipeline
+from freqexp.answering.pipeline import Pipeline
+from freqexp.answering.work import PageImages
 from freqexp.errors import UserError
 from freqexp.results import provenance
-from freqexp.results.record import Record, Records, settle
-from freqexp.results.summary import Baseline, Summary, finished_records, summarize, write_summary
+from freqexp.results.record import Record, settle
+from freqexp.results.record_file import Records
+from freqexp.results.summarize import Baseline, summarize
+from freqexp.results.summary import Summary, finished_records, write_summary
 from freqexp.running.progress import Progress
 from freqexp.running.shares import Share
 

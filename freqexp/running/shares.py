@@ -16,7 +16,8 @@ from pathlib import Path
 
 from freqexp.errors import UserError
 from freqexp.files import write_text
-from freqexp.results.record import RECORDS, Record, Records, load_records
+from freqexp.results.record import Record
+from freqexp.results.record_file import RECORDS, Records, load_records
 
 PARTS = "records-*.jsonl"
 MARKS = ".shares"

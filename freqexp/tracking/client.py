@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from freqexp.answering.pipeline import PageImages
+from freqexp.answering.work import PageImages
 from freqexp.results.record import Record
 from freqexp.tracking.server import within
 

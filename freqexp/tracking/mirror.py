@@ -13,8 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from freqexp.answering.pipeline import PageImages
-from freqexp.results.record import RECORDS, Record, load_records, settle
+from freqexp.answering.work import PageImages
+from freqexp.results.record import Record, settle
+from freqexp.results.record_file import RECORDS, load_records
 from freqexp.results.summary import Summary
 from freqexp.tracking.client import IMAGE_PAGES, Client, shut_down
 from freqexp.tracking.server import has_key, reachable

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from freqexp.config.cluster import Executor
 from freqexp.errors import UserError
 from freqexp.running.execute import label
-from freqexp.running.sweep import Point
+from freqexp.running.plan import Point
 from freqexp_cluster import queue
 from freqexp_cluster.estimate import estimate
 from freqexp_cluster.executors import sbatch_text, workers_at_once

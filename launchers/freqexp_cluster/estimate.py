@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from freqexp.errors import UserError
 from freqexp.files import read_json
-from freqexp.results.record import RECORDS, load_records, mean
+from freqexp.results.record import mean
+from freqexp.results.record_file import RECORDS, load_records
 from freqexp.results.summary import SUMMARY
-from freqexp.running.sweep import Point
+from freqexp.running.plan import Point
 from freqexp.schemas.choices import Device
 from freqexp_cluster.todo import Sweep
 

@@ -12,7 +12,8 @@ from freqexp.config.identity import code_hash
 from freqexp.errors import UserError
 from freqexp.files import write_json, write_text
 from freqexp.results.provenance import CONFIG, now
-from freqexp.running.sweep import Point, check_writable, write_sweep
+from freqexp.running.plan import Point
+from freqexp.running.sweep_file import check_writable, write_sweep
 from freqexp_cluster.node import SUBMISSION, PointTask
 from freqexp_cluster.snapshot import snapshot
 from freqexp_cluster.todo import Sweep

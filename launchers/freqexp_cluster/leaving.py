@@ -18,7 +18,7 @@ from freqexp.files import write_json, write_text
 from freqexp.running.shares import Preempted, Share
 
 if TYPE_CHECKING:
-    from freqexp.answering.pipeline import PageImages
+    from freqexp.answering.work import PageImages
     from freqexp.config.run import RunConfig
     from freqexp.results.record import Record
     from freqexp.results.summary import Summary

@@ -131,7 +131,7 @@ class PointTask:
     def _begin(self, folder: Path, environment: Any) -> None:
         """Say which job works here, and forget how an earlier one ended."""
         from freqexp.files import read_json, write_json
-        from freqexp.running.sweep import check_writable
+        from freqexp.running.sweep_file import check_writable
 
         check_writable(folder)
         known = read_json(folder / SUBMISSION) or {}

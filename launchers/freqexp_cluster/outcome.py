@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from freqexp.running.execute import label
-from freqexp.running.sweep import SWEEP, finished, show
+from freqexp.running.sweep import finished, show
+from freqexp.running.sweep_file import SWEEP
 from freqexp_cluster.node import ERROR, INTERRUPTED, SUBMISSION
 from freqexp_cluster.todo import Sweep
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from freqexp.answering.session import Session
 from freqexp.config.cluster import Executor
 from freqexp.errors import ConfigError, fault
-from freqexp.running.sweep import check_same_sweep, plan, sweep_name
+from freqexp.running.plan import plan
+from freqexp.running.sweep_file import check_same_sweep, sweep_name
 from freqexp_cluster import dry_run, slurm, workers
 from freqexp_cluster.todo import Sweep
 

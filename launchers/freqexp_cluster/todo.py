@@ -11,7 +11,7 @@ from freqexp.config.cluster import ClusterConfig, Retry
 from freqexp.files import read_json
 from freqexp.results.summary import finished_records
 from freqexp.running.execute import run_folder
-from freqexp.running.sweep import Point
+from freqexp.running.plan import Point
 from freqexp_cluster.node import ERROR, SUBMISSION
 
 

@@ -12,7 +12,8 @@ from run_fakes import Counting, make_samples
 from freqexp.answering.session import Session
 from freqexp.config.run import RunConfig
 from freqexp.nouns.sample import Sample, Turn
-from freqexp.results.record import Record, load_records
+from freqexp.results.record import Record
+from freqexp.results.record_file import load_records
 from freqexp.results.summary import Summary
 from freqexp.running.execute import execute, run_folder
 from freqexp.running.progress import Lines

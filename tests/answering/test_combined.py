@@ -22,7 +22,8 @@ from freqexp.config.run import RunConfig
 from freqexp.config.saved import from_yaml, to_yaml
 from freqexp.errors import ConfigError
 from freqexp.nouns.vision import CompressedTokens, VisionTokens
-from freqexp.results.record import Record, load_records
+from freqexp.results.record import Record
+from freqexp.results.record_file import load_records
 from freqexp.results.summary import Summary
 from freqexp.results.table import render_table
 from freqexp.running.execute import baseline_of, execute, label, run_folder

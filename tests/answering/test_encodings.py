@@ -13,12 +13,12 @@ import run_fakes
 import torch
 from run_fakes import Counting
 
+from freqexp.answering.cache import held_bytes
 from freqexp.answering.encodings import ABANDONED_SECONDS, DiskEncodings, encoder_key
-from freqexp.answering.session import held_bytes
 from freqexp.config.identity import identity
 from freqexp.errors import UserError
 from freqexp.nouns.vision import VisionTokens
-from freqexp.results.record import load_records
+from freqexp.results.record_file import load_records
 from freqexp.running.execute import execute, run_folder
 from freqexp.running.progress import Lines
 from freqexp.schemas.choices import Attention, Dtype

@@ -7,7 +7,7 @@ import run_fakes
 import torch
 from run_fakes import Counting
 
-from freqexp.answering.session import ByteLru, pixels_key
+from freqexp.answering.cache import ByteLru, pixels_key
 from freqexp.config.cluster import ClusterConfig
 from freqexp.schemas.codecs import BlockDctConfig
 

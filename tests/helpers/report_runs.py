@@ -13,7 +13,7 @@ from freqexp.config.cluster import ClusterConfig
 from freqexp.config.run import RunConfig, Tracking
 from freqexp.config.saved import to_yaml
 from freqexp.results.record import Record
-from freqexp.results.summary import summarize
+from freqexp.results.summarize import summarize
 from freqexp.schemas.choices import Device, Form
 from freqexp.schemas.codecs import BlockDctConfig
 from freqexp.schemas.compressor import TokenConfig

@@ -10,7 +10,7 @@ import pytest
 import run_fakes
 
 from freqexp.errors import UserError
-from freqexp.results.record import Records, load_records
+from freqexp.results.record_file import Records, load_records
 from freqexp.running.execute import execute, execute_share, run_folder
 from freqexp.running.progress import Lines
 from freqexp.running.shares import Preempted, Share

@@ -16,7 +16,7 @@ from slurm_fixture import Slurm, until
 from wandb_double import wandb_double
 
 import freqexp
-from freqexp.results.record import load_records
+from freqexp.results.record_file import load_records
 
 ROOT = Path(freqexp.__file__).parents[1]
 CHECKOUT = "checkout"

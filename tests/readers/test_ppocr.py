@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from freqexp import run
-from freqexp.answering.session import pixels_key
+from freqexp.answering.cache import pixels_key
 from freqexp.benchmarks.generate import generate
 from freqexp.benchmarks.legibility import character_error_rate
 from freqexp.benchmarks.mrcr import grade

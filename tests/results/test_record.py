@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freqexp.errors import UserError
-from freqexp.results.record import Record, Records, load_records, mean, parse_record, settle
+from freqexp.results.record import Record, mean, parse_record, settle
+from freqexp.results.record_file import Records, load_records
 
 
 def scored(name: str, score: float = 0.5) -> Record:
@@ -101,7 +102,7 @@ def test_fields_of_other_versions_are_no_fault() -> None:
 def test_a_second_process_is_refused_until_the_first_dies(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     code = (
-        "import sys; from pathlib import Path; from freqexp.results.record import Records\n"
+        "import sys; from pathlib import Path; from freqexp.results.record_file import Records\n"
         "with Records(Path(sys.argv[1])): print('locked', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

@@ -8,15 +8,8 @@ from typing import Any
 import pytest
 
 from freqexp.results.record import Record, settle
-from freqexp.results.summary import (
-    FIGURES,
-    Baseline,
-    Summary,
-    changed_options,
-    finished_records,
-    summarize,
-    write_summary,
-)
+from freqexp.results.summarize import Baseline, changed_options, summarize
+from freqexp.results.summary import FIGURES, Summary, finished_records, write_summary
 from freqexp.schemas.choices import Fit
 from freqexp.schemas.codecs import BlockDctConfig
 from freqexp.schemas.compressor import TokenConfig

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from freqexp.results.record import Record, settle
-from freqexp.results.summary import summarize
+from freqexp.results.summarize import summarize
 from freqexp.results.table import render_table, size, times
 from freqexp.schemas.codecs import BlockDctConfig
 from freqexp.schemas.compressor import TokenConfig

@@ -16,13 +16,14 @@ import run_fakes
 import torch
 from run_fakes import Counting, without_times
 
-from freqexp.answering.pipeline import PageImages
 from freqexp.answering.session import Session
+from freqexp.answering.work import PageImages
 from freqexp.config.run import RunConfig
 from freqexp.config.saved import from_yaml
 from freqexp.errors import UserError
 from freqexp.nouns.page import png_size_bytes
-from freqexp.results.record import Record, load_records
+from freqexp.results.record import Record
+from freqexp.results.record_file import load_records
 from freqexp.results.summary import Summary
 from freqexp.running.execute import baseline_of, execute, run_folder
 from freqexp.running.progress import Lines

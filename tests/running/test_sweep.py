@@ -12,15 +12,10 @@ from run_fakes import Counting
 
 from freqexp.errors import UserError
 from freqexp.running.execute import execute, run_folder
+from freqexp.running.plan import plan
 from freqexp.running.progress import Lines
-from freqexp.running.sweep import (
-    PointsError,
-    complete_deltas,
-    finished,
-    plan,
-    run_points,
-    write_sweep,
-)
+from freqexp.running.sweep import PointsError, complete_deltas, finished, run_points
+from freqexp.running.sweep_file import write_sweep
 from freqexp.schemas.codecs import BlockDctConfig
 from freqexp.schemas.compressor import TokenConfig
 from freqexp.schemas.method import NoneConfig

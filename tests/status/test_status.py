@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from freqexp.results.record import Records
+from freqexp.results.record_file import Records
 from freqexp.status import __main__ as status
 from freqexp.status.files import error_is_current
 from freqexp.status.live import Job, parse_queue
