@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -36,25 +36,40 @@ def load(targets: Sequence[str], outputs: str = DEFAULT_OUTPUTS) -> Loaded:
     Raises UserError for a target that is nothing of this, and when no run is found at all.
     """
     notes: list[str] = []
-    folders: dict[Path, None] = {}
+    folders: dict[Path, int | None] = {}
     names: list[tuple[str, str | None]] = []
     for target in targets or (outputs,):
         found = resolve(target, Path(outputs), notes)
-        folders.update(dict.fromkeys(found.folders))
+        for folder, samples in found.folders.items():
+            # Asked for by several targets, with as many samples as one of them wants.
+            earlier = folders.get(folder, 0)
+            everything = samples is None or earlier is None
+            folders[folder] = None if everything else max(samples or 0, earlier or 0)
         names.append((found.name, found.sweep))
-    runs = [run for folder in folders if (run := load_run(folder)) is not None]
-    if len(names) == 1 and names[0][1] is None:
-        # The order of a folder of run ids says nothing.
-        runs.sort(key=_place)
-    empty = [folder.name for folder in folders if not (folder / RECORDS).is_file()]
-    if empty:
-        notes.append(f"not begun (no {RECORDS}), left out: {few(sorted(empty))}")
-    if not runs:
+    name, sweep = names[0] if len(names) == 1 else ("-".join(n for n, _ in names)[:80], None)
+    # The order of a folder of run ids says nothing.
+    order = _place if len(names) == 1 and sweep is None else None
+    loaded = load_runs(folders, order=order)
+    if not loaded.runs:
         asked = ", ".join(targets or (outputs,))
         raise UserError(fault("runs", asked, f"something with a run in it ({RECORDS})"))
+    return replace(loaded, name=name, sweep=sweep, notes=(*notes, *loaded.notes))
+
+
+def load_runs(
+    folders: Mapping[Path, int | None], order: Callable[[Run], tuple[object, ...]] | None = None
+) -> Loaded:
+    """The runs in these folders, over so many first samples of each (None: all it has), and the
+    baselines they were compared with. order: what to sort them by; None: as given.
+    """
+    found = [(folder, load_run(folder, samples)) for folder, samples in folders.items()]
+    runs = [run for _, run in found if run is not None]
+    if order is not None:
+        runs.sort(key=order)
+    empty = [folder.name for folder in folders if not (folder / RECORDS).is_file()]
+    notes = [f"not begun (no {RECORDS}), left out: {few(sorted(empty))}"] if empty else []
     runs, doubled = _once(runs)
-    name, sweep = names[0] if len(names) == 1 else ("-".join(n for n, _ in names)[:80], None)
-    return Loaded(name, (*runs, *_missing_baselines(runs)), sweep, (*notes, *doubled))
+    return Loaded("", (*runs, *_missing_baselines(runs)), notes=(*notes, *doubled))
 
 
 def _place(run: Run) -> tuple[str, str, str, str, float]:
@@ -84,7 +99,7 @@ def _missing_baselines(runs: Sequence[Run]) -> list[Run]:
         if not isinstance(name, str) or name in have or not RUN_ID.fullmatch(name):
             continue
         have.add(name)
-        baseline = load_run(run.folder.parent / name)
+        baseline = load_run(run.folder.parent / name, run.asked)
         if baseline is not None:
             found.append(replace(baseline, added=True))
     return found

@@ -17,7 +17,8 @@ class Run:
 
     config, provenance: {} when the file is missing or unreadable. summary: None before the run's
     end. records: settled, by sample id; unreadable lines are not among them. identity: model,
-    compressor, options, keep_ratio, profile and needles, under a summary's names.
+    compressor, options, keep_ratio, profile and needles, under a summary's names. asked: of how
+    many first samples the records are, where the run can have more; None: all there are.
     notes: what was wrong with the files, in sentences.
     """
 
@@ -29,6 +30,7 @@ class Run:
     identity: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     added: bool = False
+    asked: int | None = None
 
     @property
     def run_id(self) -> str:
@@ -86,9 +88,35 @@ class Run:
 
     @property
     def wanted(self) -> int | None:
-        """How many samples the run has, or was to have before its end; None when unknown."""
-        value = (self.summary or self.config).get("samples")
-        return value if isinstance(value, int) else None
+        """How many samples it has, or is to have before it has ended for them; None when unknown.
+
+        A data set can hold fewer than were asked for: then it is all of them.
+        """
+        summed, asked = self._summed
+        if summed < asked:
+            return summed if self.asked is None else min(summed, self.asked)
+        wanted = max(asked, _count(self.config.get("samples")))
+        return (wanted if self.asked is None else self.asked) or None
+
+    @property
+    def ended(self) -> bool:
+        """Whether each sample it was asked for was answered, or has failed."""
+        summed, asked = self._summed
+        return self.summary is not None and (summed < asked or (self.wanted or 0) <= asked)
+
+    @property
+    def is_summed_up(self) -> bool:
+        """Whether its summary speaks of just these samples."""
+        return self.ended and self._summed[0] == self.wanted
+
+    @property
+    def _summed(self) -> tuple[int, int]:
+        """Of how many samples the summary is, and how many were asked for; 0 without one."""
+        samples = _count((self.summary or {}).get("samples"))
+        if self.summary is None or "samples_asked" in self.summary:
+            return samples, _count((self.summary or {}).get("samples_asked"))
+        # Of before a run could grow: it was written when nothing was left to do.
+        return samples, max(samples, _count(self.config.get("samples")))
 
     def title(self) -> str:
         """The method with its settings, for people."""
@@ -96,6 +124,10 @@ class Run:
         profile = "" if self.profile is None else f" {self.profile}"
         options = f" ({self.options})" if self.options else ""
         return f"{self.compressor}{kept}{profile}{options}"
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def same_settings(run: Run) -> str:

@@ -13,7 +13,7 @@ from freqexp.comparing.text import plain
 from freqexp.errors import UserError
 from freqexp.files import read_json
 from freqexp.results.provenance import CONFIG, PROVENANCE
-from freqexp.results.record import Record, mean, parse_record, settle
+from freqexp.results.record import Record, first, mean, parse_record, settle
 from freqexp.results.record_file import RECORDS
 from freqexp.results.summary import SUMMARY
 
@@ -22,8 +22,11 @@ _LARGEST = 1e18
 _LARGEST_CONFIG = 5_000  # values; a saved configuration has about 60
 
 
-def load_run(folder: Path) -> Run | None:
-    """One run; None when it has no records file yet. Faults of its files become its notes."""
+def load_run(folder: Path, samples: int | None = None) -> Run | None:
+    """One run; None when it has no records file yet. Faults of its files become its notes.
+
+    samples: only the first so many of the data set, for a sweep that asked for no more; None: all.
+    """
     path = folder / RECORDS
     try:
         data = path.read_bytes()
@@ -34,12 +37,14 @@ def load_run(folder: Path) -> Run | None:
     notes: list[str] = []
     records = _records(data, notes)
     config = _config(folder / CONFIG, notes)
+    settled = settle(records)
     run = Run(
         folder,
         config,
         _object(folder / PROVENANCE, notes) or {},
         _object(folder / SUMMARY, notes),
-        settle(records),
+        settled if samples is None else first(settled, samples),
+        asked=samples,
     )
     return _checked(replace(run, identity=_identity(run)), notes)
 
@@ -161,12 +166,12 @@ def _identity(run: Run) -> Mapping[str, Any]:
 def _checked(run: Run, notes: list[str]) -> Run:
     """The run with notes on what does not add up."""
     found = len(run.records)
-    if run.summary is None:
+    if not run.ended:
         of = f" of {run.wanted}" if run.wanted is not None else ""
         notes.append(f"not finished: {found}{of} samples")
     elif run.wanted is not None and found != run.wanted:
         notes.append(f"{SUMMARY} speaks of {run.wanted} samples, {RECORDS} holds {found}")
-    said = None if run.summary is None else run.summary.get("accuracy")
+    said = run.summary.get("accuracy") if run.summary is not None and run.is_summed_up else None
     accuracy = mean(run.scored.values())
     if isinstance(said, int | float) and accuracy is not None and abs(said - accuracy) > 1e-9:
         notes.append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +21,13 @@ RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 @dataclass(frozen=True)
 class Found:
-    """Folders of runs. name: for the report. sweep: its name, when they are one sweep's."""
+    """Folders of runs, and how many samples of each are meant (None: all it has).
+
+    name: for the report. sweep: its name, when they are one sweep's.
+    """
 
     name: str
-    folders: tuple[Path, ...]
+    folders: Mapping[Path, int | None]
     sweep: str | None = None
 
 
@@ -50,7 +53,7 @@ def resolve(target: str, outputs: Path, notes: list[str]) -> Found:
         if len(target) >= SHORTEST_PREFIX:
             matches = sorted((outputs / "runs").glob(f"{target}*"))
             if len(matches) == 1:
-                return Found(matches[0].name, (matches[0].resolve(),))
+                return Found(matches[0].name, {matches[0].resolve(): None})
             if matches:
                 several = few([match.name for match in matches])
                 raise UserError(fault("runs", target, f"one of {several}"))
@@ -63,7 +66,7 @@ def _folder(path: Path, notes: list[str]) -> Found | None:
     if (path / SWEEP_FILE).is_file():
         return _sweep(path, notes)
     if any((path / file).is_file() for file in (RECORDS, CONFIG, SUMMARY)):
-        return Found(name, (path,))
+        return Found(name, {path: None})
     inside = path / "runs" if (path / "runs").is_dir() else path
     folders = sorted(folder for folder in inside.iterdir() if _is_run(folder))
     if not folders:
@@ -74,7 +77,7 @@ def _folder(path: Path, notes: list[str]) -> Found | None:
         sweep = _sweep(sweeps[0].parent, notes)
         if {folder.name for folder in folders} == {folder.name for folder in sweep.folders}:
             return sweep
-    return Found(name, tuple(folders))
+    return Found(name, dict.fromkeys(folders))
 
 
 def _is_run(folder: Path) -> bool:
@@ -84,11 +87,12 @@ def _is_run(folder: Path) -> bool:
 def _sweep(path: Path, notes: list[str]) -> Found:
     value = read_json(path / SWEEP_FILE)
     entries = (value or {}).get("runs")
-    ids = [
-        entry["run_id"]
+    named = [
+        entry
         for entry in (entries if isinstance(entries, list) else [])
         if isinstance(entry, dict) and isinstance(entry.get("run_id"), str)
     ]
+    ids = [entry["run_id"] for entry in named]
     safe = [run_id for run_id in ids if RUN_ID.fullmatch(run_id)]
     if not safe:
         raise UserError(f"{path / SWEEP_FILE}: names no runs; give the folders of the runs instead")
@@ -99,7 +103,13 @@ def _sweep(path: Path, notes: list[str]) -> Found:
     gone = [run_id for run_id in safe if not (runs / run_id).is_dir()]
     if gone:
         notes.append(f"sweep {plain(name)}: not begun or deleted, left out: {few(gone)}")
-    return Found(name, tuple(runs / run_id for run_id in safe if run_id not in gone), name)
+    asked: dict[Path, int | None] = {runs / run_id: None for run_id in safe if run_id not in gone}
+    for entry in named:
+        folder, samples = runs / entry["run_id"], entry.get("samples")
+        # Asked for several numbers of samples, a run stands for the most of them.
+        if folder in asked and isinstance(samples, int):
+            asked[folder] = max(samples, asked[folder] or 0)
+    return Found(name, asked, name)
 
 
 def few(names: Sequence[str], limit: int = 8) -> str:

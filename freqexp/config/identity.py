@@ -19,7 +19,7 @@ from freqexp.config.run import RunConfig
 from freqexp.errors import UserError
 from freqexp.paths import package_dir
 
-# Top-level keys that say where and how a run is computed and shown, not what is computed.
+# Top-level keys that say where, how and how far a run is computed and shown, not what is computed.
 NOT_IN_IDENTITY = frozenset(
     {
         "cluster",
@@ -30,6 +30,7 @@ NOT_IN_IDENTITY = frozenset(
         "encodings_cache_gb",
         "sweep_name",
         "baseline",
+        "samples",
     }
 )
 

@@ -63,7 +63,7 @@ def obstacles(cell: PublishedCell, row: Row, published: Published) -> list[str]:
             reasons.append("one length bucket, published: all")
     if cell.machine:
         reasons.append("time of another machine")
-    if row.run.summary is None:
+    if not row.run.ended:
         reasons.append("the run is not finished")
     return reasons
 

@@ -143,18 +143,18 @@ def _here(cfg: RunConfig, session: Session) -> list[str]:
 def _fill(outcome: Outcome, name: str, published: Published, configs: Sequence[RunConfig]) -> None:
     from freqexp.answering.session import Session
     from freqexp.comparing.compare import compare
-    from freqexp.comparing.load import load
+    from freqexp.comparing.load import load_runs
     from freqexp.published.beside import beside
     from freqexp.running.execute import run_folder
     from freqexp.running.plan import plan
 
     runs = plan(configs, Session())
-    folders = [run_folder(point.cfg, point.run_id) for point in runs]
-    begun = [str(folder) for folder in folders if folder.is_dir()]
+    folders = {run_folder(point.cfg, point.run_id): point.cfg.samples for point in runs}
+    begun = {folder: samples for folder, samples in folders.items() if folder.is_dir()}
     if not begun:
         outcome.notes.append("no run has begun yet")
         return
-    comparison = compare(load(begun), margin=published.margin)
+    comparison = compare(load_runs(begun), margin=published.margin)
     found = beside(name, published, comparison)
     outcome.cells, outcome.parts = list(found.cells), list(found.parts)
     outcome.findings = list(found.findings)
@@ -223,7 +223,7 @@ def _computed(cfg: RunConfig, session: Session) -> Run | None:
     from freqexp.comparing.run_files import load_run
     from freqexp.running.execute import run_folder
 
-    return load_run(run_folder(cfg, session.run_id(cfg)))
+    return load_run(run_folder(cfg, session.run_id(cfg)), cfg.samples)
 
 
 if __name__ == "__main__":

@@ -76,9 +76,12 @@ def parse_config(saved: Saved) -> RunConfig:
         file = Path(folder) / CONFIG
         file.write_text(_without_execution(saved.config), encoding="utf-8")
         try:
-            return from_yaml(file)
+            cfg = from_yaml(file)
         except ConfigError as error:
             raise ConfigError([_older(saved, str(error).replace(f"{file}: ", ""))]) from None
+    # The run may have more samples than the sweep that was named asked for.
+    asked = saved.run.asked if saved.run is not None else None
+    return cfg if asked is None else replace(cfg, samples=asked)
 
 
 def read_config(saved: Saved, overrides: Sequence[str], output_dir: str) -> RunConfig:

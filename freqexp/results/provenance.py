@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 PROVENANCE = "provenance.json"
 CONFIG = "config.yaml"
+SAMPLES = re.compile(r"^samples: (\d+)$", re.MULTILINE)
 
 PACKAGES = (
     "freqexp",
@@ -96,7 +98,8 @@ def command() -> str:
 
 
 def start(cfg: RunConfig, folder: Path, hashes: Mapping[str, str], host: str) -> None:
-    """Write config.yaml and provenance.json, or note in the latter that the run goes on.
+    """Write config.yaml and provenance.json, or note in the latter that the run goes on, and in the
+    former if for more samples.
 
     hashes: of weights, data and code, by the names they have in the file. host: the kind of
     machine.
@@ -104,11 +107,12 @@ def start(cfg: RunConfig, folder: Path, hashes: Mapping[str, str], host: str) ->
     """
     from freqexp.config.saved import to_yaml
 
-    if not (folder / CONFIG).exists():
+    if _samples_written(folder / CONFIG) < cfg.samples:
         write_text(folder / CONFIG, to_yaml(cfg))
     commit, dirty = code_state()
     this_start = {
         "command": command(),
+        "samples": cfg.samples,
         "host_kind": host,
         "commit": commit,
         "dirty": dirty,
@@ -133,6 +137,15 @@ def start(cfg: RunConfig, folder: Path, hashes: Mapping[str, str], host: str) ->
     changed = {name: value for name, value in this_start.items() if name not in same}
     resumed = [*earlier.get("resumed", []), {"at": now(), **changed}]
     write_json(folder / PROVENANCE, {**earlier, "finished": None, "resumed": resumed})
+
+
+def _samples_written(file: Path) -> int:
+    """How many samples a saved configuration asks for; 0 when there is none that says it."""
+    try:
+        found = SAMPLES.search(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0
+    return int(found[1]) if found else 0
 
 
 def finish(folder: Path) -> None:

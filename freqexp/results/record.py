@@ -13,6 +13,8 @@ from typing import Any, NoReturn, get_args, get_type_hints
 class Record:
     """One sample of one run. None means "not measured", never zero.
 
+    index: the sample's place in the order that the run's seed gives its data set, from 0; None in
+        records of before there was one.
     score: the official grade in [0, 1]; None exactly when `error` says why there is none.
     prefix_hit, similarity, chance: see `Grade`. truncated: generation ran into max_new_tokens.
     answer: what was graded. raw_answer: all that was generated, where that is more (thinking).
@@ -44,6 +46,7 @@ class Record:
     needles: int
     bucket: str
     expected: str
+    index: int | None = None
     score: float | None = None
     prefix_hit: bool | None = None
     similarity: float | None = None
@@ -151,6 +154,19 @@ def settle(records: Iterable[Record]) -> dict[str, Record]:
         if earlier is None or earlier.score is None:
             chosen[record.sample_id] = record
     return dict(sorted(chosen.items()))
+
+
+def first(records: Mapping[str, Record], count: int) -> dict[str, Record]:
+    """Those of settled records that are of the first `count` samples of the data set.
+
+    A run can have more: it grows when it is asked for more samples. A record without an index is of
+    a run that could not grow, and stays.
+    """
+    return {
+        name: record
+        for name, record in records.items()
+        if record.index is None or record.index < count
+    }
 
 
 def mean(values: Iterable[float | None]) -> float | None:

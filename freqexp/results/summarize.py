@@ -7,7 +7,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from freqexp.results.record import Record, mean
+from freqexp.results.record import Record, first, mean
 from freqexp.results.stats import bootstrap_mean_ci, paired_bootstrap
 from freqexp.results.summary import FIGURES, Summary
 
@@ -94,7 +94,11 @@ def _ratios(figures: Mapping[str, float | None]) -> dict[str, Any]:
 def summarize(
     cfg: RunConfig, run_id: str, records: Mapping[str, Record], baseline: Baseline | None = None
 ) -> Summary:
-    """Summary of a run whose every sample has a record; `records` as `settle` gives them."""
+    """Summary of a run over its first `cfg.samples` samples, of which each has a record.
+
+    records: as `settle` gives them; those of further samples are left out.
+    """
+    records = first(records, cfg.samples)
     scored = [record for record in records.values() if record.score is not None]
     figures: dict[str, Any] = {
         name: mean(getattr(record, name) for record in scored) for name in FIGURES
@@ -102,6 +106,7 @@ def summarize(
     return Summary(
         **_identity(cfg, run_id),
         samples=len(records),
+        samples_asked=cfg.samples,
         failed=len(records) - len(scored),
         truncated=sum(bool(record.truncated) for record in scored),
         **_accuracy([record.score for record in scored if record.score is not None], cfg.seed),

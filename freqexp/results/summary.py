@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from freqexp.files import read_json, write_json
-from freqexp.results.record import Record, settle
+from freqexp.results.record import Record, first, settle
 from freqexp.results.record_file import RECORDS, load_records
 
 SUMMARY = "summary.json"
@@ -64,8 +66,9 @@ class Summary:
     compressor: its name; the names of all methods of a combination, joined by "+".
     keep_ratio, profile: None where the compressor does not use them. options: the compressor's
         settings that differ from their defaults, "name=value" joined by commas.
-    samples: in the data set. failed: those without a score. truncated: scored ones that ran into
-        max_new_tokens.
+    samples: how many it is over. samples_asked: how many were asked for; the data set holds fewer
+        where `samples` is smaller. failed: those without a score. truncated: scored ones that ran
+        into max_new_tokens.
     accuracy: mean official score of the scored samples with its 95 % bootstrap interval (None below
         two samples). prefix_miss_rate: share of their answers without the prefix. similarity,
         chance: means of `Grade`'s.
@@ -84,6 +87,7 @@ class Summary:
     profile: str | None
     needles: int
     samples: int
+    samples_asked: int
     failed: int
     truncated: int
     accuracy: float | None
@@ -151,18 +155,37 @@ def write_summary(folder: Path, summary: Summary) -> None:
         write_json(folder / SUMMARY, value)
 
 
-def finished_records(folder: Path) -> dict[str, Record] | None:
-    """The settled records of a run that is complete without a failure, else None.
+def samples_asked(summary: Mapping[str, Any]) -> int:
+    """Of how many samples a summary file says what became of them; summaries of before a run could
+    grow say it of all.
+    """
+    return _count(summary.get("samples_asked", summary.get("samples")))
 
-    A summary is written only when every sample of the data set has a record, so one without
-    failures whose count the records meet proves completeness without loading the data. Raises
-    UserError for a corrupt record file.
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def ended_records(folder: Path, samples: int) -> dict[str, Record] | None:
+    """The settled records of a run's first `samples` samples if it has ended for them, else None.
+
+    A sample may have failed. A summary is written when every sample asked for has a record, so one
+    whose count the records meet proves the end without loading the data, and one of fewer samples
+    than were asked for that the data set holds no more. Raises UserError for a corrupt record file.
     """
     summary = read_json(folder / SUMMARY)
-    if summary is None or summary.get("failed") != 0:
+    if summary is None:
         return None
-    records = settle(load_records(folder / RECORDS))
-    complete = len(records) == summary.get("samples") and all(
-        r.score is not None for r in records.values()
-    )
-    return records if complete else None
+    asked, held = samples_asked(summary), _count(summary.get("samples"))
+    if asked < samples and held == asked:
+        return None
+    records = first(settle(load_records(folder / RECORDS)), samples)
+    return records if len(records) == min(samples, held) else None
+
+
+def finished_records(folder: Path, samples: int) -> dict[str, Record] | None:
+    """`ended_records` if none of the samples failed, else None."""
+    records = ended_records(folder, samples)
+    if records is None or any(record.score is None for record in records.values()):
+        return None
+    return records

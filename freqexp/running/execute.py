@@ -15,11 +15,19 @@ from freqexp.answering.measure import host_kind
 from freqexp.answering.pipeline import Pipeline
 from freqexp.answering.work import PageImages
 from freqexp.errors import UserError
+from freqexp.files import read_json
 from freqexp.results import provenance
-from freqexp.results.record import Record, settle
-from freqexp.results.record_file import Records
+from freqexp.results.record import Record, first, settle
+from freqexp.results.record_file import RECORDS, Records, load_records
 from freqexp.results.summarize import Baseline, summarize
-from freqexp.results.summary import Summary, finished_records, write_summary
+from freqexp.results.summary import (
+    SUMMARY,
+    Summary,
+    ended_records,
+    finished_records,
+    samples_asked,
+    write_summary,
+)
 from freqexp.running.progress import Progress
 from freqexp.running.shares import Share
 
@@ -58,10 +66,11 @@ def baseline_of(cfg: RunConfig) -> RunConfig | None:
 def execute(
     cfg: RunConfig, session: Session, progress: Progress, observers: Sequence[Observer] = ()
 ) -> Summary:
-    """Compute what is missing of a run and summarise it.
+    """Compute what is missing of a run's first `cfg.samples` samples and summarise them.
 
-    A complete run is answered from its files: no data or model is loaded, no observer is told. The
-    difference to the baseline is there when the baseline is complete in the same output folder.
+    A run that has answered them is answered from its files, also when it has answered more: no data
+    or model is loaded, no observer is told. The difference to the baseline is there when the
+    baseline has answered them, too, in the same output folder.
     Raises UserError for anything the user can mend, and when every sample failed (the summary is
     written then, too).
     """
@@ -84,13 +93,10 @@ def execute_share(
     """
     run_id = session.run_id(cfg)
     folder = run_folder(cfg, run_id)
-    done = finished_records(folder)
-    if done is None:
+    if finished_records(folder, cfg.samples) is None:
         with Records(share.file(folder)) as store:
             return _finish(cfg, session, progress, observers, store, share)
-    summary = summarize(cfg, run_id, done, baseline_records(cfg, session))
-    write_summary(folder, summary)
-    return summary
+    return conclude(cfg, session)[0]
 
 
 def _finish(
@@ -102,22 +108,24 @@ def _finish(
     share: Share,
 ) -> Summary | None:
     """Compute the missing samples of a locked run, then write its summary."""
-    folder, run_id = store.path.parent, session.run_id(cfg)
+    folder = store.path.parent
     share.begin(folder)
     samples = session.samples(cfg)
     mine = [samples[index] for index in share.mine(len(samples))]
-    missing = _missing(samples, mine, {store.path: store.records, **share.of_others(folder)})
+    places = {sample.sample_id: index for index, sample in enumerate(samples)}
+    missing = _missing(cfg, samples, mine, {store.path: store.records, **share.of_others(folder)})
     if share.rank == 0:
         provenance.start(cfg, folder, session.hashes(cfg), host_kind(cfg.model))
     pipeline = Pipeline(cfg, session) if missing else None
-    summary = None
+    widest = None
     try:
         for observer in observers:
             observer.on_start(cfg, folder)
         if pipeline is not None:
             with progress.run(label(cfg), len(mine), len(mine) - len(missing)) as advance:
                 for batch in pipeline.batches(missing):
-                    for record, images in pipeline.run(batch):
+                    for answered, images in pipeline.run(batch):
+                        record = replace(answered, index=places[answered.sample_id])
                         store.append(record)
                         for observer in observers:
                             observer.on_record(record, images)
@@ -129,38 +137,58 @@ def _finish(
         for record in share.gather(folder, store):
             for observer in observers:
                 observer.on_record(record, None)
-        done = settle(store.records)
-        summary = summarize(cfg, run_id, done, baseline_records(cfg, session))
-        write_summary(folder, summary)
+        summary, widest = conclude(cfg, session)
         provenance.finish(folder)
     finally:
         for observer in observers:
-            observer.on_end(summary)
+            observer.on_end(widest)
+    done = first(settle(store.records), len(samples))
     errors = [record.error for record in done.values() if record.error is not None]
     if len(errors) == len(samples):
         raise UserError(f"all {len(samples)} samples failed; the first: {errors[0]}")
     return summary
 
 
+def conclude(cfg: RunConfig, session: Session) -> tuple[Summary, Summary]:
+    """Summarise a run that has a record of each of its first `cfg.samples` samples: over these, and
+    over the most samples that it has ended for. The latter stands in summary.json.
+
+    Raises UserError for a corrupt record file, and when the summary cannot be written.
+    """
+    run_id = session.run_id(cfg)
+    folder = run_folder(cfg, run_id)
+    records = settle(load_records(folder / RECORDS))
+    summary = summarize(cfg, run_id, records, baseline_records(cfg, session))
+    most = samples_asked(read_json(folder / SUMMARY) or {})
+    widest = summary
+    if most > cfg.samples and ended_records(folder, most) is not None:
+        wider = replace(cfg, samples=most)
+        widest = summarize(wider, run_id, records, baseline_records(wider, session))
+    write_summary(folder, widest)
+    return summary, widest
+
+
 def _missing(
+    cfg: RunConfig,
     samples: Sequence[Sample],
     mine: Sequence[Sample],
     records: Mapping[Path, Sequence[Record]],
 ) -> list[Sample]:
-    """Those of `mine` without a score yet, failed ones included. records: by their file.
+    """Those of `mine` without a score yet, failed ones included. samples: those asked for, or all
+    that the data set holds. records: by their file, those of further samples among them.
 
     Raises UserError for an empty data set and for records of samples that are not in it: the run id
     covers the data, so such a file was edited or copied here, and no number from it can be trusted.
     """
     if not samples:
         raise UserError("the data set holds no samples")
-    ids = {sample.sample_id for sample in samples}
-    if len(ids) < len(samples):
+    places = {sample.sample_id: index for index, sample in enumerate(samples)}
+    if len(places) < len(samples):
         raise UserError("the data set holds several samples of the same id")
     scored = set()
     for path, of_file in records.items():
         for number, record in enumerate(of_file, start=1):
-            if record.sample_id not in ids:
+            if not _is_of(record, cfg.samples, places):
                 raise UserError(
                     f"{path}, line {number}: sample {record.sample_id!r} is not in this run's "
                     f"data. Nothing was changed; move {path.parent} away to start it afresh."
@@ -170,13 +198,21 @@ def _missing(
     return [sample for sample in mine if sample.sample_id not in scored]
 
 
+def _is_of(record: Record, asked: int, places: Mapping[str, int]) -> bool:
+    """Whether a record can be of this data set, of which `places` are the first `asked` samples."""
+    if record.index is None:
+        return record.sample_id in places
+    place = places.get(record.sample_id)
+    return place == record.index if record.index < asked else place is None
+
+
 def baseline_records(cfg: RunConfig, session: Session) -> Baseline | None:
     """The baseline's records if that run is complete in the same output folder."""
     other = baseline_of(cfg)
     if other is None:
         return None
     run_id = session.run_id(other)
-    records = finished_records(run_folder(other, run_id))
+    records = finished_records(run_folder(other, run_id), cfg.samples)
     return None if records is None else Baseline(run_id, records)
 
 

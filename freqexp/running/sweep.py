@@ -13,15 +13,12 @@ from freqexp.answering.session import Session
 from freqexp.errors import UserError
 from freqexp.files import read_json, write_text
 from freqexp.results.provenance import CONFIG
-from freqexp.results.record import settle
-from freqexp.results.record_file import RECORDS, load_records
-from freqexp.results.summarize import summarize
-from freqexp.results.summary import SUMMARY, Summary, write_summary
+from freqexp.results.summary import SUMMARY, Summary, ended_records
 from freqexp.results.table import render_table
 from freqexp.running.execute import (
     Observer,
     baseline_of,
-    baseline_records,
+    conclude,
     execute,
     label,
     run_folder,
@@ -100,22 +97,15 @@ def explain(error: Exception, point: Point) -> str:
 
 
 def finished(cfg: RunConfig, session: Session) -> Summary | None:
-    """The summary of a run that has ended, made again from its records; None when it has not.
+    """The summary of a run that has ended for the samples asked for, made again from its records;
+    None when it has not.
 
     So its difference to the baseline is there as soon as both are complete. Samples may have
     failed.
     """
-    run_id = session.run_id(cfg)
-    folder = run_folder(cfg, run_id)
-    written = read_json(folder / SUMMARY)
-    if written is None:
+    if ended_records(run_folder(cfg, session.run_id(cfg)), cfg.samples) is None:
         return None
-    records = settle(load_records(folder / RECORDS))
-    if len(records) != written.get("samples"):
-        return None
-    summary = summarize(cfg, run_id, records, baseline_records(cfg, session))
-    write_summary(folder, summary)
-    return summary
+    return conclude(cfg, session)[0]
 
 
 def complete_deltas(cfg: RunConfig, session: Session, output_dir: Path, name: str) -> None:
@@ -136,7 +126,9 @@ def complete_deltas(cfg: RunConfig, session: Session, output_dir: Path, name: st
         written = read_json(folder / SUMMARY)
         if entry["baseline"] or written is None or written.get("baseline_run_id") == own:
             continue
-        finished(replace(from_yaml(folder / CONFIG), output_dir=str(output_dir)), session)
+        other = from_yaml(folder / CONFIG)
+        samples = entry.get("samples", other.samples)
+        finished(replace(other, output_dir=str(output_dir), samples=samples), session)
 
 
 def show(summaries: Sequence[Summary], runs: Sequence[Point], sweep_file: Path) -> None:

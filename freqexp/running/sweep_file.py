@@ -33,14 +33,15 @@ def check_writable(folder: Path) -> None:
 
 
 def sweep_name(points: Sequence[RunConfig], runs: Sequence[Point]) -> str:
-    """The name that was set, else one made from the run ids: the same command has the same name.
+    """The name that was set, else one made from the runs and how many samples of each are asked
+    for: the same command has the same name.
 
     Raises UserError for a name that cannot be a folder's.
     """
     name = points[0].sweep_name
     if name is None:
-        ids = "\n".join(sorted(point.run_id for point in runs))
-        return hashlib.sha256(ids.encode()).hexdigest()[:12]
+        asked = sorted(f"{point.run_id} {point.cfg.samples}" for point in runs)
+        return hashlib.sha256("\n".join(asked).encode()).hexdigest()[:12]
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         allowed = "1 to 100 letters, digits, dots, dashes and underscores, not starting with a dot"
         raise UserError(fault("sweep_name", name, allowed))
@@ -70,15 +71,20 @@ def check_same_sweep(output_dir: Path, name: str, runs: Sequence[Point]) -> None
 
 
 def write_sweep(output_dir: Path, name: str, runs: Sequence[Point]) -> Path:
-    """Write sweeps/<name>/sweep.json; runs of earlier commands of the same name stay in it."""
+    """Write sweeps/<name>/sweep.json; other runs of earlier commands of the same name stay in it.
+
+    A run stands there once for each number of samples that the last command asked it for.
+    """
     file = output_dir / "sweeps" / name / SWEEP
-    entries: dict[str, Any] = {}
-    earlier = read_json(file)
-    for entry in (earlier or {}).get("runs", []):
-        entries[entry["run_id"]] = entry
+    entries: dict[tuple[str, int | None], dict[str, Any]] = {}
+    now = {point.run_id for point in runs}
+    for entry in (read_json(file) or {}).get("runs", []):
+        if entry["run_id"] not in now:
+            entries[entry["run_id"], entry.get("samples")] = entry
     for point in runs:
-        entries[point.run_id] = {
+        entries[point.run_id, point.cfg.samples] = {
             "run_id": point.run_id,
+            "samples": point.cfg.samples,
             "overrides": list(point.overrides),
             "baseline": baseline_of(point.cfg) is None,
             "added": point.added,

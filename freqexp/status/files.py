@@ -32,7 +32,8 @@ class RunFiles:
 
     label: the overrides that made it. submitted: when, ISO 8601. executor: "slurm", "workers" or
     None (this process). tasks: how many processes share its samples. started: work on it has begun
-    once. complete: every sample is scored. total: samples of the data set, None when unknown.
+    once. complete: every sample is scored. total: samples that the sweep asks for, or all where the
+    data set holds fewer; None when unknown.
     scored, failed: samples with a score, and those with only an error. seconds_a_sample: in one
     process, mean over the newest records. error: why it ended, in one line, or what its newest
     failed sample said. crashed: that was an exception of the newest start. written: when the
@@ -58,8 +59,13 @@ class RunFiles:
     written: float | None = None
 
 
-def read_run(folder: Path, overrides: list[str], added: bool) -> RunFiles:
-    """What is known of the run in `folder`, which may not exist. added: a baseline nobody named."""
+def read_run(
+    folder: Path, overrides: list[str], added: bool, samples: int | None = None
+) -> RunFiles:
+    """What is known of the run in `folder`, which may not exist.
+
+    added: a baseline nobody named. samples: how many the sweep asks for; None: as many as the run.
+    """
     config = tail(folder / "config.yaml") or ""
     submission = read_json(folder / "submission.json") or {}
     summary = read_json(folder / "summary.json") or {}
@@ -72,12 +78,15 @@ def read_run(folder: Path, overrides: list[str], added: bool) -> RunFiles:
         "submitted": text(submission.get("submitted")),
         "tasks": count(submission.get("tasks")) or 1,
         "log": path_of(submission.get("log")),
-        "total": total(config, summary),
+        "total": total(config, summary, samples),
     }
-    if summary.get("failed") == 0 and count(summary.get("samples")):
-        return RunFiles(**known, started=True, complete=True, scored=summary["samples"])
+    over = is_over(summary, samples or asked_of(config))
+    if summary.get("failed") == 0 and over:
+        return RunFiles(**known, started=True, complete=True, scored=known["total"])
     files = record_files(folder)
-    scored, failures, seconds = read_records(files)
+    scored, failures, seconds = read_records(files, samples)
+    if over and scored == known["total"]:
+        return RunFiles(**known, started=True, complete=True, scored=scored)
     crash = last_line(tail(folder / "error.txt")) if error_is_current(folder) else None
     error = crash or (list(failures.values())[-1] if failures else None)
     return RunFiles(
@@ -97,8 +106,13 @@ def record_files(folder: Path) -> list[Path]:
     return [file for file in sorted(folder.glob("records*.jsonl")) if modified(file)]
 
 
-def read_records(files: list[Path]) -> tuple[int, dict[str, str], float | None]:
-    """(scored samples, error of each other one by its id, mean seconds of the newest scored)."""
+def read_records(
+    files: list[Path], samples: int | None
+) -> tuple[int, dict[str, str], float | None]:
+    """(scored samples, error of each other one by its id, mean seconds of the newest scored).
+
+    samples: only the first so many of the data set; None: all.
+    """
     scored: set[str] = set()
     failures: dict[str, str] = {}
     newest: list[float] = []
@@ -106,7 +120,9 @@ def read_records(files: list[Path]) -> tuple[int, dict[str, str], float | None]:
         times: list[float] = []
         for record in lines_of(file):
             sample_id = record.get("sample_id")
-            if not isinstance(sample_id, str):
+            index = record.get("index")
+            further = samples is not None and isinstance(index, int) and index >= samples
+            if not isinstance(sample_id, str) or further:
                 continue
             if record.get("score") is None:
                 failures[sample_id] = str(record.get("error"))
@@ -142,10 +158,30 @@ def error_is_current(folder: Path) -> bool:
     return written > 0 and written >= later
 
 
-def total(config: str, summary: dict[str, Any]) -> int | None:
-    """Samples of a run; a file of data can hold fewer than the configuration asks for."""
+def total(config: str, summary: dict[str, Any], samples: int | None) -> int | None:
+    """Samples of a run; a file of data can hold fewer than are asked for."""
+    asked = samples or asked_of(config)
+    held = count(summary.get("samples"))
+    if held is None or not is_over(summary, asked):
+        return asked
+    return held if samples is None else min(held, samples)
+
+
+def asked_of(config: str) -> int | None:
+    """How many samples a saved configuration asks for; None when it does not say."""
     found = _SAMPLES.search(config)
-    return count(summary.get("samples")) or (int(found[1]) if found else None)
+    return int(found[1]) if found else None
+
+
+def is_over(summary: dict[str, Any], samples: int | None) -> bool:
+    """Whether a summary is over `samples` samples or more, or over all of the data set.
+
+    One that does not say how many were asked for was written when nothing was left to do.
+    """
+    held, asked = count(summary.get("samples")), count(summary.get("samples_asked"))
+    if held is None:
+        return False
+    return samples is None or asked is None or samples <= asked or held < asked
 
 
 def label(overrides: list[str], added: bool, config: str) -> str:

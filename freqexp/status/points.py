@@ -11,7 +11,7 @@ from typing import Any
 
 from freqexp.errors import UserError
 from freqexp.files import read_json
-from freqexp.status.files import RunFiles, last_line, read_run, record_files, tail
+from freqexp.status.files import RunFiles, count, last_line, read_run, record_files, tail
 from freqexp.status.live import Job, QueueError, held_inodes, is_held, queue
 
 STATES = (
@@ -138,7 +138,8 @@ def read_entry(runs: Path, entry: dict[str, Any]) -> RunFiles:
     """The files of one run that a sweep names."""
     overrides = entry.get("overrides")
     words = [str(item) for item in overrides] if isinstance(overrides, list) else []
-    return read_run(runs / entry["run_id"], words, entry.get("added") is True)
+    samples = count(entry.get("samples"))
+    return read_run(runs / entry["run_id"], words, entry.get("added") is True, samples)
 
 
 def point_status(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freqexp.answering.work import PageImages
-from freqexp.results.record import Record, settle
+from freqexp.results.record import Record, first, settle
 from freqexp.results.record_file import RECORDS, load_records
 from freqexp.results.summary import Summary
 from freqexp.tracking.client import IMAGE_PAGES, Client, shut_down
@@ -151,6 +151,7 @@ class Mirror:
 
     def _conclude(self, client: Client, summary: Summary) -> None:
         records = settle(load_records(self._folder / RECORDS))
+        records = first(records, summary.samples_asked)
         client.conclude(asdict(summary), list(records.values()))
         client.finish(interrupted=False)
 

@@ -47,11 +47,12 @@ def show(sweep: Sweep) -> int:
 
 def grid(sweep: Sweep, todo: Todo) -> str:
     """Every run and what would become of it."""
-    state = {point.run_id: "done already" for point in todo.done}
-    state |= {point.run_id: f"job {job}" for point, job in todo.queued}
-    state |= {point.run_id: "left out (never started)" for point in todo.left}
+    state = {id(point): "done already" for point in todo.done}
+    state |= {id(point): f"job {job}" for point, job in todo.queued}
+    state |= {id(point): "left out (never started)" for point in todo.left}
+    state |= {id(point): "with a larger one" for point in todo.parts}
     rows = [
-        (point.run_id, label(point.cfg), _overrides(point), state.get(point.run_id, "to submit"))
+        (point.run_id, label(point.cfg), _overrides(point), state.get(id(point), "to submit"))
         for point in sweep.runs
     ]
     counts = Counter(row[-1] if not row[-1].startswith("job ") else "queued" for row in rows)

@@ -81,6 +81,7 @@ def report(sweep: Sweep, todo: Todo, jobs: Sequence[str]) -> list[str]:
     for count, what in (
         (len(todo.done), "are done"),
         (len(todo.queued), "are queued or running already"),
+        (len(todo.parts), "are the first samples of another one, and done with it"),
         (len(todo.left), "were never started (cluster.retry=failed leaves them)"),
     ):
         if count:

@@ -42,29 +42,41 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Todo:
-    """The runs of a sweep by what is to be done with them. queued: with their job's id."""
+    """The runs of a sweep by what is to be done with them.
+
+    queued: with their job's id. parts: their samples are among those of another point of the same
+    run, which is to be submitted or queued.
+    """
 
     submit: Sequence[Point]
     done: Sequence[Point]
     queued: Sequence[tuple[Point, str]]
     left: Sequence[Point]
+    parts: Sequence[Point] = ()
 
 
 def sort_out(sweep: Sweep, active: dict[str, str]) -> Todo:
     """Which runs are to be submitted. active: states of jobs that have not ended, by id."""
-    submit, done, queued, left = [], [], [], []
+    submit, done, queued, left, parts = [], [], [], [], []
+    most = {point.run_id: point.cfg.samples for point in sorted(sweep.runs, key=_samples)}
     for point in sweep.runs:
         folder = sweep.run_folder(point)
         job = str((read_json(folder / SUBMISSION) or {}).get("job_id"))
-        if finished_records(folder) is not None:
+        if finished_records(folder, point.cfg.samples) is not None:
             done.append(point)
+        elif point.cfg.samples < most[point.run_id]:
+            parts.append(point)
         elif job in active:
             queued.append((point, job))
         elif sweep.cluster.retry is Retry.failed and not was_started(folder):
             left.append(point)
         else:
             submit.append(point)
-    return Todo(submit, done, queued, left)
+    return Todo(submit, done, queued, left, parts)
+
+
+def _samples(point: Point) -> int:
+    return point.cfg.samples
 
 
 def was_started(folder: Path) -> bool:

@@ -61,7 +61,8 @@ def make_samples(needles: NeedlesConfig, samples: int, seed: int) -> list[Sample
             for number in range(needles.count + 1)
         )
         answer = f"pre{index}{turns[1].assistant}"
-        name = f"sample-{samples - index:03d}"  # sorted by id is not the order of computing
+        # Sorted by id is not the order of computing; sample i is the same however many there are.
+        name = f"sample-{6 - index if index < 6 else index + 1:03d}"
         made.append(Sample(name, needles.count, "", turns, f"{name}?", answer, f"pre{index}"))
     return made
 
@@ -74,6 +75,7 @@ def fake_run_id(cfg: RunConfig) -> str:
         cluster=ClusterConfig(),
         tracking=Tracking.off,
         baseline=True,
+        samples=1,
         output_dir="",
         encodings_cache_gb=0.0,
         sweep_name=None,

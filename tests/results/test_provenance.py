@@ -29,6 +29,7 @@ def test_the_first_start_says_where_everything_comes_from(config: Any, tmp_path:
         "code_hash",
         "seed",
         "command",
+        "samples",
         "host_kind",
         "commit",
         "dirty",

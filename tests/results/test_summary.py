@@ -94,17 +94,19 @@ def test_only_a_whole_run_without_failures_is_finished(config: Any, tmp_path: Pa
     def put(records: list[Record], summarized: list[Record]) -> None:
         text = "".join(json.dumps(asdict(item)) + "\n" for item in records)
         (tmp_path / "records.jsonl").write_text(text)
-        write_summary(tmp_path, summarize(config(), "id", settle(summarized)))
+        write_summary(
+            tmp_path, summarize(config(samples=len(summarized)), "id", settle(summarized))
+        )
 
-    assert finished_records(tmp_path) is None
+    assert finished_records(tmp_path, 3) is None
     put(whole, whole)
-    assert finished_records(tmp_path) == settle(whole)
+    assert finished_records(tmp_path, 3) == settle(whole)
     put(whole[:2], whole)
-    assert finished_records(tmp_path) is None
+    assert finished_records(tmp_path, 3) is None
     put(RECORDS, RECORDS)
-    assert finished_records(tmp_path) is None
+    assert finished_records(tmp_path, 3) is None
     put(RECORDS, [*whole, record("c", 0.5)])
-    assert finished_records(tmp_path) is None
+    assert finished_records(tmp_path, 3) is None
     put(whole, whole)
     (tmp_path / "summary.json").write_text("{")
-    assert finished_records(tmp_path) is None
+    assert finished_records(tmp_path, 3) is None

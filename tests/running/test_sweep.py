@@ -140,9 +140,16 @@ def test_sweep_json_lists_runs_and_overrides(
     assert json.loads(file.read_text()) == {
         "name": "mine",
         "runs": [
-            {"run_id": summaries[0].run_id, "overrides": [], "baseline": True, "added": True},
+            {
+                "run_id": summaries[0].run_id,
+                "samples": 6,
+                "overrides": [],
+                "baseline": True,
+                "added": True,
+            },
             {
                 "run_id": summaries[1].run_id,
+                "samples": 6,
                 "overrides": ["compressor=token"],
                 "baseline": False,
                 "added": False,
