@@ -36,7 +36,8 @@ HARMLESS = ("samples", "model.device", "model.dtype", "model.attention", "model.
 
 def changed_settings(then: RunConfig, now: RunConfig) -> tuple[list[str], bool]:
     """Settings that differ, as "name: a -> b", and whether one makes it another experiment."""
-    before, after = _flat(identity(then)), _flat(identity(now))
+    before = {**_flat(identity(then)), "samples": then.samples}
+    after = {**_flat(identity(now)), "samples": now.samples}
     names = [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
     said = [f"{name}: {before.get(name)} -> {after.get(name)}" for name in names]
     return said, any(name not in HARMLESS for name in names)

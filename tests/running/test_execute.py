@@ -113,7 +113,7 @@ def test_a_codec_acts_before_the_encoder(config: Any, counting: Counting) -> Non
     assert np.array_equal(images.after[0], expected)
     assert np.array_equal(counting.reader.encoded[0], expected)
     assert not np.array_equal(expected, images.before[0])
-    record = records_of(cfg)["sample-001"]
+    record = records_of(cfg)["sample-006"]
     assert record.png_bytes == png_size_bytes(images.before[0])
     assert record.png_bytes_after == png_size_bytes(expected)
     assert record.nominal_ratio == pytest.approx(10, rel=0.05)
@@ -137,7 +137,7 @@ def test_a_token_compressor_acts_after_the_encoder(config: Any, counting: Counti
     run(cfg, counting.session(), [watcher])
     images = watcher.seen[1][1]
     assert np.array_equal(images.after[0], images.before[0])
-    record = records_of(cfg)["sample-001"]
+    record = records_of(cfg)["sample-006"]
     assert record.vision_tokens_out == record.vision_tokens_in // 2  # type: ignore[operator]
     assert record.kv_cache_bytes == 64 * (record.vision_tokens_out + 5)  # type: ignore[operator]
     assert record.png_bytes == record.png_bytes_after
