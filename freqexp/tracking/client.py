@@ -56,17 +56,23 @@ BUDGETS = (
 """What accuracy is shown against. Each is a metric of the run: the mean over the samples so far,
 in the end that of the summary. total_ms: see `totals`."""
 
+TABLES = "history_tables"
+"""In the run's summary: how many lines of its history are tables of samples."""
+
 STAGES = ("compress_ms", "encode_ms", "prefill_ms", "decode_ms")
 
 
 class Client:
-    """An open W&B run, begun or going on, whose history has a line for each record."""
+    """An open W&B run, begun or going on, whose history has a line for each record, and one for the
+    table of samples at each of its ends: a run that has ended can be asked for more samples.
+    """
 
     def __init__(self, cfg: RunConfig, run_id: str, online: bool) -> None:
         self._compresses = _compresses(cfg)
         self._sums: dict[str, tuple[float, int]] = {}
         self._run = _init(cfg, run_id, online)
-        self._logged = int(self._run.starting_step)
+        self._tables = int(self._run.summary.get(TABLES, 0))
+        self._logged = int(self._run.starting_step) - self._tables
         self._followed = 0
         self._run.define_metric("sample/index", summary="none", hidden=True)
         self._run.define_metric("sample/*", step_metric="sample/index", summary="none")
@@ -118,7 +124,9 @@ class Client:
         """
         import wandb
 
-        found = {**summary, **totals(summary, self._compresses)}
+        # Counted before it is logged: killed in between, a record is logged twice and none missed.
+        self._tables += 1
+        found = {**summary, **totals(summary, self._compresses), TABLES: self._tables}
         self._run.summary.update(
             {name: value for name, value in found.items() if value is not None}
         )

@@ -38,6 +38,24 @@ def test_read_with_a_path(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> N
     assert load_samples(needles, 6, 1) != everything
 
 
+@pytest.mark.parametrize("form", [Form.short, Form.long])
+@pytest.mark.parametrize("seed", [0, 7])
+def test_the_first_samples_are_the_same_however_many_are_asked_for(
+    form: Form, seed: int, tmp_path: Path
+) -> None:
+    """A run grows by asking for more: what it has answered must stay what it was."""
+    needles = NeedlesConfig(count=4, form=form)
+    many = load_samples(needles, 12, seed)
+    path = tmp_path / "twice.json"
+    save([*many, *many[:5]], path)  # the same sample twice: each has an id of its own
+    from_file = NeedlesConfig(count=4, path=str(path))
+    everything = load_samples(from_file, 17, seed)
+    assert len({sample.sample_id for sample in everything}) == 17
+    for count in (1, 5, 11):
+        assert load_samples(needles, count, seed) == many[:count]
+        assert load_samples(from_file, count, seed) == everything[:count]
+
+
 def test_bucket_without_a_path_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"needles\.bucket: got '4096-8192', allowed: null for"):
         load_samples(NeedlesConfig(count=2, bucket="4096-8192"), 1, 0)

@@ -39,6 +39,7 @@ def test_where_and_how_a_run_is_shown_is_not_what_it_is(composed: Composed, tmp_
         "wandb_entity=someone",
         "sweep_name=other",
         "baseline=false",
+        "samples=65",
     )
     moved = replace(composed(), output_dir=str(tmp_path / "other"))
     assert run_id(composed()) == run_id(elsewhere) == run_id(moved)

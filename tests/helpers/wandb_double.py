@@ -49,7 +49,7 @@ class Double(ThreadingHTTPServer):
             bucket = run and {
                 "id": "b",
                 "name": variables["name"],
-                "summaryMetrics": "{}",
+                "summaryMetrics": self.summary(variables["name"]),
                 "displayName": run["displayName"],
                 "logLineCount": 0,
                 "historyLineCount": len(self.history(variables["name"])),
@@ -95,6 +95,9 @@ class Double(ThreadingHTTPServer):
             view = {"id": "v", "name": variables["name"], "type": "project-view"}
             return {"upsertView": {"view": view, "inserted": True}}
         return {}
+
+    def summary(self, run: str) -> str:
+        return (self.files.get(run, {}).get("wandb-summary.json") or ["{}"])[-1]
 
     def history(self, run: str) -> list[str]:
         return self.files.get(run, {}).get("wandb-history.jsonl", [])

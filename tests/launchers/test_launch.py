@@ -19,7 +19,7 @@ from freqexp.errors import ConfigError, UserError
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "launchers"))
 
-from freqexp_cluster import queue, slurm, snapshot, submit, workers
+from freqexp_cluster import dry_run, queue, slurm, snapshot, submit, workers
 from freqexp_cluster.executors import sbatch_text, workers_at_once
 from freqexp_cluster.freezing import YamlTexts, freeze
 from freqexp_cluster.node import PointTask, choose_gpu
@@ -174,6 +174,20 @@ def test_runs_are_sorted_out_by_what_became_of_them(point: Callable[..., compose
     retry = replace(sweep, cluster=replace(sweep.cluster, retry=Retry.failed))
     todo = sort_out(retry, {"7_0": "PENDING"})
     assert (todo.submit, todo.left) == ([failed], [fresh])
+
+
+def test_of_one_run_only_the_most_samples_go_out(point: Callable[..., compose.Point]) -> None:
+    """Two jobs on one run folder would be in each other's way."""
+    points = [point(samples=samples, baseline=False) for samples in (4, 9, 2)]
+    sweep = submit.make_sweep(points)
+    few, many, fewest = sweep.runs
+    assert few.run_id == many.run_id == fewest.run_id
+    todo = sort_out(sweep, {})
+    assert (todo.submit, todo.parts) == ([many], [few, fewest])
+    (task,) = freeze(sweep, todo.submit)
+    assert task._frozen().samples == 9
+    assert "2 are the first samples of another one" in "\n".join(slurm.report(sweep, todo, ["7"]))
+    assert "(2 with a larger one, 1 to submit)" in dry_run.grid(sweep, todo)
 
 
 def test_another_sweep_of_that_name_is_refused(point: Callable[..., compose.Point]) -> None:

@@ -432,6 +432,23 @@ def test_a_later_life_completes_what_a_killed_one_did_not_send(
         assert_complete(server, name)
 
 
+def test_a_run_that_grows_is_one_run_with_every_sample_once(
+    config: Any, counting: Counting, server: Double
+) -> None:
+    for samples in (4, 7, 4, 9):
+        points = [config(tracking=Tracking.online, samples=samples)]
+        lines = Lines(io.StringIO())
+        run_points(points, Mirrors(), session=counting.session(), progress=lines)
+    (none,) = server.runs
+    history = [json.loads(line) for line in server.history(none)]
+    logged = [line["sample/index"] for line in history if "sample/index" in line]
+    assert logged == list(range(9))
+    assert [line["records"]["nrows"] for line in history if "records" in line] == [4, 7, 9]
+    summary = json.loads(server.summary(none))
+    assert (summary["samples"], summary["history_tables"]) == (9, 3)
+    assert server.exit_codes == {none: 0}
+
+
 @pytest.mark.parametrize("mode", ["disabled", "offline"])
 def test_the_users_own_switch_counts(
     mode: str,
