@@ -23,7 +23,7 @@ usage: python -m freqexp.run [group=option] [key=value] ...         one run and 
 VALUES = """\
 Values
   keep_ratio=0.5         kept share in (0, 1], for every compressor: of coefficients or of tokens
-  samples=64             how many questions are asked
+  samples=64             how many questions are asked; more, later, cost only those that are new
   seed=0                 seed of the generated samples
   baseline=true          also run compressor=none once and compare with it
   tracking=auto          W&B mirror: auto (offline without a key), online, offline, off

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from freqexp.files import read_json
+from freqexp.results.summary import SUMMARY, samples_asked
 from freqexp.running.execute import label
 from freqexp.running.sweep import finished, show
 from freqexp.running.sweep_file import SWEEP
@@ -23,7 +25,7 @@ def conclude(sweep: Sweep) -> int:
             summaries.append(summary)
         else:
             faults.append(
-                f"{label(point.cfg)} (run {point.run_id}): {why(sweep.run_folder(point))}"
+                f"{label(point.cfg)} (run {point.run_id}): {why(sweep.run_folder(point), point.cfg.samples)}"
             )
     show(summaries, sweep.runs, sweep.folder / SWEEP)
     if not faults:
@@ -34,10 +36,8 @@ def conclude(sweep: Sweep) -> int:
     return FAILED
 
 
-def why(folder: Path) -> str:
-    """What ended an incomplete run, in one line."""
-    from freqexp.files import read_json
-
+def why(folder: Path, samples: int) -> str:
+    """What ended a run that has not answered `samples` samples, in one line."""
     log = (read_json(folder / SUBMISSION) or {}).get("log")
     place = f"; log: {log}" if log else ""
     if (folder / ERROR).exists():
@@ -46,6 +46,9 @@ def why(folder: Path) -> str:
     interrupted = read_json(folder / INTERRUPTED)
     if interrupted is not None:
         return f"interrupted by {', '.join(interrupted['signals'])}{place}"
+    answered = samples_asked(read_json(folder / SUMMARY) or {})
+    if 0 < answered < samples:
+        return f"its job was of another sweep, for {answered} samples of {samples}{place}"
     if log is None:
         return "not started"
     if not Path(log).exists():
