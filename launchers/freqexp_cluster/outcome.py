@@ -25,7 +25,8 @@ def conclude(sweep: Sweep) -> int:
             summaries.append(summary)
         else:
             faults.append(
-                f"{label(point.cfg)} (run {point.run_id}): {why(sweep.run_folder(point), point.cfg.samples)}"
+                f"{label(point.cfg)} (run {point.run_id}): "
+                f"{why(sweep.run_folder(point), point.cfg.samples)}"
             )
     show(summaries, sweep.runs, sweep.folder / SWEEP)
     if not faults:
