@@ -4,7 +4,6 @@ checkpoint. `python -m freqexp.train codebook [key=value ...]`: train the codebo
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 from freqexp.errors import UserError
 from freqexp.pages.cells import CellsRenderer
 from freqexp.paths import conf_dir
-from freqexp.train import codebook
+from freqexp.train import checkpoint, codebook
 from freqexp.train.config import TrainConfig, load
 from freqexp.train.decoder import Probes
 from freqexp.train.export import export
@@ -34,9 +33,7 @@ def train(config: TrainConfig) -> Path:
     folder = Path(config.out)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "checkpoint.pt"
-    saved: dict[str, Any] = {"stage": 0}
-    if path.exists():
-        saved = torch.load(path, weights_only=False)
+    saved = checkpoint.load(path)
     if "model" in saved:
         model.load_state_dict(saved["model"])
     for index, kind in enumerate(STAGES):
@@ -46,7 +43,7 @@ def train(config: TrainConfig) -> Path:
         if index == saved["stage"] and "state" in saved:
             stage.load(saved["state"])
         _run(stage, index, model, path, config.checkpoint_every)
-        _save(path, {"stage": index + 1, "model": model.state_dict()})
+        checkpoint.save(path, {"stage": index + 1, "model": model.state_dict()})
     return export(model, folder / "reader")
 
 
@@ -60,13 +57,8 @@ def _run(stage: Stage, index: int, model: Any, path: Path, every: int) -> None:
                 f"{stage.name} {stage.step}/{stage.steps} {seconds:.2f} s/step {line}", flush=True
             )
         if stage.step % every == 0:
-            _save(path, {"stage": index, "model": model.state_dict(), "state": stage.state()})
-
-
-def _save(path: Path, checkpoint: dict[str, object]) -> None:
-    part = path.with_suffix(".part")
-    torch.save(checkpoint, part)
-    os.replace(part, path)
+            now = {"stage": index, "model": model.state_dict(), "state": stage.state()}
+            checkpoint.save(path, now)
 
 
 def main() -> int:

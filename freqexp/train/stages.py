@@ -69,18 +69,25 @@ class Stage(ABC):
         return line
 
     def state(self) -> dict[str, object]:
-        """What a checkpoint holds of this stage beside the model."""
+        """What a checkpoint holds of this stage beside the model: numbers and tensors alone.
+
+        rng: version, 625 integers and the next Gaussian of Python's generator. Torch's is seeded
+        from it at every step.
+        """
+        version, words, gauss = self.rng.getstate()
         return {
             "step": self.step,
             "optimizer": self.optimizer.state_dict(),
-            "rng": self.rng.getstate(),
+            "rng": [version, list(words), gauss],
         }
 
     def load(self, state: dict[str, object]) -> None:
         """Go on from a checkpoint's `state`."""
         self.step = state["step"]  # type: ignore[assignment]
         self.optimizer.load_state_dict(state["optimizer"])  # type: ignore[arg-type]
-        self.rng.setstate(state["rng"])  # type: ignore[arg-type]
+        rng: Any = state["rng"]
+        version, words, gauss = rng
+        self.rng.setstate((version, tuple(words), gauss))
 
 
 class VisionTraining(Stage):

@@ -16,7 +16,7 @@ from freqexp.benchmarks.text import short_sentences
 from freqexp.errors import UserError
 from freqexp.pages.cells import CellsRenderer
 from freqexp.paths import conf_dir
-from freqexp.train import stages
+from freqexp.train import checkpoint, stages
 from freqexp.train.__main__ import train
 from freqexp.train.config import load
 from freqexp.train.data import ExampleMaker
@@ -163,3 +163,36 @@ def test_cut_off_and_continued_is_uninterrupted(
 def test_unknown_or_mistyped_setting(wrong: str) -> None:
     with pytest.raises(UserError, match="training: "):
         load(TINY, [wrong])
+
+
+class Payload:
+    """A pickle that leaves a file behind where it is loaded without care."""
+
+    def __init__(self, proof: Path) -> None:
+        self.proof = proof
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.proof,)
+
+
+def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
+    proof, file = tmp_path / "proof", tmp_path / "checkpoint.pt"
+    torch.save({"stage": 0, "state": Payload(proof)}, file)
+    with pytest.raises(UserError, match=r"checkpoint\.pt: not a checkpoint that can be read"):
+        checkpoint.load(file)
+    assert not proof.exists()
+    torch.load(file, weights_only=False)
+    assert proof.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"no archive"])
+def test_a_damaged_checkpoint_is_the_users_to_mend(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(content)
+    with pytest.raises(UserError, match="move it away to start afresh"):
+        checkpoint.load(tmp_path / "checkpoint.pt")
+
+
+def test_something_else_is_no_checkpoint(tmp_path: Path) -> None:
+    torch.save({"weights": torch.zeros(3)}, tmp_path / "checkpoint.pt")
+    with pytest.raises(UserError, match="not a checkpoint of this training"):
+        checkpoint.load(tmp_path / "checkpoint.pt")
