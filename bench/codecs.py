@@ -21,24 +21,20 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from bench import codec_figures, codec_report
 from bench.codec_pages import Amount, Material, materials, reading_errors
+from bench.codec_quality import Figures, Posterized, page_figures
 from bench.codec_rows import ORIGIN, Row, Rows, by_material, origin
 from freqexp.codecs.base import Codec, decode
-from freqexp.codecs.posterize import Posterize
 from freqexp.composing.compose import compose
 from freqexp.errors import UserError
 from freqexp.files import read_json
-from freqexp.nouns.page import Pixels
 
 SETTINGS: dict[str, tuple[str, ...]] = {
     "none": ("",),
@@ -63,20 +59,6 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 }
 QUICK = ("none", "jxl_lossless", "posterize", "jpeg", "block_vq")
 QUICK_SIZES = (14, 23.25)
-_WITHOUT_ERROR_DB = 99.0
-
-
-@dataclass(frozen=True)
-class Posterized:
-    """A codec that stores pages at a few gray levels only, as `posterize` makes them."""
-
-    codec: Codec
-    levels: int
-    shared_bytes: int = 0
-
-    def encode(self, pixels: Pixels) -> bytes:
-        """See `Codec.encode`."""
-        return self.codec.encode(decode(Posterize(levels=self.levels).encode(pixels)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -176,13 +158,13 @@ def measured(where: Material, name: str, setting: str) -> Row:
     if codec is not None:
         # What is loaded once is not part of a page's time.
         decode(codec.encode(np.ascontiguousarray(where.pages[0].pixels[:32, :64])))
-    figures = [_page_figures(codec, page.pixels) for page in where.pages]
+    figures = [page_figures(codec, page.pixels) for page in where.pages]
     errors = sum(
         reading_errors(figure.decoded, boxes)
         for figure, boxes in zip(figures, where.boxes, strict=True)
     )
 
-    def mean(of: Callable[[_Figures], float], digits: int) -> float:
+    def mean(of: Callable[[Figures], float], digits: int) -> float:
         return round(statistics.fmean(map(of, figures)), digits)
 
     return Row(
@@ -202,46 +184,6 @@ def measured(where: Material, name: str, setting: str) -> Row:
         decode_ms=mean(lambda f: f.decode_ms, 1),
         text_brotli_bytes=round(where.text_brotli_bytes, 1),
     )
-
-
-@dataclass(frozen=True)
-class _Figures:
-    """Of one page. size: bytes."""
-
-    size: int
-    psnr_db: float
-    ssim: float
-    encode_ms: float
-    decode_ms: float
-    decoded: Pixels
-
-
-def _page_figures(codec: Codec | Posterized | None, page: Pixels) -> _Figures:
-    if codec is None:
-        return _Figures(page.nbytes, _WITHOUT_ERROR_DB, 1.0, 0.0, 0.0, page)
-    started = time.process_time()
-    data = codec.encode(page)
-    encoded = time.process_time()
-    decoded = decode(data)
-    done = time.process_time()
-    times = 1000 * (encoded - started), 1000 * (done - encoded)
-    size = len(data) + codec.shared_bytes
-    return _Figures(size, psnr_db(page, decoded), _ssim(page, decoded), *times, decoded)
-
-
-def psnr_db(one: Pixels, other: Pixels) -> float:
-    """Peak signal-to-noise ratio, 99 for equal pages."""
-    error = float(((one.astype(np.float64) - other) ** 2).mean())
-    if not error:
-        return _WITHOUT_ERROR_DB
-    return min(_WITHOUT_ERROR_DB, float(10 * np.log10(255**2 / error)))
-
-
-def _ssim(one: Pixels, other: Pixels) -> float:
-    from skimage.metrics import structural_similarity
-
-    compare: Any = structural_similarity
-    return float(compare(one, other, data_range=255))
 
 
 def draw(rows: Sequence[Row], folder: Path) -> Iterator[Path]:

@@ -24,16 +24,20 @@ from freqexp.coding import entropy
 from freqexp.coding.bitstream import BitstreamError, Cursor, varint
 from freqexp.coding.entropy import Codes
 from freqexp.coding.integer_dct import Ints
+from freqexp.coding.sized_bits import (
+    LENGTHS,
+    SIZE_OF_LENGTH,
+    Integers,
+    Lengths,
+    SizedBits,
+    bit_length,
+    excess_of,
+)
 
 SIZES = 12
 BANDS = 6
-LENGTHS = 18
 _TABLES = (*[BANDS] * SIZES, *[LENGTHS] * (SIZES + 2))
 _NEIGHBOURS = ((0, 1, 2), (1, 0, 2), (1, 1, 1), (0, 2, 1), (2, 0, 1))
-_SIZE_OF_LENGTH = np.array([0, *(1 << length for length in range(LENGTHS - 1))], dtype=np.int32)
-
-Lengths = npt.NDArray[np.uint8]
-Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -75,10 +79,10 @@ def encode_levels(levels: Ints) -> CodedLevels:
     """Code levels, int16 [rows, block, columns, block] (see `integer_dct.forward`)."""
     signed = _block_major(levels)
     signed[0, 0] = np.diff(signed[0, 0], prepend=0)
-    smallest, excess = _excess(signed)
-    lengths = _bit_length(excess)
+    smallest, excess = excess_of(signed)
+    lengths = bit_length(excess)
     steps = list(_encoder_steps(lengths))
-    sizes = _SizedBits(lengths.ravel())
+    sizes = SizedBits(lengths.ravel())
     second, rest = sizes.split(excess.ravel())
     tables = _tables(steps, lengths[0, 0], sizes, second)
     masks, values = entropy.Encoder(), entropy.Encoder()
@@ -110,7 +114,7 @@ def decode_levels(coded: CodedLevels, shape: tuple[int, int, int, int], highest:
     dc = values.symbols(rows * columns, tables.lengths[SIZES])
     _decode_lengths(lengths, tables, masks, values)
     lengths[0, 0] = dc
-    sizes = _SizedBits(lengths.ravel())
+    sizes = SizedBits(lengths.ravel())
     probability = entropy.flag_probabilities(tables.second)[sizes.with_second]
     second = values.flags(probability)
     masks.end()
@@ -137,10 +141,10 @@ def entropy_bits(levels: Ints) -> tuple[float, float]:
     """
     signed = _block_major(levels)
     signed[0, 0] = np.diff(signed[0, 0], prepend=0)
-    excess = _excess(signed)[1]
-    lengths = _bit_length(excess)
+    excess = excess_of(signed)[1]
+    lengths = bit_length(excess)
     steps = list(_encoder_steps(lengths))
-    sizes = _SizedBits(lengths.ravel())
+    sizes = SizedBits(lengths.ravel())
     second = sizes.split(excess.ravel())[0]
     kept, symbols, seconds = _histograms(steps, lengths[0, 0], sizes, second)
     raw = int(np.dot(sizes.counts, sizes.rest_bits)) + len(sizes.places)
@@ -154,61 +158,11 @@ def _entropy(counts: Integers) -> float:
     return float(-(counts * np.log2(share)).sum())
 
 
-class _SizedBits:
-    """Where the values of each bit length are, and how they are taken apart.
-
-    places: of all that are not 0. order: the same, sorted by length. with_second: lengths of those
-    that have a second bit, in this order. counts, rest_bits: how many values each length has, and
-    how many bits of each are neither its first nor its second.
-    """
-
-    rest_bits = tuple(max(length - 2, 0) for length in range(LENGTHS))
-
-    def __init__(self, lengths: Lengths) -> None:
-        self.places = np.flatnonzero(lengths)
-        found = lengths[self.places]
-        self.order = self.places[np.argsort(found, kind="stable")]
-        self.counts: tuple[int, ...] = tuple(np.bincount(found, minlength=LENGTHS).tolist())
-        self.with_second = np.repeat(np.arange(2, LENGTHS), self.counts[2:])
-
-    def split(self, values: Integers) -> tuple[npt.NDArray[np.bool_], list[Integers]]:
-        """Second bits of all values that have one, and the rest of each length's values."""
-        groups = np.split(values[self.order], np.cumsum(self.counts)[:-1])
-        second = [found >> (length - 2) & 1 for length, found in enumerate(groups) if length > 1]
-        rest = [found & (1 << bits) - 1 for found, bits in zip(groups, self.rest_bits, strict=True)]
-        return np.concatenate(second).astype(np.bool_), rest
-
-    def join(self, second: npt.NDArray[np.bool_], rest: list[Integers]) -> Integers:
-        """Inverse of `split`: the values in `order`."""
-        seconds = np.split(second.astype(np.int64), np.cumsum(self.counts[2:])[:-1])
-        ones = [np.ones(self.counts[1], dtype=np.int64)]
-        longer = [
-            (2 + bit) << (length - 2) | rest[length] for length, bit in enumerate(seconds, start=2)
-        ]
-        return np.concatenate(ones + longer)
-
-
 def _block_major(levels: Ints) -> Integers:
     """Levels as [block, block, blocks], one plane for each frequency."""
     block = levels.shape[1]
     planes = levels.transpose(1, 3, 0, 2).reshape(block, block, -1)
     return np.ascontiguousarray(planes, dtype=np.int64)
-
-
-def _excess(signed: Integers) -> tuple[int, Integers]:
-    """The smallest kept magnitude, and by how much the kept ones reach it, 1 and up; DCs whole."""
-    excess = np.abs(signed)
-    others = excess.reshape(signed.shape[0] ** 2, -1)[1:]
-    smallest = int(others.min(where=others > 0, initial=1 << 30))
-    if smallest == 1 << 30:
-        return 1, excess
-    others -= (smallest - 1) * (others > 0)
-    return smallest, excess
-
-
-def _bit_length(values: npt.NDArray[np.int64] | npt.NDArray[np.int32]) -> Lengths:
-    """Bits of each value below 2^24."""
-    return np.frexp(values.astype(np.float32))[1].astype(np.uint8)
 
 
 def _contexts(known: Lengths, diagonal: int) -> tuple[Integers, Integers, Lengths]:
@@ -222,8 +176,8 @@ def _contexts(known: Lengths, diagonal: int) -> tuple[Integers, Integers, Length
     v = diagonal - u
     total = np.zeros((len(u), known.shape[2]), dtype=np.int32)
     for up, left, weight in _NEIGHBOURS:
-        total += weight * _SIZE_OF_LENGTH[known[u + 2 - up, v + 2 - left]]
-    size = np.minimum(_bit_length(total), SIZES - 1)
+        total += weight * SIZE_OF_LENGTH[known[u + 2 - up, v + 2 - left]]
+    size = np.minimum(bit_length(total), SIZES - 1)
     band = diagonal * BANDS // (2 * block - 1)
     return u, v, size * np.uint8(BANDS) + np.uint8(band)
 
@@ -270,7 +224,7 @@ def _by_size(size: Lengths, symbols: Lengths) -> list[Lengths]:
 
 
 def _histograms(
-    steps: list[_Step], dc: Lengths, sizes: _SizedBits, second: npt.NDArray[np.bool_]
+    steps: list[_Step], dc: Lengths, sizes: SizedBits, second: npt.NDArray[np.bool_]
 ) -> tuple[Integers, Integers, Integers]:
     """How often each symbol occurs in each context: kept [contexts, 2], lengths, second bits."""
     kept = np.zeros(SIZES * BANDS * 2, dtype=np.int64)
@@ -285,7 +239,7 @@ def _histograms(
 
 
 def _tables(
-    steps: list[_Step], dc: Lengths, sizes: _SizedBits, second: npt.NDArray[np.bool_]
+    steps: list[_Step], dc: Lengths, sizes: SizedBits, second: npt.NDArray[np.bool_]
 ) -> Tables:
     kept, lengths, seconds = _histograms(steps, dc, sizes, second)
     return Tables(

@@ -7,7 +7,6 @@ holds one letter; where the pen stands and how far it moves is a least-squares f
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,32 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from freqexp.benchmarks.generate import generate
-from freqexp.codecs.block_vq.codebook import (
-    END,
-    FIRST,
-    SPACE,
-    UNIT,
-    Codebook,
-    Group,
-    Word,
-)
-from freqexp.codecs.block_vq.match import band_weights, dct_matrix
+from freqexp.codecs.block_vq.codebook import END, FIRST, SPACE, UNIT, Codebook, Group, Word
 from freqexp.errors import UserError
-from freqexp.pages.cells import CellsRenderer
 from freqexp.pages.glyph import GlyphRenderer
-
-Floats = npt.NDArray[np.float64]
-_INK = 12
-
-
-@dataclass
-class Setting:
-    """What a group is trained on. renderer: glyph (font_px is the font's size) or cells."""
-
-    renderer: str = "glyph"
-    font_px: float = 14.0
-    cell_width: int = 14
-    cell_height: int = 28
+from freqexp.train.clusters import k_means, pens
+from freqexp.train.letters import Setting, drawn_letters
 
 
 @dataclass
@@ -55,16 +33,6 @@ class CodebookConfig:
     words: int = 320
     least: int = 2
     settings: list[Setting] = field(default_factory=list)
-
-
-@dataclass(frozen=True, eq=False)
-class Block:
-    """One letter as rendered. ink: float64 [h, w]. top: less the baseline. x: its left edge."""
-
-    character: str
-    ink: Floats
-    top: int
-    x: int
 
 
 def load(path: Path, overrides: Sequence[str]) -> CodebookConfig:
@@ -143,10 +111,10 @@ def _group(
     setting: Setting, lines: Sequence[str], kinds: dict[str, int], config: CodebookConfig
 ) -> Group:
     """Code words of one renderer and size."""
-    drawn = _drawn(setting, _spread(lines, kinds), kinds)
+    drawn = drawn_letters(setting, _spread(lines, kinds), kinds)
     blocks = [block for line in drawn for block, _ in line]
-    centres, member = _k_means(blocks, config.words)
-    origin, advance = _pens(drawn, member, kinds)
+    centres, member = k_means(blocks, config.words)
+    origin, advance = pens(drawn, member, kinds)
     words = []
     for index, (ink, top) in enumerate(centres):
         levels = np.clip(np.rint(ink / 17), 0, 15).astype(np.uint8)
@@ -173,165 +141,3 @@ def _spread(lines: Sequence[str], kinds: dict[str, int]) -> list[str]:
         wide = " ".join(apart)
         spread += [wide[i : i + 60].strip() for i in range(0, len(wide), 60)]
     return [row for row in dict.fromkeys(spread) if row]
-
-
-_Drawn = list[list[tuple[Block, int]]]
-
-
-def _drawn(setting: Setting, rows: Sequence[str], kinds: dict[str, int]) -> _Drawn:
-    """The letters of each row as rendered, and how many spaces stand before each."""
-    if setting.renderer == "cells":
-        return _drawn_cells(setting, kinds)
-    size = setting.font_px
-    pitch = 2 * round(size)
-    renderer = GlyphRenderer(
-        width=2400, height=20 + pitch * 100, font_pt=size, line_height_pt=pitch, crop=False
-    )
-    drawn: _Drawn = []
-    pages = renderer.render_text("\n".join(rows))
-    for page in pages:
-        ink = 255 - page.pixels.astype(np.float64)
-        profile = ink.sum(axis=1)
-        drop = profile - np.append(profile[1:], 0)
-        texts = page.text.split("\n")
-        offsets = [drop[10 + o :: pitch][: len(texts)].sum() for o in range(pitch)]
-        baseline = 10 + int(np.argmax(offsets))
-        for number, text in enumerate(texts):
-            row = baseline + number * pitch
-            top = row - round(1.2 * size)
-            line = _split(ink[max(top, 0) : row + round(0.6 * size)], text, size)
-            offset = max(top, 0) - row
-            if line is not None:
-                drawn.append([(_block(c, i, x, offset), s) for c, i, x, s in line])
-    return drawn
-
-
-def _drawn_cells(setting: Setting, kinds: dict[str, int]) -> _Drawn:
-    """Each letter in a cell of its own: one block, at one place."""
-    renderer = CellsRenderer(
-        len(kinds) * 2, 1, setting.cell_width, setting.cell_height, setting.font_px
-    )
-    text = " ".join(kinds)
-    ink = 255 - renderer.draw([text]).astype(np.float64)
-    profile = ink.sum(axis=1)
-    baseline = int(np.argmax(profile - np.append(profile[1:], 0)))
-    line = []
-    for index, character in enumerate(kinds):
-        at = 2 * index * setting.cell_width
-        cell = ink[:, at : at + setting.cell_width]
-        line.append((_block(character, cell, at, -baseline), 1 if index else 0))
-    return [line]
-
-
-def _block(character: str, ink: Floats, x: int, offset: int) -> Block:
-    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    cut = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return Block(character, cut, offset + int(rows[0]), x + int(columns[0]))
-
-
-def _split(band: Floats, text: str, size: float) -> list[tuple[str, Floats, int, int]] | None:
-    """(character, ink, left, spaces before) of each letter of a line; None when they can't be told
-    apart.
-    """
-    dark = np.append(band.max(axis=0) > 0, False)
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], dark]).astype(np.int8)))
-    pieces = [[int(a), int(b)] for a, b in edges.reshape(-1, 2)]
-    letters, spaces = [], [0]
-    for character in text:
-        if character == " ":
-            spaces[-1] += 1
-        else:
-            letters.append(character)
-            spaces.append(0)
-    while len(pieces) > len(letters):
-        gaps = [b[0] - a[1] for a, b in itertools.pairwise(pieces)]
-        at = int(np.argmin(gaps))
-        if gaps[at] > 0.25 * size:
-            return None
-        pieces[at : at + 2] = [[pieces[at][0], pieces[at + 1][1]]]
-    if len(pieces) != len(letters):
-        return None
-    return [(c, band[:, a:b], a, s) for c, (a, b), s in zip(letters, pieces, spaces, strict=False)]
-
-
-def _k_means(
-    blocks: Sequence[Block], count: int, rounds: int = 12
-) -> tuple[list[tuple[Floats, int]], npt.NDArray[np.int64]]:
-    """At most `count` centroids (ink, top) of blocks in the weighted DCT domain, and the centroid
-    of each block.
-
-    Equal blocks count once with their number; the start is farthest-first, from the commonest on.
-    """
-    keys = [(block.top, block.ink.shape, block.ink.tobytes()) for block in blocks]
-    seen = Counter(keys)
-    distinct = {key: index for index, key in enumerate(seen)}
-    first = {key: block for key, block in zip(reversed(keys), reversed(blocks), strict=True)}
-    above = -min(block.top for block in blocks)
-    height = above + max(block.top + block.ink.shape[0] for block in blocks)
-    width = max(block.ink.shape[1] for block in blocks)
-    pictures = np.zeros((len(distinct), height, width))
-    for key, index in distinct.items():
-        block = first[key]
-        top = above + block.top
-        pictures[index, top : top + block.ink.shape[0], : block.ink.shape[1]] = block.ink
-    down, across = dct_matrix(height).astype(np.float64), dct_matrix(width).astype(np.float64)
-    weights = band_weights(height, width).astype(np.float64)
-    points = ((down @ pictures @ across.T) * weights).reshape(len(distinct), -1)
-    mass = np.array([seen[key] for key in distinct], dtype=np.float64)
-    centres, nearest = _lloyd(points, mass, count, rounds)
-    restored = down.T @ (centres.reshape(-1, height, width) / weights) @ across
-    found = [(np.where(ink < _INK / 2, 0, ink), -above) for ink in restored]
-    member = np.array([nearest[distinct[key]] for key in keys], dtype=np.int64)
-    return found, member
-
-
-def _lloyd(
-    points: Floats, mass: Floats, count: int, rounds: int
-) -> tuple[Floats, npt.NDArray[np.int64]]:
-    chosen = [int(np.argmax(mass))]
-    # Squared distance times the root of how often: rare shapes get a code word, noise does not.
-    distance = ((points - points[chosen[0]]) ** 2).sum(axis=1)
-    while len(chosen) < min(count, len(points)) and distance.max() > 0:
-        chosen.append(int(np.argmax(distance * np.sqrt(mass))))
-        distance = np.minimum(distance, ((points - points[chosen[-1]]) ** 2).sum(axis=1))
-    centres = points[chosen]
-    power = (points**2).sum(axis=1)
-    nearest = np.zeros(len(points), dtype=np.int64)
-    for _ in range(rounds):
-        gaps = power[:, np.newaxis] - 2 * points @ centres.T + (centres**2).sum(axis=1)
-        found = gaps.argmin(axis=1)
-        if np.array_equal(found, nearest):
-            break
-        nearest = found
-        for index in range(len(centres)):
-            inside = nearest == index
-            if inside.any():
-                share = mass[inside] / mass[inside].sum()
-                centres[index] = share @ points[inside]
-    return centres, nearest
-
-
-def _pens(
-    drawn: _Drawn, member: npt.NDArray[np.int64], kinds: dict[str, int]
-) -> tuple[Floats, Floats]:
-    """Where the pen stands in each code word and how far each class moves it, in pixels.
-
-    Least squares of x' + origin' - x - origin = advance + spaces * advance of a space.
-    """
-    words, classes = int(member.max()) + 1, FIRST + len(kinds)
-    size = words + classes
-    normal, right = np.zeros((size, size)), np.zeros(size)
-    at = 0
-    for line in drawn:
-        for step in range(1, len(line)):
-            (before, _), (block, spaces) = line[step - 1], line[step]
-            one, other = int(member[at + step - 1]), int(member[at + step])
-            row = {words + kinds[before.character]: 1.0, words + SPACE: float(spaces)}
-            row[one] = row.get(one, 0.0) + 1
-            row[other] = row.get(other, 0.0) - 1
-            names, values = np.array(list(row)), np.array(list(row.values()))
-            normal[np.ix_(names, names)] += np.outer(values, values)
-            right[names] += values * (block.x - before.x)
-        at += len(line)
-    solved = np.asarray(np.linalg.lstsq(normal, right, rcond=1e-10)[0], dtype=np.float64)
-    return solved[:words], solved[words:]

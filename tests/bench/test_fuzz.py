@@ -8,7 +8,8 @@ import zlib
 import numpy as np
 import pytest
 
-from bench.fuzz import CHECKSUM_BYTES, MUTATIONS, fuzz, restore, seeds
+from bench.fuzz import fuzz, restore, seeds
+from bench.mutations import CHECKSUM_BYTES, MUTATIONS
 from freqexp.codecs.base import CODES
 from freqexp.coding.bitstream import BitstreamError, varint
 from freqexp.tokens.bitstream import MAGIC
