@@ -1,8 +1,12 @@
-"""Errors meant for the person who typed the command."""
+"""Errors meant for the person who typed the command, and how a command ends with them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes of all commands."""
 
 
 class UserError(Exception):
@@ -20,3 +24,22 @@ class ConfigError(UserError, ValueError):
 def fault(field: str, value: object, allowed: str) -> str:
     """The one wording every configuration fault has."""
     return f"{field}: got {value!r}, allowed: {allowed}"
+
+
+def exit_code(work: Callable[[], int], name: str = "freqexp", again: str = "") -> int:
+    """Do the work of a command; give its exit code. A fault that the user can mend, and Ctrl-C,
+    become a line on stderr.
+
+    name: the command's. again: what the same command does after Ctrl-C.
+    """
+    try:
+        return work()
+    except ConfigError as error:
+        print(f"{name}: nothing was computed\n{error}", file=sys.stderr)
+        return BAD_INPUT
+    except UserError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted{'; ' if again else ''}{again}", file=sys.stderr)
+        return INTERRUPTED

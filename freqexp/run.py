@@ -6,34 +6,26 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from freqexp.errors import ConfigError, UserError
+from freqexp.errors import DONE, FAILED, UserError, exit_code
 
 if TYPE_CHECKING:
     from freqexp.composing.compose import Point
 
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-
 
 def main() -> int:
     """The command. Returns its exit code: 0 done, 1 a run failed, 2 bad input, 130 Ctrl-C."""
-    arguments = sys.argv[1:]
-    try:
-        if {"-h", "--help"} & set(arguments):
-            return show_help()
-        if "--version" in arguments:
-            return show_version()
-        from freqexp.composing.compose import collect
+    return exit_code(_command, again="the same command continues where it stopped")
 
-        return run(collect(arguments))
-    except ConfigError as error:
-        print(f"freqexp: nothing was computed\n{error}", file=sys.stderr)
-        return BAD_INPUT
-    except UserError as error:
-        print(f"freqexp: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print("freqexp: interrupted; the same command continues where it stopped", file=sys.stderr)
-        return INTERRUPTED
+
+def _command() -> int:
+    arguments = sys.argv[1:]
+    if {"-h", "--help"} & set(arguments):
+        return show_help()
+    if "--version" in arguments:
+        return show_version()
+    from freqexp.composing.compose import collect
+
+    return run(collect(arguments))
 
 
 def run(points: Sequence[Point]) -> int:

@@ -11,9 +11,7 @@ import sys
 from importlib import import_module
 from typing import Any
 
-from freqexp.errors import UserError
-
-DONE, BAD_INPUT = 0, 2
+from freqexp.errors import DONE, UserError, exit_code
 
 BUDGETS = {
     "Tokens": {
@@ -86,11 +84,11 @@ def make(sweep: str, project: str, entity: str) -> Any:
 def main(arguments: list[str] | None = None) -> int:
     """The command: make it, save it, print its address. Returns 0, or 2 when that is impossible."""
     options = parser().parse_args(arguments)
-    try:
-        print(save(options.sweep, options.project, options.entity))
-    except UserError as error:
-        print(f"freqexp: {error}", file=sys.stderr)
-        return BAD_INPUT
+    return exit_code(lambda: _command(options))
+
+
+def _command(options: argparse.Namespace) -> int:
+    print(save(options.sweep, options.project, options.entity))
     return DONE
 
 

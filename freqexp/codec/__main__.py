@@ -17,12 +17,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from freqexp.errors import UserError
+from freqexp.errors import DONE, FAILED, UserError, exit_code
 
 if TYPE_CHECKING:
     from freqexp.codecs.base import Codec
 
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 SUFFIX = ".fqxp"
 IMAGES = (
     ".png",
@@ -44,19 +43,16 @@ Work = Callable[[Path, Path], str]
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code: 0 done, 1 a file failed, 2 bad input, 130 Ctrl-C."""
     options = _options(arguments)
-    try:
-        if options.command == "info":
-            return _info(options.paths)
-        if options.command == "decode":
-            return _convert(options, (SUFFIX,), ".png", _decode)
-        codec = _codec(options.settings)
-        return _convert(options, IMAGES, SUFFIX, lambda source, to: _encode(codec, source, to))
-    except UserError as error:
-        print(f"freqexp.codec: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print("freqexp.codec: interrupted", file=sys.stderr)
-        return INTERRUPTED
+    return exit_code(lambda: _command(options), "freqexp.codec")
+
+
+def _command(options: argparse.Namespace) -> int:
+    if options.command == "info":
+        return _info(options.paths)
+    if options.command == "decode":
+        return _convert(options, (SUFFIX,), ".png", _decode)
+    codec = _codec(options.settings)
+    return _convert(options, IMAGES, SUFFIX, lambda source, to: _encode(codec, source, to))
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

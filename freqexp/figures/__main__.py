@@ -13,11 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from freqexp.benchmarks.convbench import load_convbench, render_conversation
-from freqexp.errors import UserError, fault
+from freqexp.errors import DONE, UserError, exit_code, fault
 from freqexp.figures.study import Study, draw_study
 from freqexp.report.drawing import Drawn
 
-DONE, BAD_INPUT = 0, 2
 CONVERSATIONS = 4
 
 
@@ -56,20 +55,20 @@ def draw_paper(folder: Path, conversations: int = CONVERSATIONS) -> list[Drawn]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code: 0 done, 2 bad input."""
     options = _parser().parse_intermixed_args(arguments)
-    try:
-        if options.conversations < 1:
-            raise UserError(fault("--conversations", options.conversations, "1 or more"))
-        folder = Path(options.out)
-        milestone = milestone_study(options.xlsx, options.conversations)
-        drawn = draw_paper(folder, options.conversations) + draw_study(milestone, folder)
-        from freqexp.figures.recall import draw_recall
+    return exit_code(lambda: _command(options), "freqexp.figures")
 
-        drawn += draw_recall(
-            milestone, folder, options.reader, options.overrides, options.conversations
-        )
-    except UserError as error:
-        print(f"freqexp.figures: {error}", file=sys.stderr)
-        return BAD_INPUT
+
+def _command(options: argparse.Namespace) -> int:
+    if options.conversations < 1:
+        raise UserError(fault("--conversations", options.conversations, "1 or more"))
+    folder = Path(options.out)
+    milestone = milestone_study(options.xlsx, options.conversations)
+    drawn = draw_paper(folder, options.conversations) + draw_study(milestone, folder)
+    from freqexp.figures.recall import draw_recall
+
+    drawn += draw_recall(
+        milestone, folder, options.reader, options.overrides, options.conversations
+    )
     for figure in drawn:
         print(f"{folder / figure.name}.png: {figure.caption}")
     return DONE

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from freqexp.errors import ConfigError, UserError, fault
+from freqexp.errors import ConfigError, exit_code, fault
 
 OWN = {"pages": "1,32,100", "memory_gb": "", "gpus": "1"}
 
@@ -23,11 +23,7 @@ def main(arguments: Sequence[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         print(__doc__)
         return 0
-    try:
-        return show(arguments)
-    except UserError as error:
-        print(f"freqexp: {error}", file=sys.stderr)
-        return 2
+    return exit_code(lambda: show(arguments))
 
 
 def show(arguments: Sequence[str]) -> int:

@@ -9,21 +9,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from freqexp.errors import UserError, fault
+from freqexp.errors import DONE, UserError, exit_code, fault
 from freqexp.report.pages import IMAGES, SECONDS, Limits
 from freqexp.results.stats import MARGIN
-
-DONE, BAD_INPUT = 0, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code: 0 done, 2 bad input."""
     options = _parser().parse_args(arguments)
-    try:
-        return report(options)
-    except UserError as error:
-        print(f"freqexp.report: {error}", file=sys.stderr)
-        return BAD_INPUT
+    return exit_code(lambda: report(options), "freqexp.report")
 
 
 def report(options: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from freqexp.comparing.comparison import Comparison, Row
 from freqexp.comparing.findings import findings
 from freqexp.report.build import Report
 from freqexp.report.columns import columns
-from freqexp.tracking.server import has_key, reachable, within
+from freqexp.tracking.server import has_key, quiet_settings, reachable, within
 
 INIT_SECONDS = 10
 FINISH_SECONDS = 60
@@ -30,14 +30,6 @@ def attach(comparison: Comparison, report: Report, mode: str = "auto") -> str:
         import wandb
 
         chosen = mode if mode != "auto" else _mode(wandb)
-        settings = wandb.Settings(
-            silent=True,
-            console="off",
-            init_timeout=INIT_SECONDS,
-            disable_git=True,
-            disable_code=True,
-            disable_job_creation=True,
-        )
         run = wandb.init(
             project=_text(first.setting("wandb_project")) or PROJECT,
             entity=_text(first.setting("wandb_entity")),
@@ -48,7 +40,7 @@ def attach(comparison: Comparison, report: Report, mode: str = "auto") -> str:
             dir=str(folder),
             mode="online" if chosen == "online" else "offline",
             reinit="create_new",
-            settings=settings,
+            settings=quiet_settings(init_timeout=INIT_SECONDS),
         )
         try:
             run.log(_values(wandb, comparison, report))

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from freqexp.errors import ConfigError, UserError, fault
+from freqexp.errors import ConfigError, UserError, exit_code, fault
 
 if TYPE_CHECKING:
     from freqexp.answering.session import Session
@@ -24,26 +24,19 @@ if TYPE_CHECKING:
     from freqexp.published.text import Outcome
     from freqexp.reproduce.saved import Saved
 
-BAD_INPUT, INTERRUPTED = 2, 130
 FOLDER = "reproductions"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code."""
     options = _parser().parse_intermixed_args(arguments)
-    try:
-        outcome, folder = reproduce(options.target, options.overrides, options.outputs)
-    except ConfigError as error:
-        print(f"freqexp.reproduce: nothing was computed\n{error}", file=sys.stderr)
-        return BAD_INPUT
-    except UserError as error:
-        print(f"freqexp.reproduce: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        print("freqexp.reproduce: interrupted; the same command continues", file=sys.stderr)
-        return INTERRUPTED
+    return exit_code(lambda: _command(options), "freqexp.reproduce", "the same command continues")
+
+
+def _command(options: argparse.Namespace) -> int:
     from freqexp.published.text import terminal, write
 
+    outcome, folder = reproduce(options.target, options.overrides, options.outputs)
     print(f"\n{terminal(outcome)}\n{write(outcome, folder)}")
     return int(outcome.verdict.value)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from freqexp.answering.work import PageImages
 from freqexp.results.record import Record
-from freqexp.tracking.server import within
+from freqexp.tracking.server import quiet_settings, within
 
 if TYPE_CHECKING:
     from freqexp.config.run import RunConfig
@@ -188,15 +188,8 @@ def _init(cfg: RunConfig, run_id: str, online: bool) -> Any:
     from omegaconf import OmegaConf
 
     config: Any = OmegaConf.to_container(OmegaConf.structured(cfg), enum_to_str=True)
-    settings = wandb.Settings(
-        silent=True,
-        console="off",
-        init_timeout=INIT_SECONDS,
-        finish_timeout=FINISH_SECONDS,
-        finish_timeout_raises=True,
-        disable_git=True,
-        disable_code=True,
-        disable_job_creation=True,
+    settings = quiet_settings(
+        init_timeout=INIT_SECONDS, finish_timeout=FINISH_SECONDS, finish_timeout_raises=True
     )
     Path(cfg.output_dir).mkdir(parents=True, exist_ok=True)
     return wandb.init(

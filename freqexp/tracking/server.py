@@ -1,4 +1,4 @@
-"""Whether a W&B server can be used, found out within seconds."""
+"""Whether a W&B server can be used, found out within seconds, and how a client of it is set up."""
 
 from __future__ import annotations
 
@@ -65,3 +65,20 @@ def reachable(base_url: str) -> bool:
         return bool(within(REACH_SECONDS + 1, ask))
     except (OSError, TimeoutError, ValueError):
         return False
+
+
+def quiet_settings(**limits: Any) -> Any:
+    """wandb.Settings of a mirror: it prints nothing and looks at nothing but what it is given.
+
+    limits: how long it may wait for what, by the names of wandb.Settings.
+    """
+    import wandb
+
+    return wandb.Settings(
+        silent=True,
+        console="off",
+        disable_git=True,
+        disable_code=True,
+        disable_job_creation=True,
+        **limits,
+    )

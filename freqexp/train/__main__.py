@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from freqexp.errors import UserError
+from freqexp.errors import DONE, exit_code
 from freqexp.pages.cells import CellsRenderer
 from freqexp.paths import conf_dir
 from freqexp.train import checkpoint, codebook
@@ -62,18 +62,18 @@ def _run(stage: Stage, index: int, model: Any, path: Path, every: int) -> None:
 
 
 def main() -> int:
-    """Entry point; exit code 2 for a fault the user can mend."""
-    try:
-        folder = Path(conf_dir()) / "train"
-        if sys.argv[1:2] == ["codebook"]:
-            codebook.train_codebook(codebook.load(folder / "codebook.yaml", sys.argv[2:]))
-            return 0
+    """The command. Returns its exit code: 0 done, 2 bad input, 130 Ctrl-C."""
+    return exit_code(_command, "freqexp.train", "the same command goes on from its last checkpoint")
+
+
+def _command() -> int:
+    folder = Path(conf_dir()) / "train"
+    if sys.argv[1:2] == ["codebook"]:
+        codebook.train_codebook(codebook.load(folder / "codebook.yaml", sys.argv[2:]))
+    else:
         config = load(folder / "tiny.yaml", sys.argv[1:])
         print(f"reader exported to {train(config)}")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return DONE
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from freqexp.benchmarks.generate import generate
 from freqexp.codecs.block_vq.codebook import END, FIRST, SPACE, UNIT, Codebook, Group, Word
-from freqexp.errors import UserError
 from freqexp.pages.glyph import GlyphRenderer
 from freqexp.train.clusters import k_means, pens
+from freqexp.train.config import read
 from freqexp.train.letters import Setting, drawn_letters
 
 
@@ -36,21 +36,8 @@ class CodebookConfig:
 
 
 def load(path: Path, overrides: Sequence[str]) -> CodebookConfig:
-    """The configuration in `path` with dotted overrides; UserError for anything unknown."""
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    try:
-        merged = OmegaConf.merge(
-            OmegaConf.structured(CodebookConfig),
-            OmegaConf.load(path),
-            OmegaConf.from_dotlist(list(overrides)),
-        )
-        config = OmegaConf.to_object(merged)
-    except OmegaConfBaseException as error:
-        raise UserError(f"training: {str(error).splitlines()[0]}") from error
-    assert isinstance(config, CodebookConfig)
-    return config
+    """The codebook's training in `path` with overrides. Raises UserError for anything unknown."""
+    return read(CodebookConfig, path, overrides)
 
 
 def train_codebook(config: CodebookConfig) -> Path:

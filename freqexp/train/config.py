@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from freqexp.errors import UserError
+
+Settings = TypeVar("Settings")
 
 
 @dataclass
@@ -76,20 +79,26 @@ class TrainConfig:
 
 
 def load(path: Path, overrides: Sequence[str]) -> TrainConfig:
-    """The configuration in `path` with dotted `key=value` overrides; UserError for anything
-    unknown.
+    """The reader's training in `path` with overrides. Raises UserError for anything unknown."""
+    return read(TrainConfig, path, overrides)
+
+
+def read(schema: type[Settings], path: Path, overrides: Sequence[str]) -> Settings:
+    """The settings in `path` with dotted `key=value` overrides, of the types of `schema`.
+
+    Raises UserError for anything unknown.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     try:
         merged = OmegaConf.merge(
-            OmegaConf.structured(TrainConfig),
+            OmegaConf.structured(schema),
             OmegaConf.load(path),
             OmegaConf.from_dotlist(list(overrides)),
         )
         config = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         raise UserError(f"training: {str(error).splitlines()[0]}") from error
-    assert isinstance(config, TrainConfig)
+    assert isinstance(config, schema)
     return config

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from freqexp.codec.__main__ import BAD_INPUT, DONE, FAILED, main
+from freqexp.codec.__main__ import main
 from freqexp.codec.files import read_image
 from freqexp.codecs.base import decode
-from freqexp.errors import UserError
+from freqexp.errors import BAD_INPUT, DONE, FAILED, UserError
 
 GRAY = np.random.default_rng(0).integers(0, 256, (20, 30)).astype(np.uint8)
 COLOUR = np.random.default_rng(1).integers(0, 256, (20, 30, 3)).astype(np.uint8)

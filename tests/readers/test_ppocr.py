@@ -22,7 +22,7 @@ from freqexp.benchmarks.generate import generate
 from freqexp.benchmarks.legibility import character_error_rate
 from freqexp.benchmarks.mrcr import grade
 from freqexp.composing.compose import compose
-from freqexp.errors import ConfigError, UserError
+from freqexp.errors import DONE, ConfigError, UserError
 from freqexp.memory.geometry import NoGeometryError, geometry_of
 from freqexp.nouns.page import Page, Pixels, scaled_lines
 from freqexp.nouns.sample import Sample
@@ -279,7 +279,7 @@ def test_a_run_has_error_rates_and_no_cache(
 ) -> None:
     arguments = [*QUIET, "compressor=block_dct", "keep_ratio=0.1", "samples=1", "cluster.threads=1"]
     monkeypatch.setattr(sys, "argv", ["run", *arguments, f"output_dir={tmp_path}"])
-    assert run.main() == run.DONE
+    assert run.main() == DONE
     table = capsys.readouterr().out
     assert "CER %" in table
     assert "It measures legibility" in table
