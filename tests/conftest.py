@@ -1,4 +1,4 @@
-"""Settings of the property tests, and what tests of several rooms start from."""
+"""Settings of the property tests, how tests spread over processes, and shared fixtures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from PIL import Image, ImageDraw, ImageFont
 
 from freqexp.nouns.page import Pixels
@@ -22,8 +22,47 @@ if TYPE_CHECKING:
     from freqexp.config.run import RunConfig
 
 # The same examples on every run, however slow the machine, and no folder of past ones.
-settings.register_profile("freqexp", deadline=None, derandomize=True, database=None)
+settings.register_profile(
+    "freqexp",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],  # a second of wall time, whoever took it
+)
 settings.load_profile("freqexp")
+
+# What one process runs as a whole: files share what is dear to build (a SLURM, loaded models, drawn
+# reports), and the longest are first, because what starts last decides when the tests end.
+LONGEST = (
+    "tests/launchers/test_slurm_",
+    "tests/launchers/test_workers.py",
+    "tests/tracking",
+    "tests/test_notebooks.py",
+    "tests/test_conformance.py",
+    "tests/readers",
+    "tests/test_docs.py",
+    "tests/report",
+    "tests/reproduce",
+    "tests/composing",
+    "tests/train",
+    "tests/running",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say with `--dist=loadgroup` which tests stay together (else: a file) and in which order."""
+
+    def rank(item: pytest.Item) -> int:
+        """The index in LONGEST, or its length."""
+        return next((i for i, start in enumerate(LONGEST) if item.nodeid.startswith(start)), last)
+
+    last = len(LONGEST)
+    items.sort(key=rank)
+    for item in items:
+        group = LONGEST[rank(item)] if rank(item) < last else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+
 
 LINES = (
     "User: write a poem about the harbour at night, please.",
