@@ -12,7 +12,6 @@ import pytest
 from freqexp.answering import measure
 from freqexp.answering.measure import PeakMemory, stopwatch
 
-
 PEAKS = """
 import json
 import numpy as np
