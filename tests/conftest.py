@@ -31,14 +31,15 @@ settings.register_profile(
 )
 settings.load_profile("freqexp")
 
-# What one process runs as a whole: files share what is dear to build (a SLURM, loaded models, drawn
-# reports), and the longest are first, because what starts last decides when the tests end.
+# What one process runs as a whole: its tests share what is dear to build (a SLURM, loaded models,
+# drawn reports), and the longest are first, because what starts last decides when the tests end.
+ON_SLURM = "SLURM"
 LONGEST = (
-    "tests/launchers/test_slurm_",
-    "tests/launchers/test_workers.py",
+    ON_SLURM,
     "tests/tracking",
     "tests/test_notebooks.py",
     "tests/test_conformance.py",
+    "tests/launchers/test_workers.py",
     "tests/readers",
     "tests/test_docs.py",
     "tests/report",
@@ -49,19 +50,21 @@ LONGEST = (
 )
 
 
+def group_of(item: pytest.Item) -> str:
+    """The one of LONGEST that a test belongs to, or its file."""
+    if "slurm_cluster" in getattr(item, "fixturenames", ()):
+        return ON_SLURM
+    file = item.nodeid.partition("::")[0]
+    return next((start for start in LONGEST if file.startswith(start)), file)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say with `--dist=loadgroup` which tests stay together (else: a file) and in which order."""
-
-    def rank(item: pytest.Item) -> int:
-        """The index in LONGEST, or its length."""
-        return next((i for i, start in enumerate(LONGEST) if item.nodeid.startswith(start)), last)
-
-    last = len(LONGEST)
-    items.sort(key=rank)
+    """Tell `--dist=loadgroup` (pyproject.toml) what stays together, and in which order."""
+    ranks = {group: rank for rank, group in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(group_of(item), len(ranks)))
     for item in items:
-        group = LONGEST[rank(item)] if rank(item) < last else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
 
 
 LINES = (

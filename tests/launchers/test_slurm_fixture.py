@@ -56,6 +56,15 @@ def test_what_slurm_refuses_is_said(slurm: Slurm) -> None:
         slurm.sbatch("true", "--gpus-per-node=5")
 
 
+def test_one_process_runs_all_that_need_it(request: pytest.FixtureRequest, slurm: Slurm) -> None:
+    """Each process of the tests would start a SLURM of its own."""
+    on_slurm = [i for i in request.session.items if "slurm_cluster" in i.fixturenames]  # type: ignore[attr-defined]
+    assert request.node in on_slurm
+    marks = [mark for item in on_slurm for mark in item.iter_markers("xdist_group")]
+    assert len(marks) == len(on_slurm)
+    assert len({mark.args for mark in marks}) == 1
+
+
 @pytest.mark.usefixtures("slurm_cluster")
 def test_nothing_is_left_when_the_tests_are_killed() -> None:
     command = [sys.executable, "-c", OWNER, str(Path(slurm_fixture.__file__).parent)]
