@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image, ImageDraw, ImageFont
+from spread import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 
 from freqexp.nouns.page import Pixels
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from run_fakes import Counting
 
     from freqexp.config.run import RunConfig
+
+__all__ = ["pytest_collection_modifyitems", "pytest_xdist_make_scheduler"]
 
 # The same examples on every run, however slow the machine, and no folder of past ones.
 settings.register_profile(
@@ -30,42 +33,6 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],  # a second of wall time, whoever took it
 )
 settings.load_profile("freqexp")
-
-# What one process runs as a whole: its tests share what is dear to build (a SLURM, loaded models,
-# drawn reports), and the longest are first, because what starts last decides when the tests end.
-ON_SLURM = "SLURM"
-LONGEST = (
-    ON_SLURM,
-    "tests/tracking",
-    "tests/test_notebooks.py",
-    "tests/test_conformance.py",
-    "tests/launchers/test_workers.py",
-    "tests/readers",
-    "tests/test_docs.py",
-    "tests/report",
-    "tests/reproduce",
-    "tests/composing",
-    "tests/train",
-    "tests/running",
-)
-
-
-def group_of(item: pytest.Item) -> str:
-    """The one of LONGEST that a test belongs to, or its file."""
-    if "slurm_cluster" in getattr(item, "fixturenames", ()):
-        return ON_SLURM
-    file = item.nodeid.partition("::")[0]
-    return next((start for start in LONGEST if file.startswith(start)), file)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tell `--dist=loadgroup` (pyproject.toml) what stays together, and in which order."""
-    ranks = {group: rank for rank, group in enumerate(LONGEST)}
-    items.sort(key=lambda item: ranks.get(group_of(item), len(ranks)))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
-
 
 LINES = (
     "User: write a poem about the harbour at night, please.",

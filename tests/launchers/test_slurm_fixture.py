@@ -10,6 +10,7 @@ import pytest
 import slurm_fixture
 from slurm_fixture import Slurm, SlurmError, missing, until
 from slurm_keeper import processes_of
+from spread import ON_SLURM, group_of
 
 OWNER = """
 import sys, time
@@ -56,13 +57,11 @@ def test_what_slurm_refuses_is_said(slurm: Slurm) -> None:
         slurm.sbatch("true", "--gpus-per-node=5")
 
 
-def test_one_process_runs_all_that_need_it(request: pytest.FixtureRequest, slurm: Slurm) -> None:
+def test_all_that_need_it_run_in_one_process(request: pytest.FixtureRequest, slurm: Slurm) -> None:
     """Each process of the tests would start a SLURM of its own."""
-    on_slurm = [i for i in request.session.items if "slurm_cluster" in i.fixturenames]  # type: ignore[attr-defined]
-    assert request.node in on_slurm
-    marks = [mark for item in on_slurm for mark in item.iter_markers("xdist_group")]
-    assert len(marks) == len(on_slurm)
-    assert len({mark.args for mark in marks}) == 1
+    items = [i for i in request.session.items if "slurm_cluster" in getattr(i, "fixturenames", ())]
+    assert request.node in items
+    assert {group_of(item.nodeid) for item in items} == {ON_SLURM}
 
 
 @pytest.mark.usefixtures("slurm_cluster")
