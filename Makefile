@@ -1,6 +1,8 @@
 # make run    one run on this machine (the first call makes the environment)
-# make test   the tests
+# make test   the tests, in two processes; ARGS="-n 0 tests/codecs": in one, and only those
 # make lint   ruff, mypy and the order of the rooms (import-linter)
+#
+# The environment of `make run` holds what a run needs; the others add the extra `dev` to it.
 #
 # PYTHON=python3.12 make ...       another interpreter for the environment
 # TORCH_INDEX=URL make ...         where torch comes from, for example
@@ -10,26 +12,28 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/ready
+RUN := $(VENV)/run
+DEV := $(VENV)/dev
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 TORCH := torch$(shell sed -n 's/^torch\(==.*\)/\1/p' constraints.txt)
 ARGS ?=
 
 .PHONY: run test lint format clean
 
-run: $(READY)
+run: $(RUN)
 	$(BIN)/python -m freqexp.run $(ARGS)
 
-test: $(READY)
-	$(BIN)/python -m pytest $(ARGS)
+# One thread each: two processes that both take every core are slower.
+test: $(DEV)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
 
-lint: $(READY)
+lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-format: $(READY)
+format: $(DEV)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -37,8 +41,12 @@ clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 # torch first and alone, so that TORCH_INDEX concerns nothing else.
-$(READY): pyproject.toml constraints.txt
+$(RUN): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
+	$(PIP) --editable .
+	touch $@
+
+$(DEV): $(RUN)
 	$(PIP) --editable .[dev]
 	touch $@

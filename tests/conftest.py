@@ -1,4 +1,4 @@
-"""Settings of the property tests, and what tests of several rooms start from."""
+"""Settings of the property tests, how tests spread over processes, and shared fixtures."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from PIL import Image, ImageDraw, ImageFont
+from spread import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 
 from freqexp.nouns.page import Pixels
 
@@ -21,8 +22,16 @@ if TYPE_CHECKING:
 
     from freqexp.config.run import RunConfig
 
+__all__ = ["pytest_collection_modifyitems", "pytest_xdist_make_scheduler"]
+
 # The same examples on every run, however slow the machine, and no folder of past ones.
-settings.register_profile("freqexp", deadline=None, derandomize=True, database=None)
+settings.register_profile(
+    "freqexp",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],  # a second of wall time, whoever took it
+)
 settings.load_profile("freqexp")
 
 LINES = (

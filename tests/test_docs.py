@@ -142,8 +142,9 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     unwanted = shutil.ignore_patterns("__pycache__")
     for folder in ("freqexp", "conf", "launchers"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=unwanted)
-    (copy / "tests").mkdir()
-    for file in ("pyproject.toml", "tests/conftest.py", "tests/test_conformance.py"):
+    (copy / "tests" / "helpers").mkdir(parents=True)
+    tests = ("conftest.py", "helpers/spread.py", "test_conformance.py")
+    for file in ("pyproject.toml", *(f"tests/{name}" for name in tests)):
         shutil.copy(ROOT / file, copy / file)
     (_, module), (_, entry), (_, option) = guide_blocks()
     paths = re.findall(r"^`([^`]+\.(?:py|yaml))`$", GUIDE.read_text(), re.MULTILINE)

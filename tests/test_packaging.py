@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -38,6 +39,22 @@ def test_every_requirement_is_pinned_within_its_range(project: dict, pinned: dic
 def test_pins_are_plain_sorted_versions(pinned: dict[str, str]) -> None:
     assert list(pinned) == sorted(pinned)
     assert all(re.fullmatch(r"[0-9][0-9a-z.]*", number) for number in pinned.values())
+
+
+def installed_for(target: str, folder: Path) -> list[str]:
+    """What `make` would hand to pip without an environment, last words of each line."""
+    command = ["make", "--dry-run", target, f"VENV={folder / 'none'}"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [line.split()[-1] for line in shown.splitlines() if " -m pip install " in line]
+
+
+@pytest.mark.parametrize("target", ["run", "test", "lint", "format"])
+def test_a_run_needs_no_tools_of_the_tests(
+    target: str, pinned: dict[str, str], tmp_path: Path
+) -> None:
+    torch, *ours = installed_for(target, tmp_path)
+    assert torch == f"torch=={pinned['torch']}"
+    assert ours == (["."] if target == "run" else [".", ".[dev]"])
 
 
 def test_a_wheel_takes_what_the_command_needs(project: dict) -> None:

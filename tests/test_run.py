@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -27,12 +27,18 @@ def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def cpu_seconds_of_children() -> float:
+    """Of those that have ended; other than wall time, the same on a busy machine."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def test_help_is_there_at_once(tmp_path: Path) -> None:
     times = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = cpu_seconds_of_children()
         done = command("--help", cwd=tmp_path)
-        times.append(time.perf_counter() - start)
+        times.append(cpu_seconds_of_children() - start)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith(f"freqexp {__version__}: ")
     assert min(times) < 0.8

@@ -4,7 +4,8 @@
 on PYTHONPATH. What it does at which sample of which run is in `acts.json` there: for a key of
 `key_of`, a list of acts, each {"at": number of the sample in this life or LOADING, "do": raise,
 kill, requeue or sleep, "seconds": then waited, "times": how often at most}. `answers.txt` has a
-line for each sample that was begun and each that was answered.
+line for each sample that was begun and each that was answered. The samples are made up, too:
+generating real ones takes each process seconds.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,10 +26,11 @@ HERE = Path(__file__).parent
 LOADING = -1
 SITE = """
 import os, sys
-if "submitit.core._submit" in " ".join(sys.orig_argv):
+command = " ".join(sys.orig_argv)
+if "submitit.core._submit" in command or "freqexp.run" in command:
     sys.path.append({tests!r})
     import acting_reader
-    acting_reader.take_over({folder!r})
+    acting_reader.look_often() if "freqexp.run" in command else acting_reader.take_over({folder!r})
 """
 
 
@@ -57,12 +60,36 @@ def key_of(cfg: Any) -> str:
     return "none" if cfg.compressor.stage == "none" else f"{cfg.keep_ratio:g}"
 
 
+def look_often() -> None:
+    """Make the command that waits for jobs ask for them several times a second."""
+    from freqexp.paths import launchers_dir
+
+    sys.path.insert(0, str(launchers_dir()))  # of the same checkout, as the command itself does
+    from freqexp_cluster import slurm
+
+    slurm.POLL_SECONDS = 0.3
+
+
+def made_up(needles: Any, samples: int, seed: int) -> list[Any]:
+    """Short conversations, no two alike, in place of generated ones."""
+    from freqexp.nouns.sample import Sample, Turn
+
+    made = []
+    for index in range(samples):
+        name = f"sample {index} of {seed}"
+        turns = tuple(Turn(f"poem {n}", f"{name}, verse {n}") for n in range(needles.count + 1))
+        answer = f"pre{turns[1].assistant}"
+        made.append(Sample(name, needles.count, "", turns, f"{name}?", answer, "pre"))
+    return made
+
+
 def take_over(folder: str) -> None:
-    """Make sessions of this process use the acting reader."""
+    """Make sessions of this process use the acting reader and made-up samples."""
     from freqexp.answering.session import Session
 
     defaults: dict[str, Any] = Session.__init__.__kwdefaults__
     defaults["reader"] = lambda model: ActingReader(Path(folder))
+    defaults["samples"] = made_up
     original = Session.reader
 
     def reader(self: Any, cfg: Any) -> Any:
@@ -79,7 +106,6 @@ class ActingReader:
 
     device = "cpu"
     can_batch = False
-    reads_lines = False
     reads_lines = False
 
     def __init__(self, folder: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import slurm_fixture
 from slurm_fixture import Slurm, SlurmError, missing, until
 from slurm_keeper import processes_of
+from spread import ON_SLURM, group_of
 
 OWNER = """
 import sys, time
@@ -54,6 +55,13 @@ def test_what_slurm_refuses_is_said(slurm: Slurm) -> None:
         slurm.sbatch("true", "--partition=nowhere")
     with pytest.raises(SlurmError, match="Requested node configuration is not available"):
         slurm.sbatch("true", "--gpus-per-node=5")
+
+
+def test_all_that_need_it_run_in_one_process(request: pytest.FixtureRequest, slurm: Slurm) -> None:
+    """Each process of the tests would start a SLURM of its own."""
+    items = [i for i in request.session.items if "slurm_cluster" in getattr(i, "fixturenames", ())]
+    assert request.node in items
+    assert {group_of(item.nodeid) for item in items} == {ON_SLURM}
 
 
 @pytest.mark.usefixtures("slurm_cluster")

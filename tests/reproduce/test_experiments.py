@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -53,10 +54,14 @@ def published_of(name: str) -> Published:
     return found
 
 
-def planned(name: str, *overrides: str) -> list[RunConfig]:
-    points = collect(["-m", f"experiment={name}", *overrides])
-    baselines = [baseline_of(point.config) for point in points]
-    return [point.config for point in points] + [cfg for cfg in baselines if cfg is not None]
+@functools.cache
+def on_tiny(name: str) -> tuple[RunConfig, ...]:
+    return tuple(point.config for point in collect(["-m", f"experiment={name}", "model=tiny"]))
+
+
+def planned(name: str) -> list[RunConfig]:
+    baselines = [baseline_of(cfg) for cfg in on_tiny(name)]
+    return [*on_tiny(name), *(cfg for cfg in baselines if cfg is not None)]
 
 
 def as_run(cfg: RunConfig) -> Run:
@@ -66,7 +71,7 @@ def as_run(cfg: RunConfig) -> Run:
 @pytest.mark.parametrize("name", PAPER)
 def test_it_composes_on_the_small_model_and_on_a_cluster(name: str, tmp_path: Path) -> None:
     assert name in experiments()
-    small = collect(["-m", f"experiment={name}", "model=tiny"])
+    small = on_tiny(name)
     large = collect(
         ["-m", f"experiment={name}", "model=glyph", f"model.revision={'0' * 40}", "cluster=a100x4"]
     )
@@ -76,7 +81,7 @@ def test_it_composes_on_the_small_model_and_on_a_cluster(name: str, tmp_path: Pa
 
 @pytest.mark.parametrize("name", PAPER)
 def test_every_published_number_has_its_run(name: str) -> None:
-    runs = {repr(cfg): as_run(cfg) for cfg in planned(name, "model=tiny")}
+    runs = {repr(cfg): as_run(cfg) for cfg in planned(name)}
     table = published_of(name)
     for entry in (*table.cells, *table.claims, *table.parts):
         assert len([run for run in runs.values() if matches(run, entry.run)]) == 1, entry
@@ -86,7 +91,7 @@ def test_every_published_number_has_its_run(name: str) -> None:
 def test_a_table_s_compressed_runs_have_the_settings_it_is_known_by(name: str) -> None:
     settings = published_of(name).runs
     assert settings
-    for cfg in planned(name, "model=tiny"):
+    for cfg in planned(name):
         assert matches(as_run(cfg), settings) == (cfg.compressor.name != "none")
 
 

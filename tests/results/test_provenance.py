@@ -18,8 +18,11 @@ def read(folder: Path) -> Any:
     return json.loads((folder / "provenance.json").read_text())
 
 
-def test_the_first_start_says_where_everything_comes_from(config: Any, tmp_path: Path) -> None:
+def test_the_first_start_says_where_everything_comes_from(
+    config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "abc"
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "freqexp.run", "output_dir=my runs"])
     provenance.start(config(seed=7), folder, HASHES, "cpu here")
     found = read(folder)
     assert set(found) == {
@@ -42,7 +45,7 @@ def test_the_first_start_says_where_everything_comes_from(config: Any, tmp_path:
     assert found["host_kind"] == "cpu here"
     assert found["versions"]["python"] == sys.version.split()[0]
     assert "numpy" in found["versions"]
-    assert "pytest" in found["command"]
+    assert found["command"] == "python -m freqexp.run 'output_dir=my runs'"
     assert (found["finished"], found["resumed"]) == (None, [])
     assert from_yaml(folder / "config.yaml") == config(seed=7)
 
