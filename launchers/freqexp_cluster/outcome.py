@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 from freqexp.files import read_json
-from freqexp.results.summary import SUMMARY, samples_asked
 from freqexp.running.execute import label
 from freqexp.running.sweep import finished, show
 from freqexp.running.sweep_file import SWEEP
@@ -26,7 +25,7 @@ def conclude(sweep: Sweep) -> int:
         else:
             faults.append(
                 f"{label(point.cfg)} (run {point.run_id}): "
-                f"{why(sweep.run_folder(point), point.cfg.samples)}"
+                f"{why(sweep.run_folder(point), sweep.name)}"
             )
     show(summaries, sweep.runs, sweep.folder / SWEEP)
     if not faults:
@@ -37,9 +36,10 @@ def conclude(sweep: Sweep) -> int:
     return FAILED
 
 
-def why(folder: Path, samples: int) -> str:
-    """What ended a run that has not answered `samples` samples, in one line."""
-    log = (read_json(folder / SUBMISSION) or {}).get("log")
+def why(folder: Path, sweep: str) -> str:
+    """What ended an incomplete run of a sweep, in one line."""
+    submission = read_json(folder / SUBMISSION) or {}
+    log = submission.get("log")
     place = f"; log: {log}" if log else ""
     if (folder / ERROR).exists():
         lines = (folder / ERROR).read_text("utf-8", "replace").strip().splitlines()
@@ -47,11 +47,10 @@ def why(folder: Path, samples: int) -> str:
     interrupted = read_json(folder / INTERRUPTED)
     if interrupted is not None:
         return f"interrupted by {', '.join(interrupted['signals'])}{place}"
-    answered = samples_asked(read_json(folder / SUMMARY) or {})
-    if 0 < answered < samples:
-        return f"its job was of another sweep, for {answered} samples of {samples}{place}"
     if log is None:
         return "not started"
+    if submission.get("sweep") != sweep:
+        return f"its job was of the sweep {submission.get('sweep')}, for other samples{place}"
     if not Path(log).exists():
         return f"cancelled before it started, or the node can't write {folder.parent.parent}"
     return f"killed or cancelled{place}"

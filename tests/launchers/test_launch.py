@@ -23,6 +23,7 @@ from freqexp_cluster import dry_run, queue, slurm, snapshot, submit, workers
 from freqexp_cluster.executors import sbatch_text, workers_at_once
 from freqexp_cluster.freezing import YamlTexts, freeze
 from freqexp_cluster.node import PointTask, choose_gpu
+from freqexp_cluster.outcome import why
 from freqexp_cluster.queue import Partition
 from freqexp_cluster.todo import sort_out
 
@@ -188,6 +189,17 @@ def test_of_one_run_only_the_most_samples_go_out(point: Callable[..., compose.Po
     assert task._frozen().samples == 9
     assert "2 are the first samples of another one" in "\n".join(slurm.report(sweep, todo, ["7"]))
     assert "(2 with a larger one, 1 to submit)" in dry_run.grid(sweep, todo)
+
+
+def test_why_a_run_is_not_complete(tmp_path: Path) -> None:
+    log = tmp_path / "0_log.out"
+    submission = {"sweep": "ours", "log": str(log)}
+    assert why(tmp_path, "ours") == "not started"
+    (tmp_path / "submission.json").write_text(json.dumps(submission))
+    assert why(tmp_path, "ours").startswith("cancelled before it started")
+    log.write_text("")
+    assert why(tmp_path, "ours") == f"killed or cancelled; log: {log}"
+    assert why(tmp_path, "more") == f"its job was of the sweep ours, for other samples; log: {log}"
 
 
 def test_another_sweep_of_that_name_is_refused(point: Callable[..., compose.Point]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -71,6 +72,16 @@ def summaries(outputs: Path) -> dict[str, dict[str, Any]]:
             name: value for name, value in summary.items() if not name.endswith(TIMES)
         }
     return found
+
+
+def records(outputs: Path) -> list[dict[str, Any]]:
+    """Every record of the only run, without times and memory, in the order of its data."""
+    (file,) = outputs.glob("runs/*/records.jsonl")
+    found = [
+        {name: value for name, value in vars(record).items() if not name.endswith(TIMES)}
+        for record in load_records(file)
+    ]
+    return sorted(found, key=lambda record: int(record["index"]))
 
 
 def job_of(shown: str) -> str:
@@ -182,19 +193,38 @@ def test_four_processes_answer_what_one_does(slurm: Slurm, tmp_path: Path) -> No
     assert len(names) == len(set(names)) == 9
     assert sorted(gpus(tmp_path / "acting"))[-1] == "3"
     assert [file.name for file in folder.glob("records*")] == ["records.jsonl"]
-
-    def without_times(outputs: str) -> list[dict[str, Any]]:
-        (file,) = (tmp_path / outputs).glob("runs/*/records.jsonl")
-        return sorted(
-            (
-                {name: value for name, value in vars(record).items() if not name.endswith(TIMES)}
-                for record in load_records(file)
-            ),
-            key=lambda record: str(record["sample_id"]),
-        )
-
-    assert without_times("one") == without_times("four")
+    assert records(tmp_path / "one") == records(tmp_path / "four")
     assert summaries(tmp_path / "one") == summaries(tmp_path / "four")
+
+
+def test_a_run_grows_whoever_answers_and_whoever_dies(slurm: Slurm, tmp_path: Path) -> None:
+    run = (*SLURM, "compressor=none", "cluster.wait=true", "cluster.gpus_per_node=4")
+
+    def ask(samples: int, processes: int, outputs: str = "out") -> str:
+        given = (f"samples={samples}", f"cluster.processes={processes}", f"output_dir={outputs}")
+        done = command(*run, *given, cwd=tmp_path)
+        return f"{done.returncode} {done.stdout} {done.stderr}"
+
+    acting = tmp_path / "acting"
+    install(acting, {})
+    assert ask(4, 1).startswith("0 ")
+    assert len(answers(acting)) == 4
+    install(acting, {"none": [{"at": 1, "do": "kill"}]})
+    killed = ask(12, 3)
+    assert killed.startswith("1 "), killed
+    # The first process ends with the killed one, or is told to.
+    assert re.search("killed or cancelled|interrupted by SIGTERM", killed), killed
+    assert 4 < len(answers(acting)) < 12
+    assert ask(12, 2).startswith("0 ")
+    assert len(answers(acting)) == len(set(answers(acting))) == 12
+    again = ask(4, 4)
+    assert "1 are done" in again
+    assert re.search(r"samples: 4\n", again)
+    assert len(answers(acting)) == 12
+
+    assert ask(12, 1, "alone").startswith("0 ")
+    assert records(tmp_path / "out") == records(tmp_path / "alone")
+    assert summaries(tmp_path / "out") == summaries(tmp_path / "alone")
 
 
 def test_edits_after_submission_change_nothing(slurm: Slurm, tmp_path: Path) -> None:
