@@ -1,4 +1,4 @@
-"""Files that are replaced as a whole, so that a killed process never leaves half of one."""
+"""Files replaced as a whole: a killed process never leaves half of one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the YAML files and the launchers are, in a checkout and in an installed package."""
+"""Where YAML files and launchers are: in a checkout, in an installed package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m freqexp.workspace SWEEP`: a W&B workspace that shows accuracy against each budget.
+"""`python -m freqexp.workspace SWEEP`: a W&B workspace of accuracy against each budget.
 
 Made by wandb-workspaces (`pip install freqexp[workspace]`). The charts read the summaries that the
 mirror keeps, so points move while their runs go on.

@@ -116,15 +116,6 @@ def test_the_readme_says_what_the_results_say() -> None:
     assert [figure for figure in figures if figure not in results] == []
 
 
-def test_the_rooms_exist() -> None:
-    text = (ROOT / "docs" / "architecture.md").read_text()
-    _, _, rooms = text.partition("## The rooms")
-    table, _, _ = rooms.partition("\n## ")
-    paths = re.findall(r"`([a-z_]+/[^`]*)`", table)
-    assert len(paths) > 20
-    assert [path for path in paths if not (ROOT / path).exists()] == []
-
-
 def test_figures_are_small() -> None:
     for figure in (ROOT / "docs" / "figures").iterdir():
         assert figure.stat().st_size < 150_000

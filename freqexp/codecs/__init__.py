@@ -1,1 +1,1 @@
-"""Codecs: what compresses page images before the vision encoder."""
+"""What compresses pages before the vision encoder. One module or folder a codec."""

@@ -1,1 +1,1 @@
-"""A whole run: its schema, the checks of it, its file, and its id."""
+"""A whole run: its schema, checks, file and id."""

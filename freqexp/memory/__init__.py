@@ -1,1 +1,1 @@
-"""Does a model fit? Estimated from its config before any weight is loaded."""
+"""Whether a model fits, before any weight is loaded: estimated from its config alone."""

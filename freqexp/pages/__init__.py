@@ -1,1 +1,1 @@
-"""Renderers: one module each."""
+"""Text to page images. One module a renderer."""

@@ -1,1 +1,1 @@
-"""Published tables and claims beside runs of the same settings."""
+"""Published numbers beside runs of the same settings: tables, figures and claims."""

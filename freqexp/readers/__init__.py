@@ -1,1 +1,1 @@
-"""Readers: models that encode pages into vision tokens and answer questions from them."""
+"""Models that encode pages and answer questions. What lies between are vision tokens."""

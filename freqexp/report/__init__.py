@@ -1,1 +1,1 @@
-"""A comparison shown: tables, figures and one HTML page. Needs no model, Hydra or W&B."""
+"""A comparison shown: tables, figures, one HTML page. Needs no model, Hydra or W&B."""

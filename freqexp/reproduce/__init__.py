@@ -1,1 +1,1 @@
-"""Saved runs and published tables run again and compared, cell by cell."""
+"""Saved runs and published tables, run again: compared cell by cell."""

@@ -1,1 +1,1 @@
-"""How far the points of a sweep are, from its files and squeue alone."""
+"""How far a sweep is, from its files and squeue alone."""

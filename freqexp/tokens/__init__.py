@@ -1,1 +1,1 @@
-"""Token compressors: what acts between the vision encoder and the decoder."""
+"""What compresses vision tokens before the decoder. One module a token compressor."""

@@ -13,8 +13,9 @@ from PIL import Image
 
 from freqexp.coding.transforms import dct_matrix
 from freqexp.errors import UserError
-from freqexp.figures.__main__ import main, milestone_study, paper_study
+from freqexp.figures.__main__ import main
 from freqexp.figures.recall import Recall, draw_recall, page_recall, tiny_recalls
+from freqexp.figures.studies import milestone_study, paper_study
 from freqexp.figures.study import Study, draw_study, mean_magnitude, psnr_db, restore
 from freqexp.nouns.page import Page, Pixels, png_size_bytes
 
