@@ -13,18 +13,19 @@ from xdist.scheduler import LoadScopeScheduling
 
 ON_SLURM = "on SLURM"
 # The longest first, because what starts last decides when the tests end. Tests of a group share
-# what is dear to build: a SLURM, loaded models, drawn reports.
+# what is dear to build (a SLURM, loaded models, drawn reports) or start many processes at once.
+# W&B's come when SLURM's are over: they say how long a broken server may hold a run up.
 GROUPS = {
     "tests/launchers/test_slurm_": ON_SLURM,
     "tests/launchers/test_status_slurm.py": ON_SLURM,
-    "tests/tracking/": "tracking",
-    "tests/test_notebooks.py": "notebooks",
+    "tests/launchers/test_workers.py": ON_SLURM,
     "tests/test_conformance.py": "conformance",
+    "tests/test_notebooks.py": "notebooks",
     "tests/readers/": "readers",
     "tests/test_docs.py": "docs",
-    "tests/report/": "report",
     "tests/reproduce/test_reproduce.py": "reproduce",
-    "tests/launchers/test_workers.py": "workers",
+    "tests/tracking/": "tracking",
+    "tests/report/": "report",
     "tests/composing/": "composing",
     "tests/train/": "train",
     "tests/running/test_execute.py": "execute",
