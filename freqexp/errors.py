@@ -1,4 +1,4 @@
-"""Errors meant for the person who typed the command, and how a command ends with them."""
+"""Errors for the person who typed the command; exit codes."""
 
 from __future__ import annotations
 
