@@ -24,7 +24,7 @@ from freqexp.composing.overrides import (
 )
 from freqexp.config.check import check
 from freqexp.config.run import RunConfig
-from freqexp.errors import ConfigError
+from freqexp.errors import ConfigError, fault
 from freqexp.paths import conf_dir
 from freqexp.schemas.method import NoneConfig, Part
 
@@ -70,6 +70,7 @@ def collect(arguments: Sequence[str]) -> list[Point]:
     import hydra
     from hydra.core.hydra_config import HydraConfig
 
+    refuse_pickles(arguments)
     prepare()
     composed: list[tuple[tuple[str, ...], RunConfig]] = []
 
@@ -94,6 +95,17 @@ def collect(arguments: Sequence[str]) -> list[Point]:
     if faults:
         raise ConfigError(faults)
     return [Point(overrides, simplest(cfg)) for overrides, cfg in composed]
+
+
+def refuse_pickles(arguments: Sequence[str]) -> None:
+    """Raise ConfigError for Hydra's flag that unpickles a configuration, which runs what it holds.
+
+    Its parser takes a flag by its first letters, too; no other one begins with these.
+    """
+    for text in arguments:
+        if text.startswith("--e"):
+            allowed = "not here; python -m freqexp.reproduce RUN computes a saved run again"
+            raise ConfigError([fault("--experimental-rerun", text, allowed)])
 
 
 def _flag_first(arguments: Sequence[str]) -> list[str]:

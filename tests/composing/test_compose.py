@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -238,3 +239,18 @@ def test_composing_and_checking_import_nothing_heavy(composed: Callable[..., Run
         "assert len(points) == 2 and not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize("flag", ["--experimental-rerun", "--exp"])
+def test_a_pickled_configuration_is_not_loaded(flag: str, tmp_path: Path) -> None:
+    """It would run whatever it holds."""
+
+    class Payload:
+        def __reduce__(self) -> object:
+            return Path.touch, (tmp_path / "proof",)
+
+    (tmp_path / "config.pickle").write_bytes(pickle.dumps(Payload()))
+    for given in ([flag, f"{tmp_path}/config.pickle"], [f"{flag}={tmp_path}/config.pickle"]):
+        with pytest.raises(ConfigError, match=r"python -m freqexp\.reproduce RUN"):
+            collect(given)
+    assert not (tmp_path / "proof").exists()
