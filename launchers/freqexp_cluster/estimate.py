@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freqexp.errors import UserError
 from freqexp.files import read_json
-from freqexp.results.record import mean
+from freqexp.results.record import first, mean, settle
 from freqexp.results.record_file import RECORDS, load_records
 from freqexp.results.summary import SUMMARY
 from freqexp.running.plan import Point
@@ -57,7 +58,10 @@ def estimate(sweep: Sweep, points: Sequence[Point]) -> str:
 def _kind(sweep: Sweep, group: Sequence[Point], times: dict[tuple[str, int], list[float]]) -> str:
     cfg = group[0].cfg
     head = f"  model {cfg.model.name}, {cfg.needles.count} needles: {len(group)} runs"
-    lines = [f"{head} x {cfg.samples} samples = {len(group) * cfg.samples} answers"]
+    every = len(group) * cfg.samples
+    left = sum(missing(sweep, point) for point in group)
+    lines = [f"{head} x {cfg.samples} samples = {every} answers"]
+    lines[0] += f", {left} of them not yet given" if left < every else ""
     try:
         lines += _sizes(sweep, cfg)
     except UserError as error:
@@ -138,17 +142,28 @@ def earlier_seconds(root: Path) -> dict[tuple[str, int], list[float]]:
     return found
 
 
+def missing(sweep: Sweep, point: Point) -> int:
+    """How many of its samples a run has yet to answer; all of them where its records are faulty."""
+    folder, asked = sweep.run_folder(point), point.cfg.samples
+    try:
+        found = settle(chain(*map(load_records, sorted(folder.glob("records*.jsonl")))))
+    except UserError:
+        return asked
+    return asked - sum(record.score is not None for record in first(found, asked).values())
+
+
 def _time(sweep: Sweep, group: Sequence[Point], times: dict[tuple[str, int], list[float]]) -> str:
     cfg = group[0].cfg
     known = times.get((cfg.model.name, cfg.needles.count))
     if not known:
         return "time: unknown, no earlier run of this model and data is in output_dir"
     seconds = sum(known) / len(known)
-    alone = seconds * cfg.samples / 60
-    point = alone / sweep.cluster.tasks
-    limit = "" if point <= sweep.cluster.minutes else ", more than the limit: it will be requeued"
+    left = [missing(sweep, point) for point in group]
+    minutes = seconds * max(left) / 60 / sweep.cluster.tasks
+    hours = seconds * sum(left) / 3600
+    limit = "" if minutes <= sweep.cluster.minutes else ", more than the limit: it will be requeued"
     return (
         f"time: {seconds:.2f} s a sample in {len(known)} earlier runs (machines may differ), so "
-        f"{point:.1f} min a run in {sweep.cluster.tasks} processes, {alone * len(group) / 60:.2f} "
-        f"process-hours in all{limit}"
+        f"{minutes:.1f} min a run in {sweep.cluster.tasks} processes, {hours:.2f} process-hours in "
+        f"all{limit}"
     )

@@ -16,10 +16,15 @@ from freqexp.config.cluster import ClusterConfig, Executor, Retry, parse_minutes
 from freqexp.config.run import RunConfig
 from freqexp.config.saved import to_yaml
 from freqexp.errors import ConfigError, UserError
+from freqexp.results.record import Record, settle
+from freqexp.results.record_file import Records
+from freqexp.results.summarize import summarize
+from freqexp.results.summary import write_summary
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "launchers"))
 
 from freqexp_cluster import dry_run, queue, slurm, snapshot, submit, workers
+from freqexp_cluster.estimate import estimate
 from freqexp_cluster.executors import sbatch_text, workers_at_once
 from freqexp_cluster.freezing import YamlTexts, freeze
 from freqexp_cluster.node import PointTask, choose_gpu
@@ -189,6 +194,39 @@ def test_of_one_run_only_the_most_samples_go_out(point: Callable[..., compose.Po
     assert task._frozen().samples == 9
     assert "2 are the first samples of another one" in "\n".join(slurm.report(sweep, todo, ["7"]))
     assert "(2 with a larger one, 1 to submit)" in dry_run.grid(sweep, todo)
+
+
+def test_a_grown_run_costs_what_is_missing(point: Callable[..., compose.Point]) -> None:
+    sweep = submit.make_sweep([point(samples=10, baseline=False)])
+    (run,) = sweep.runs
+    assert "1 runs x 10 samples = 10 answers\n" in estimate(sweep, sweep.runs)
+    answered = [
+        Record(
+            sample_id=f"s{index}",
+            needles=2,
+            bucket="",
+            expected="",
+            index=index,
+            score=1.0,
+            prefill_ms=90_000.0,
+        )
+        for index in (0, 1, 2, 3, 12)
+    ]
+    folder = sweep.run_folder(run)
+    with Records(folder / "records.jsonl") as store:
+        for record in answered[:2]:
+            store.append(record)
+    with Records(folder / "records-1.jsonl") as store:
+        for record in answered[2:]:
+            store.append(record)
+    shown = estimate(sweep, sweep.runs)
+    assert "1 runs x 10 samples = 10 answers, 6 of them not yet given\n" in shown
+    assert "time: unknown" in shown
+    write_summary(folder, summarize(run.cfg, run.run_id, settle(answered)))
+    per_sample, processes = 90, sweep.cluster.tasks
+    shown = estimate(sweep, sweep.runs)
+    assert f"{per_sample * 6 / 60 / processes:.1f} min a run in {processes} processes" in shown
+    assert f"{per_sample * 6 / 3600:.2f} process-hours in all" in shown
 
 
 def test_why_a_run_is_not_complete(tmp_path: Path) -> None:
