@@ -215,13 +215,14 @@ def test_a_run_grows_whoever_answers_and_whoever_dies(slurm: Slurm, tmp_path: Pa
     # The first process ends with the killed one, is told to, or sees that it is gone.
     said = "killed or cancelled|interrupted by SIGTERM|ended before its samples were answered"
     assert re.search(said, killed), killed
-    assert 4 < len(answers(acting)) < 12
+    assert 4 < len(set(answers(acting))) < 12
     assert ask(12, 2).startswith("0 ")
-    assert len(answers(acting)) == len(set(answers(acting))) == 12
+    given = answers(acting)
+    assert len(set(given)) == 12
     again = ask(4, 4)
     assert "1 are done" in again
     assert re.search(r"samples: 4\n", again)
-    assert len(answers(acting)) == 12
+    assert answers(acting) == given
 
     assert ask(12, 1, "alone").startswith("0 ")
     assert records(tmp_path / "out") == records(tmp_path / "alone")
