@@ -62,10 +62,9 @@ class _Reading:
         if isinstance(node, ast.Constant):
             return (type(node.value).__name__, repr(node.value))
         if isinstance(node, ast.AnnAssign):
-            return ("Assign", self._form(node.target), self._form(node.value))
+            return self._assigned(node.target, node.value)
         if isinstance(node, ast.Assign) and len(node.targets) == 1:
-            self._note_exports(node)
-            return ("Assign", self._form(node.targets[0]), self._form(node.value))
+            return self._assigned(node.targets[0], node.value)
         if not isinstance(node, ast.AST):
             return node
         if isinstance(node, ast.Name):
@@ -89,15 +88,15 @@ class _Reading:
                 found.append(self._form(node))
         return found
 
-    def _note_exports(self, node: ast.Assign) -> None:
-        """Names in `__all__` are used: by whoever imports them from here."""
-        target = node.targets[0]
-        if isinstance(target, ast.Name) and target.id == "__all__":
+    def _assigned(self, target: ast.expr, value: ast.expr | None) -> Any:
+        """With or without a hint. Names in `__all__` are used: by whoever imports from here."""
+        if isinstance(target, ast.Name) and target.id == "__all__" and value is not None:
             self._used |= {
                 item.value
-                for item in ast.walk(node.value)
+                for item in ast.walk(value)
                 if isinstance(item, ast.Constant) and isinstance(item.value, str)
             }
+        return ("Assign", self._form(target), self._form(value))
 
 
 def _is_talk(node: object) -> bool:

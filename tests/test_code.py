@@ -72,6 +72,8 @@ def test_an_import_that_is_used_or_exported_counts() -> None:
     assert code_digest(used) != code_digest(used.replace("ceil", "floor"))
     exported = "from math import ceil\n__all__ = ['ceil']\n"
     assert code_digest(exported) != code_digest(exported.replace("from math", "from numpy"))
+    hinted = exported.replace("__all__", "__all__: list[str]")
+    assert code_digest(hinted) == code_digest(exported)
     assert code_digest("from math import *") != code_digest("from numpy import *")
 
 

@@ -167,25 +167,33 @@ def _count(value: object) -> int:
 
 
 def ended_records(folder: Path, samples: int) -> dict[str, Record] | None:
-    """The settled records of a run's first `samples` samples if it has ended for them, else None.
+    """All settled records of a run if it has ended for its first `samples` samples, else None.
 
-    A sample may have failed. A summary is written when every sample asked for has a record, so one
-    whose count the records meet proves the end without loading the data, and one of fewer samples
-    than were asked for that the data set holds no more. Raises UserError for a corrupt record file.
+    A sample may have failed. Raises UserError for a corrupt record file.
     """
     summary = read_json(folder / SUMMARY)
     if summary is None:
         return None
+    records = settle(load_records(folder / RECORDS))
+    return records if has_ended(summary, records, samples) else None
+
+
+def has_ended(summary: Mapping[str, Any], records: Mapping[str, Record], samples: int) -> bool:
+    """Whether a run with this summary and these settled records has ended for so many samples.
+
+    A summary is written when every sample asked for has a record, so one
+    whose count the records meet proves the end without loading the data, and one of fewer samples
+    than were asked for that the data set holds no more.
+    """
     asked, held = samples_asked(summary), _count(summary.get("samples"))
     if asked < samples and held == asked:
-        return None
-    records = first(settle(load_records(folder / RECORDS)), samples)
-    return records if len(records) == min(samples, held) else None
+        return False
+    return len(first(records, samples)) == min(samples, held)
 
 
 def finished_records(folder: Path, samples: int) -> dict[str, Record] | None:
-    """`ended_records` if none of the samples failed, else None."""
+    """`ended_records` if none of the first `samples` samples failed, else None."""
     records = ended_records(folder, samples)
-    if records is None or any(record.score is None for record in records.values()):
+    if records is None or any(r.score is None for r in first(records, samples).values()):
         return None
     return records

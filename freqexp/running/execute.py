@@ -18,13 +18,13 @@ from freqexp.errors import UserError
 from freqexp.files import read_json
 from freqexp.results import provenance
 from freqexp.results.record import Record, first, settle
-from freqexp.results.record_file import RECORDS, Records, load_records
+from freqexp.results.record_file import Records
 from freqexp.results.summarize import Baseline, summarize
 from freqexp.results.summary import (
     SUMMARY,
     Summary,
-    ended_records,
     finished_records,
+    has_ended,
     samples_asked,
     write_summary,
 )
@@ -93,10 +93,11 @@ def execute_share(
     """
     run_id = session.run_id(cfg)
     folder = run_folder(cfg, run_id)
-    if finished_records(folder, cfg.samples) is None:
+    done = finished_records(folder, cfg.samples)
+    if done is None:
         with Records(share.file(folder)) as store:
             return _finish(cfg, session, progress, observers, store, share)
-    return conclude(cfg, session)[0]
+    return conclude(cfg, session, done)[0]
 
 
 def _finish(
@@ -113,7 +114,9 @@ def _finish(
     samples = session.samples(cfg)
     mine = [samples[index] for index in share.mine(len(samples))]
     places = {sample.sample_id: index for index, sample in enumerate(samples)}
-    missing = _missing(cfg, samples, mine, {store.path: store.records, **share.of_others(folder)})
+    if len(places) < len(samples):
+        raise UserError("the data set holds several samples of the same id")
+    missing = _missing(cfg, places, mine, {store.path: store.records, **share.of_others(folder)})
     if share.rank == 0:
         provenance.start(cfg, folder, session.hashes(cfg), host_kind(cfg.model))
     pipeline = Pipeline(cfg, session) if missing else None
@@ -137,54 +140,60 @@ def _finish(
         for record in share.gather(folder, store):
             for observer in observers:
                 observer.on_record(record, None)
-        summary, widest = conclude(cfg, session)
+        done = settle(store.records)
+        summary, widest = conclude(cfg, session, done)
         provenance.finish(folder)
     finally:
         for observer in observers:
             observer.on_end(widest)
-    done = first(settle(store.records), len(samples))
-    errors = [record.error for record in done.values() if record.error is not None]
+    asked = first(done, len(samples)).values()
+    errors = [record.error for record in asked if record.error is not None]
     if len(errors) == len(samples):
         raise UserError(f"all {len(samples)} samples failed; the first: {errors[0]}")
     return summary
 
 
-def conclude(cfg: RunConfig, session: Session) -> tuple[Summary, Summary]:
+def conclude(
+    cfg: RunConfig, session: Session, records: Mapping[str, Record]
+) -> tuple[Summary, Summary]:
     """Summarise a run that has a record of each of its first `cfg.samples` samples: over these, and
     over the most samples that it has ended for. The latter stands in summary.json.
 
-    Raises UserError for a corrupt record file, and when the summary cannot be written.
+    records: all of the run's, settled. Raises UserError for a corrupt record file of the baseline,
+    and when the summary cannot be written.
     """
     run_id = session.run_id(cfg)
     folder = run_folder(cfg, run_id)
-    records = settle(load_records(folder / RECORDS))
-    summary = summarize(cfg, run_id, records, baseline_records(cfg, session))
-    most = samples_asked(read_json(folder / SUMMARY) or {})
-    widest = summary
-    if most > cfg.samples and ended_records(folder, most) is not None:
-        wider = replace(cfg, samples=most)
-        widest = summarize(wider, run_id, records, baseline_records(wider, session))
+    written = read_json(folder / SUMMARY) or {}
+    wider = replace(cfg, samples=samples_asked(written))
+    if wider.samples <= cfg.samples or not has_ended(written, records, wider.samples):
+        wider = cfg
+    base = baseline_records(wider, session)
+    widest = summarize(wider, run_id, records, base)
     write_summary(folder, widest)
-    return summary, widest
+    if wider is cfg:
+        return widest, widest
+    # A baseline that has ended for more samples has ended for fewer.
+    base = base or baseline_records(cfg, session)
+    return summarize(cfg, run_id, records, base), widest
 
 
 def _missing(
     cfg: RunConfig,
-    samples: Sequence[Sample],
+    places: Mapping[str, int],
     mine: Sequence[Sample],
     records: Mapping[Path, Sequence[Record]],
 ) -> list[Sample]:
-    """Those of `mine` without a score yet, failed ones included. samples: those asked for, or all
-    that the data set holds. records: by their file, those of further samples among them.
+    """Those of `mine` without a score yet, failed ones included.
+
+    places: index by id of the samples asked for, or of all that the data set holds. records: by
+    their file, those of further samples among them.
 
     Raises UserError for an empty data set and for records of samples that are not in it: the run id
     covers the data, so such a file was edited or copied here, and no number from it can be trusted.
     """
-    if not samples:
+    if not places:
         raise UserError("the data set holds no samples")
-    places = {sample.sample_id: index for index, sample in enumerate(samples)}
-    if len(places) < len(samples):
-        raise UserError("the data set holds several samples of the same id")
     scored = set()
     for path, of_file in records.items():
         for number, record in enumerate(of_file, start=1):

@@ -103,9 +103,8 @@ def finished(cfg: RunConfig, session: Session) -> Summary | None:
     So its difference to the baseline is there as soon as both are complete. Samples may have
     failed.
     """
-    if ended_records(run_folder(cfg, session.run_id(cfg)), cfg.samples) is None:
-        return None
-    return conclude(cfg, session)[0]
+    records = ended_records(run_folder(cfg, session.run_id(cfg)), cfg.samples)
+    return None if records is None else conclude(cfg, session, records)[0]
 
 
 def complete_deltas(cfg: RunConfig, session: Session, output_dir: Path, name: str) -> None:

@@ -59,14 +59,14 @@ def _kind(sweep: Sweep, group: Sequence[Point], times: dict[tuple[str, int], lis
     cfg = group[0].cfg
     head = f"  model {cfg.model.name}, {cfg.needles.count} needles: {len(group)} runs"
     every = len(group) * cfg.samples
-    left = sum(missing(sweep, point) for point in group)
+    left = [missing(sweep, point) for point in group]
     lines = [f"{head} x {cfg.samples} samples = {every} answers"]
-    lines[0] += f", {left} of them not yet given" if left < every else ""
+    lines[0] += f", {sum(left)} of them not yet given" if sum(left) < every else ""
     try:
         lines += _sizes(sweep, cfg)
     except UserError as error:
         lines.append(f"    pages and memory: unknown ({str(error).splitlines()[0]})")
-    lines.append(f"    {_time(sweep, group, times)}")
+    lines.append(f"    {_time(sweep, cfg, left, times)}")
     return "\n".join(lines)
 
 
@@ -152,13 +152,14 @@ def missing(sweep: Sweep, point: Point) -> int:
     return asked - sum(record.score is not None for record in first(found, asked).values())
 
 
-def _time(sweep: Sweep, group: Sequence[Point], times: dict[tuple[str, int], list[float]]) -> str:
-    cfg = group[0].cfg
+def _time(
+    sweep: Sweep, cfg: RunConfig, left: list[int], times: dict[tuple[str, int], list[float]]
+) -> str:
+    """left: answers that each of the runs has yet to give."""
     known = times.get((cfg.model.name, cfg.needles.count))
     if not known:
         return "time: unknown, no earlier run of this model and data is in output_dir"
     seconds = sum(known) / len(known)
-    left = [missing(sweep, point) for point in group]
     minutes = seconds * max(left) / 60 / sweep.cluster.tasks
     hours = seconds * sum(left) / 3600
     limit = "" if minutes <= sweep.cluster.minutes else ", more than the limit: it will be requeued"
