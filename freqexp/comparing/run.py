@@ -9,6 +9,7 @@ from typing import Any
 
 from freqexp.comparing.text import plain
 from freqexp.results.record import Record
+from freqexp.results.summary import whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +96,7 @@ class Run:
         summed, asked = self._summed
         if summed < asked:
             return summed if self.asked is None else min(summed, self.asked)
-        wanted = max(asked, _count(self.config.get("samples")))
+        wanted = max(asked, whole(self.config.get("samples")))
         return (wanted if self.asked is None else self.asked) or None
 
     @property
@@ -112,11 +113,11 @@ class Run:
     @property
     def _summed(self) -> tuple[int, int]:
         """Of how many samples the summary is, and how many were asked for; 0 without one."""
-        samples = _count((self.summary or {}).get("samples"))
+        samples = whole((self.summary or {}).get("samples"))
         if self.summary is None or "samples_asked" in self.summary:
-            return samples, _count((self.summary or {}).get("samples_asked"))
+            return samples, whole((self.summary or {}).get("samples_asked"))
         # Of before a run could grow: it was written when nothing was left to do.
-        return samples, max(samples, _count(self.config.get("samples")))
+        return samples, max(samples, whole(self.config.get("samples")))
 
     def title(self) -> str:
         """The method with its settings, for people."""
@@ -124,10 +125,6 @@ class Run:
         profile = "" if self.profile is None else f" {self.profile}"
         options = f" ({self.options})" if self.options else ""
         return f"{self.compressor}{kept}{profile}{options}"
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) else 0
 
 
 def same_settings(run: Run) -> str:

@@ -159,10 +159,11 @@ def samples_asked(summary: Mapping[str, Any]) -> int:
     """Of how many samples a summary file says what became of them; summaries of before a run could
     grow say it of all.
     """
-    return _count(summary.get("samples_asked", summary.get("samples")))
+    return whole(summary.get("samples_asked", summary.get("samples")))
 
 
-def _count(value: object) -> int:
+def whole(value: object) -> int:
+    """A number of samples in a file; 0 for anything else."""
     return value if isinstance(value, int) else 0
 
 
@@ -185,7 +186,7 @@ def has_ended(summary: Mapping[str, Any], records: Mapping[str, Record], samples
     whose count the records meet proves the end without loading the data, and one of fewer samples
     than were asked for that the data set holds no more.
     """
-    asked, held = samples_asked(summary), _count(summary.get("samples"))
+    asked, held = samples_asked(summary), whole(summary.get("samples"))
     if asked < samples and held == asked:
         return False
     return len(first(records, samples)) == min(samples, held)
