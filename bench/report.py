@@ -29,8 +29,8 @@ from freqexp.composing.compose import compose
 from freqexp.config.run import RunConfig
 from freqexp.config.saved import to_yaml
 from freqexp.nouns.sample import Sample
+from freqexp.results.intervals import intervals, scores
 from freqexp.results.record import Record
-from freqexp.results.stats import bootstrap_intervals
 from freqexp.results.summarize import Baseline, summarize
 from freqexp.schemas.codecs import BlockDctConfig
 from freqexp.schemas.compressor import TokenConfig
@@ -71,7 +71,7 @@ def bootstrap_s(runs: int, samples: int) -> float:
     """Seconds of the intervals of all accuracies."""
     lists = np.random.default_rng(0).uniform(size=(runs, samples)).tolist()
     start = time.perf_counter()
-    bootstrap_intervals(lists, seed=0)
+    intervals([scores(values) for values in lists])
     return time.perf_counter() - start
 
 

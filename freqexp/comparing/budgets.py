@@ -1,7 +1,7 @@
-"""Accuracy at equal budgets: the Pareto set, and whether a method beats the simple controls.
+"""What a run costs, as it was measured, and the Pareto set of accuracy over it.
 
 A nominal ratio is no budget. What counts was measured: bytes that are stored, tokens the decoder
-saw, bytes of its cache, milliseconds.
+saw, bytes of its cache. Milliseconds inform, but depend on the machine and its load.
 """
 
 from __future__ import annotations
@@ -10,24 +10,34 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from freqexp.comparing.comparison import Comparison, Row
-from freqexp.results.stats import bootstrap_intervals
 from freqexp.schemas.compressor import controls
 
 CONTROLS = controls()
 """Compressors that any method must beat to be worth its name. The baseline is one, too."""
 
-SEED = 0
-
 
 @dataclass(frozen=True)
 class Axis:
-    """A budget: what is measured, its unit for people and how many make one such unit."""
+    """What is measured, its unit for people and how many make one such unit.
+
+    changed: whether a run acts on it, that is whether it costs other than the given baseline.
+    """
 
     name: str
     title: str
     unit: str
     scale: float
     cost: Callable[[Row], float | None]
+    changed: Callable[[Row, Row], bool] = lambda row, base: True
+
+    def acts(self, ours: Sequence[Row], rows: Sequence[Row]) -> bool:
+        """Whether one of `ours` acts on it; without a baseline among `rows` they are taken to."""
+        bases = [row for row in rows if row.run.is_baseline]
+        return not bases or any(self.changed(row, base) for row in ours for base in bases)
+
+    def amount(self, cost: float) -> str:
+        """A cost with its unit, as in "144 tokens a sample"."""
+        return f"{cost / self.scale:.4g} {self.unit}"
 
 
 def _stored(row: Row) -> float | None:
@@ -39,6 +49,28 @@ def _stored(row: Row) -> float | None:
     return stored
 
 
+def _decoder_tokens(row: Row) -> float | None:
+    return row.means.get("decoder_tokens")
+
+
+def _fewer_tokens(row: Row, base: Row) -> bool:
+    return _decoder_tokens(row) != _decoder_tokens(base)
+
+
+def _token_bytes(row: Row) -> float | None:
+    """Bytes of the cache for each token of the decoder."""
+    held, tokens = row.means.get("kv_cache_bytes"), _decoder_tokens(row)
+    return held / tokens if held is not None and tokens else None
+
+
+def _smaller_cache(row: Row, base: Row) -> bool:
+    """Whether a method acts on the KV cache itself: fewer tokens alone make it smaller, too."""
+    ours, theirs = _token_bytes(row), _token_bytes(base)
+    return ours is not None and theirs is not None and abs(ours / theirs - 1) > _SAME_CACHE
+
+
+_SAME_CACHE = 0.01
+
 AXES = (
     Axis("stored_bytes", "stored size", "KiB a sample", 1024, _stored),
     Axis(
@@ -46,7 +78,8 @@ AXES = (
         "decoder tokens",
         "tokens a sample",
         1,
-        lambda row: row.means.get("decoder_tokens"),
+        _decoder_tokens,
+        _fewer_tokens,
     ),
     Axis(
         "kv_cache_bytes",
@@ -54,9 +87,12 @@ AXES = (
         "MiB a sample",
         2**20,
         lambda row: row.means.get("kv_cache_bytes"),
+        _smaller_cache,
     ),
     Axis("total_ms", "time from page to answer", "ms a sample", 1, lambda row: row.total_ms),
 )
+BUDGETS = AXES[:3]
+"""Those that a contest is about; time only informs."""
 
 
 @dataclass(frozen=True)
@@ -84,65 +120,6 @@ def pareto(found: Sequence[Point]) -> list[Point]:
         if not best or point.accuracy > best[-1].accuracy:
             best.append(point)
     return best
-
-
-@dataclass(frozen=True)
-class Gate:
-    """What became of a method's contest with the controls of its group.
-
-    verdict: "passes": at some budget it is above every control that costs no more, all through the
-    interval of the paired difference. "ahead": only its mean is. "fails": no budget lets it beat
-    them. "untested": no control was run.
-    """
-
-    group: int
-    method: str
-    verdict: str
-    reason: str
-
-
-def gates(comparison: Comparison) -> list[Gate]:
-    """One for each method and group; the controls themselves have none."""
-    found = []
-    for group in range(len(comparison.groups)):
-        rows = comparison.of_group(group)
-        methods = dict.fromkeys(
-            row.run.compressor
-            for row in rows
-            if not row.run.is_baseline and row.run.compressor not in CONTROLS
-        )
-        found += [_gate(group, method, rows) for method in methods]
-    return found
-
-
-def _gate(group: int, method: str, rows: Sequence[Row]) -> Gate:
-    if not any(row.run.compressor in CONTROLS for row in rows):
-        return Gate(group, method, "untested", "no control was run in this group")
-    verdict, reason = "fails", "at every budget a control or the baseline is as accurate"
-    for axis in AXES:
-        found = points(rows, axis)
-        controls = [p for p in found if p.row.run.is_baseline or p.row.run.compressor in CONTROLS]
-        for point in found:
-            rivals = [control for control in controls if control.cost <= point.cost]
-            if point.row.run.compressor != method or not rivals:
-                continue
-            rival = max(rivals, key=lambda rival: rival.accuracy)
-            if point.accuracy <= rival.accuracy:
-                continue
-            where = (
-                f"{point.row.run.title()} against {rival.row.run.title()}, "
-                f"{axis.title} {point.cost / axis.scale:.4g} {axis.unit}"
-            )
-            if _surely_above(point.row, rival.row):
-                return Gate(group, method, "passes", where)
-            verdict, reason = "ahead", f"{where}; the interval of the difference holds zero"
-    return Gate(group, method, verdict, reason)
-
-
-def _surely_above(row: Row, rival: Row) -> bool:
-    ours, theirs = row.run.scored, rival.run.scored
-    differences = [ours[key] - theirs[key] for key in sorted(ours.keys() & theirs.keys())]
-    return len(differences) > 1 and bootstrap_intervals([differences], SEED)[0][0] > 0
 
 
 def absent_controls(rows: Sequence[Row]) -> list[str]:

@@ -12,11 +12,11 @@ from freqexp.comparing.load import Loaded
 from freqexp.comparing.run import Run, same_settings
 from freqexp.comparing.text import plain
 from freqexp.errors import UserError, fault
+from freqexp.results.intervals import intervals, rate_interval, scores
 from freqexp.results.record import mean
-from freqexp.results.stats import MARGIN, bootstrap_intervals, rate_interval
+from freqexp.results.stats import MARGIN
 from freqexp.results.summary import FIGURES
 
-SEED = 0
 _FIGURES = attrgetter(*FIGURES)
 
 
@@ -129,16 +129,16 @@ def _total_ms(means: Mapping[str, float | None], baseline: Run | None) -> float 
 
 def _accuracies(rows: Sequence[Row]) -> list[Estimate | None]:
     lists = [list(row.run.scored.values()) for row in rows]
-    intervals = iter(bootstrap_intervals([scores for scores in lists if len(scores) > 1], SEED))
+    spreads = iter(intervals([scores(each) for each in lists if len(each) > 1]))
     found: list[Estimate | None] = []
-    for scores in lists:
-        value = mean(scores)
+    for each in lists:
+        value = mean(each)
         if value is None:
             found.append(None)
-        elif len(scores) == 1:
+        elif len(each) == 1:
             found.append(Estimate(value=value))
         else:
-            low, high = next(intervals)
+            low, high = next(spreads)
             found.append(Estimate(value=value, low=low, high=high))
     return found
 

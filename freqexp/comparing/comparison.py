@@ -22,10 +22,11 @@ class Estimate:
 class Delta:
     """A run against its baseline on the `pairs` samples that both scored.
 
-    accuracy, prefix_miss: differences of the means, paired bootstrap. p_value: paired permutation
-    test of the accuracy; p_holm: corrected for all comparisons of the report. worst: the lower end
-    for non-inferiority (`with_unseen_harm`). verdict: non-inferiority at the
-    margin. needed: samples for a difference of one point. lost, gained: samples that flipped.
+    accuracy, prefix_miss: differences of the means. p_value: paired permutation test of the
+    accuracy; p_holm: corrected for all comparisons of the report. verdict: non-inferiority at the
+    margin. needed_non_inferior: samples that would call no difference non-inferior; needed_loss:
+    that would see a loss of the margin; both None where these samples have answered. lost, gained:
+    samples that flipped.
     """
 
     pairs: int
@@ -33,9 +34,9 @@ class Delta:
     prefix_miss: Estimate | None
     p_value: float
     p_holm: float | None
-    worst: float
     verdict: str
-    needed: int | None
+    needed_non_inferior: int | None
+    needed_loss: int | None
     lost: int
     gained: int
 

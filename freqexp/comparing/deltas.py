@@ -7,25 +7,19 @@ from dataclasses import replace
 
 from freqexp.comparing.comparison import Delta, Estimate, Row
 from freqexp.comparing.run import Run
+from freqexp.results.intervals import Bounded, changes, intervals
+from freqexp.results.power import samples_for_loss, samples_for_non_inferiority
 from freqexp.results.record import Record, mean
-from freqexp.results.stats import (
-    bootstrap_intervals,
-    holm,
-    permutation_p_value,
-    samples_needed,
-    verdict,
-    with_unseen_harm,
-)
+from freqexp.results.stats import holm, permutation_p_value, verdict
 
-SEED = 0
 RIGHT = 0.5
 """A sample counts as right from this score on; a flip is a change of side."""
 
 Pairs = list[tuple[Record, Record]]
 
 
-def _pairs(run: Run, baseline: Run) -> tuple[Pairs, list[str]]:
-    """Records of the samples that both scored, and what keeps others out.
+def shared_pairs(run: Run, baseline: Run) -> tuple[Pairs, list[str]]:
+    """Records (ours, theirs) of the samples that both scored, and what keeps others out.
 
     A sample is the same when id and expected answer are.
     """
@@ -53,33 +47,44 @@ def with_deltas(rows: Sequence[Row], margin: float) -> list[Row]:
     for index, row in enumerate(rows):
         if row.baseline is None:
             continue
-        found, notes = _pairs(row.run, row.baseline)
+        found, notes = shared_pairs(row.run, row.baseline)
         if len(found) < 2:
             notes = [f"not compared: {len(found)} samples in common with its baseline"]
         else:
             wanted.append(index)
             pairs.append(found)
         done[index] = replace(row, notes=(*row.notes, *notes))
-    scores = [[(a.score or 0.0) - (b.score or 0.0) for a, b in found] for found in pairs]
-    misses = [
-        [float(not a.prefix_hit) - float(not b.prefix_hit) for a, b in found] for found in pairs
+    scores = [
+        changes([a.score or 0.0 for a, _ in found], [b.score or 0.0 for _, b in found])
+        for found in pairs
     ]
-    padded = [with_unseen_harm(differences) for differences in scores]
-    intervals = bootstrap_intervals([*scores, *misses], SEED)
-    worst = [low for low, _ in bootstrap_intervals(padded, SEED)]
-    p_values = [permutation_p_value(differences, SEED) for differences in scores]
+    misses = [
+        changes(
+            [float(not a.prefix_hit) for a, _ in found], [float(not b.prefix_hit) for _, b in found]
+        )
+        for found in pairs
+    ]
+    estimates = [
+        Estimate(value=mean(differences.values) or 0.0, low=low, high=high)
+        for differences, (low, high) in zip(
+            [*scores, *misses], intervals([*scores, *misses]), strict=True
+        )
+    ]
+    p_values = [permutation_p_value(differences.values) for differences in scores]
     corrected = holm(p_values)
     for place, index in enumerate(wanted):
-        accuracy = _estimate(scores[place], intervals[place])
+        accuracy = estimates[place]
+        said = verdict(accuracy.low or 0.0, accuracy.high or 0.0, margin)
+        enough, loss = _needed(scores[place], accuracy, said, margin)
         delta = Delta(
             pairs=len(pairs[place]),
             accuracy=accuracy,
-            prefix_miss=_estimate(misses[place], intervals[len(pairs) + place]),
+            prefix_miss=estimates[len(pairs) + place],
             p_value=p_values[place],
             p_holm=corrected[place],
-            worst=worst[place],
-            verdict=verdict(worst[place], accuracy.high or 0.0, margin),
-            needed=samples_needed(padded[place]),
+            verdict=said,
+            needed_non_inferior=enough,
+            needed_loss=loss,
             lost=sum(is_right(b) and not is_right(a) for a, b in pairs[place]),
             gained=sum(is_right(a) and not is_right(b) for a, b in pairs[place]),
         )
@@ -87,8 +92,17 @@ def with_deltas(rows: Sequence[Row], margin: float) -> list[Row]:
     return done
 
 
-def _estimate(values: Sequence[float], interval: tuple[float, float]) -> Estimate:
-    return Estimate(value=mean(values) or 0.0, low=interval[0], high=interval[1])
+def _needed(
+    differences: Bounded, accuracy: Estimate, said: str, margin: float
+) -> tuple[int | None, int | None]:
+    """Samples needed to call no difference non-inferior, and to see a loss of `margin`; None where
+    the samples at hand have answered.
+    """
+    low, high = accuracy.low or 0.0, accuracy.high or 0.0
+    if low > 0 or high < 0:
+        return None, None
+    enough = None if said != "undecided" else samples_for_non_inferiority(differences, margin)
+    return enough, samples_for_loss(differences, margin)
 
 
 def is_right(record: Record) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from freqexp.comparing.budgets import AXES, Gate, absent_controls, gates
+from freqexp.comparing.budgets import AXES, absent_controls
 from freqexp.comparing.comparison import Comparison
+from freqexp.comparing.gates import Gate, gates
 from freqexp.comparing.text import plain
 
 
@@ -26,8 +27,11 @@ def gate_sentence(gate: Gate) -> str:
     """The gate's outcome in words; a method that fails is marked so."""
     words = {
         "passes": "beats the controls",
+        "at chance": "beats the controls, but is NOT ABOVE CHANCE",
         "ahead": "is ahead of the controls, but not surely",
         "fails": "DOES NOT BEAT THE CONTROLS",
         "untested": "was not tested against controls",
+        "saves nothing": "saves nothing",
     }
-    return f"{gate.method} {words[gate.verdict]}: {gate.reason}"
+    budget = f" by {gate.budget}" if gate.budget else ""
+    return f"{gate.method}{budget} {words[gate.verdict]}: {gate.reason}"

@@ -16,8 +16,8 @@ from freqexp.benchmarks.convbench import PROMPT, word_recall
 from freqexp.errors import UserError, fault
 from freqexp.nouns.page import Pixels
 from freqexp.report.drawing import COLOURS, Drawn, save, style
+from freqexp.results.intervals import interval, scores
 from freqexp.results.record import mean
-from freqexp.results.stats import bootstrap_intervals
 
 if TYPE_CHECKING:
     from freqexp.figures.study import Study
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 TESSERACT = "tesseract"
 TINY = "tiny"
 TIMEOUT_S = 300
-SEED = 0
 
 
 @dataclass(frozen=True)
@@ -142,13 +141,13 @@ def _model(name: str, overrides: Sequence[str]) -> Callable[[Pixels], str]:
 
 
 def _draw(recalls: Sequence[Recall], what: str, block: int, folder: Path) -> Drawn:
-    """The means with their 95 % bootstrap intervals, as a figure and as CSV."""
+    """The means with their 95 % intervals, as a figure and as CSV."""
     from matplotlib.figure import Figure
 
     rows = []
     for recall in recalls:
         several = len(recall.values) > 1
-        low, high = bootstrap_intervals([recall.values], SEED)[0] if several else (None, None)
+        low, high = interval(scores(recall.values)) if several else (None, None)
         rows.append((recall.keep_ratio, len(recall.values), mean(recall.values), low, high))
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "recall.csv").open("w", newline="", encoding="utf-8") as file:

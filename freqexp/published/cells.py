@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from statistics import NormalDist, stdev
 
-from freqexp.results.stats import LEVEL
+from freqexp.results.intervals import LEVEL
 
 Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
 

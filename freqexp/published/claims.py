@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from freqexp.comparing.comparison import Comparison, Row
 from freqexp.published.numbers import Claim, Published, matches
 from freqexp.published.table import interval, measured_on, scored, stored_after
-from freqexp.results.stats import bootstrap_intervals
-
-SEED = 0
+from freqexp.results.intervals import interval as interval_of
+from freqexp.results.intervals import measures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +49,7 @@ def judge(claim: Claim, row: Row, margin: float) -> tuple[str, str]:
         return "undecided", "no difference to a baseline"
     delta = row.delta
     value, low, high = delta.accuracy.value, delta.accuracy.low or 0.0, delta.accuracy.high or 0.0
-    evidence = (
-        f"difference {interval(value, low, high, '+')}, with one more harmed sample "
-        f"{delta.worst:+.3f} at worst; margin {margin:g}"
-    )
+    evidence = f"difference {interval(value, low, high, '+')}; margin {margin:g}"
     if claim.test == "no_loss":
         return _decide(delta.verdict == "non-inferior", delta.verdict == "inferior"), evidence
     if claim.test == "loss":
@@ -76,7 +72,7 @@ def _storage(row: Row, above: float) -> tuple[str, str]:
         return "undecided", "bytes not measured"
     ratio = sum(before for before, _ in pairs) / sum(after for _, after in pairs)
     # ratio >= above is before - above * after >= 0, a paired difference.
-    low, high = bootstrap_intervals([[b - above * a for b, a in pairs]], SEED)[0]
+    low, high = interval_of(measures([b - above * a for b, a in pairs]))
     kept = (
         "its bitstream" if row.means.get("stored_bytes") is not None else "its PNG (no bitstream)"
     )

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from freqexp.comparing.comparison import Comparison, Estimate, Row
-from freqexp.published.cells import Cell, Verdict, mean_error, published_error, tolerance
+from freqexp.published.cells import Cell, Verdict, Z, mean_error, published_error, tolerance
 from freqexp.published.numbers import Published, PublishedCell, matches
+from freqexp.results.intervals import interval as interval_of
+from freqexp.results.intervals import measures
 from freqexp.results.record import Record, mean
-from freqexp.results.stats import bootstrap_intervals, with_unseen_harm
 
-SEED = 0
 KB = 1000
 SCORES = ("accuracy", "delta")
 """Figures that are printed in percent and points."""
@@ -86,7 +86,7 @@ def _cell(cell: PublishedCell, row: Row, published: Published) -> Cell:
         unit = " points" if scale == 100 else ""
         difference = f"{gap * scale:+.2f}{unit}, tolerance ±{allowed * scale:.2f}"
         verdict = Verdict.reproduced if abs(gap) <= allowed else Verdict.differs
-    low, high = bootstrap_intervals([values], SEED)[0] if len(values) > 1 else (None, None)
+    low, high = _ends(cell, row, values)
     return Cell(
         run=cell.name,
         figure=cell.figure,
@@ -101,6 +101,17 @@ def _cell(cell: PublishedCell, row: Row, published: Published) -> Cell:
         low=low,
         high=high,
     )
+
+
+def _ends(
+    cell: PublishedCell, row: Row, values: Sequence[float]
+) -> tuple[float | None, float | None]:
+    """The 95 % interval of our number: of scores the one that stands in every table."""
+    if cell.figure in SCORES:
+        delta = None if row.delta is None else row.delta.accuracy
+        estimate = row.accuracy if cell.figure == "accuracy" else delta
+        return (None, None) if estimate is None else (estimate.low, estimate.high)
+    return interval_of(measures(values)) if len(values) > 1 else (None, None)
 
 
 def measured_on(row: Row) -> str:
@@ -145,16 +156,19 @@ def _measured_text(
 def _published_side(cell: PublishedCell, row: Row) -> float | None:
     """Standard error of the published number; None when it can't be known.
 
-    A paired difference has no bound from the scores alone, so the spread of our own paired
-    differences stands in, with one more harmed sample.
+    A paired difference has no bound from the scores alone, so our own interval stands in, as wide
+    as it would be with the published number of samples.
     """
     if cell.digits is not None:
         return 0.0
     if cell.samples is None:
         return None
     if cell.figure == "delta":
-        ours = with_unseen_harm(differences(row))
-        return mean_error(ours) * math.sqrt(len(ours) / cell.samples)
+        ours = row.delta
+        if ours is None or ours.accuracy.low is None or ours.accuracy.high is None:
+            return None
+        width = ours.accuracy.high - ours.accuracy.low
+        return width / (2 * Z) * math.sqrt(ours.pairs / cell.samples)
     return published_error(cell.published, cell.samples)
 
 

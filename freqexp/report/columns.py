@@ -68,9 +68,6 @@ def columns(comparison: Comparison) -> list[Column]:
     def kept(row: Row) -> str:
         return MISSING if row.run.keep_ratio is None else f"{row.run.keep_ratio:g}"
 
-    def needed(row: Row) -> int | None:
-        return None if row.delta is None else row.delta.needed
-
     margin = f"margin {comparison.margin:g}"
     every = [
         Column("compressor", lambda r: r.run.compressor, lambda r: r.run.compressor),
@@ -106,12 +103,8 @@ def columns(comparison: Comparison) -> list[Column]:
             lambda r: r.delta.verdict if r.delta else None,
         ),
         Column("lost / gained", _flips, lambda r: r.delta.lost if r.delta else None, False),
-        Column(
-            "n for 1 pt",
-            lambda r: MISSING if needed(r) is None else f"{needed(r)}",
-            needed,
-            in_latex=False,
-        ),
+        Column("n non-inferior", lambda r: _needed(r, 0), lambda r: _samples(r, 0), False),
+        Column("n loss", lambda r: _needed(r, 1), lambda r: _samples(r, 1), False),
         Column("tokens", _tokens, lambda r: r.means.get("vision_tokens_out")),
         Column(
             "KV cache",
@@ -133,14 +126,28 @@ def columns(comparison: Comparison) -> list[Column]:
     ]
 
 
+def _samples(row: Row, which: int) -> int | None:
+    delta = row.delta
+    return None if delta is None else (delta.needed_non_inferior, delta.needed_loss)[which]
+
+
+def _needed(row: Row, which: int) -> str:
+    if row.delta is None:
+        return MISSING
+    count = _samples(row, which)
+    return "n/a" if count is None else str(count)
+
+
 _LEGEND = (
     "Means per sample over n scored samples. chance: the score of answering with another turn.",
     "prefix miss: share of answers without the required prefix (they score 0).",
-    "delta: difference to the uncompressed run on the same samples, paired bootstrap (10,000).",
+    "delta: difference to the uncompressed run on the same samples.",
+    "[95 %]: Bayesian bootstrap (10,000) that leaves room for what was not seen.",
     "p: paired permutation test, Holm-corrected over all comparisons of this report.",
-    "non-inferior: the whole interval, with one more harmed sample, lies above minus the margin.",
+    "non-inferior: the whole interval lies above minus the margin.",
     "lost / gained: samples that fell below / rose to a score of 0.5.",
-    "n for 1 pt: samples that a difference of 0.01 would need (two-sided 5 %, power 80 %).",
+    "n non-inferior, n loss: samples (power 80 %) that would call no difference non-inferior, and",
+    "that would see a loss of the margin; n/a where these samples have answered.",
     "stored: bytes that were decoded again; for the baseline its pages as lossless images.",
     "ms: compress + encode + prefill + decode; an encoding shared with the baseline counts.",
     "Pareto: on the Pareto set by s stored bytes, t decoder tokens, k KV cache, m milliseconds.",

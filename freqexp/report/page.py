@@ -11,10 +11,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from freqexp.comparing.budgets import gates
 from freqexp.comparing.comparison import Comparison, Row
 from freqexp.comparing.deltas import RIGHT
 from freqexp.comparing.findings import findings
+from freqexp.comparing.gates import gates, method_of, overall
 from freqexp.comparing.text import html_text, script_json
 from freqexp.report.columns import Column, columns, legend
 from freqexp.report.drawer import Redrawn, sample_ids
@@ -65,7 +65,7 @@ def render_page(
 
 def _tables(comparison: Comparison) -> str:
     chosen = columns(comparison)
-    failing = {(g.group, g.method) for g in gates(comparison) if g.verdict == "fails"}
+    verdicts = overall(gates(comparison))
     numbers = {row.run.run_id: index for index, row in enumerate(comparison.rows)}
     parts = []
     for group, title in enumerate(comparison.groups):
@@ -76,7 +76,7 @@ def _tables(comparison: Comparison) -> str:
         lines = []
         for row in comparison.of_group(group):
             kind = "baseline" if row.run.is_baseline else ""
-            if (group, row.run.compressor) in failing:
+            if verdicts.get((group, method_of(row))) == "fails":
                 kind = "failing"
             cells = "".join(_cell(column, row, numbers[row.run.run_id]) for column in chosen)
             lines.append(f'<tr class="{kind}">{cells}</tr>')

@@ -6,9 +6,10 @@ import csv
 import io
 from collections.abc import Sequence
 
-from freqexp.comparing.budgets import gates, pareto_axes
+from freqexp.comparing.budgets import pareto_axes
 from freqexp.comparing.comparison import Comparison, Estimate, Row
 from freqexp.comparing.findings import findings
+from freqexp.comparing.gates import gates, method_of
 from freqexp.comparing.text import csv_cell, latex, markdown
 from freqexp.report.columns import columns, legend
 from freqexp.results.summary import FIGURES
@@ -81,13 +82,14 @@ def latex_table(comparison: Comparison) -> str:
 def csv_table(comparison: Comparison) -> str:
     """Every number unrounded, one row a run; a value that was not measured is empty."""
     on = pareto_axes(comparison)
-    verdicts = {(gate.group, gate.method): gate.verdict for gate in gates(comparison)}
+    contests = gates(comparison)
     stream = io.StringIO()
     writer: csv.DictWriter[str] | None = None
     for row in comparison.rows:
         values = {name: csv_cell(value) for name, value in _csv_row(row, comparison).items()}
         values["pareto"] = " ".join(on.get(row.run.run_id, ()))
-        values["control_gate"] = verdicts.get((row.group, row.run.compressor), "")
+        mine = [g for g in contests if (g.group, g.method) == (row.group, method_of(row))]
+        values["control_gate"] = "; ".join(f"{g.budget}: {g.verdict}" for g in mine)
         if writer is None:
             writer = csv.DictWriter(stream, list(values), lineterminator="\n")
             writer.writeheader()
@@ -120,12 +122,12 @@ def _csv_row(row: Row, comparison: Comparison) -> dict[str, object]:
         **_spread("prefix_miss_delta", None if delta is None else delta.prefix_miss),
         "p_value": None if delta is None else delta.p_value,
         "p_holm": None if delta is None else delta.p_holm,
-        "delta_worst": None if delta is None else delta.worst,
         "verdict": None if delta is None else delta.verdict,
         "margin": comparison.margin,
         "lost": None if delta is None else delta.lost,
         "gained": None if delta is None else delta.gained,
-        "samples_needed": None if delta is None else delta.needed,
+        "samples_needed_non_inferior": None if delta is None else delta.needed_non_inferior,
+        "samples_needed_loss": None if delta is None else delta.needed_loss,
         **{name: row.means.get(name) for name in FIGURES},
         "total_ms": row.total_ms,
         "notes": "; ".join(row.notes),

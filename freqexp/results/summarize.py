@@ -7,8 +7,9 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from freqexp.results.intervals import changes, interval, scores
 from freqexp.results.record import Record, first, mean
-from freqexp.results.stats import bootstrap_mean_ci, paired_bootstrap
+from freqexp.results.stats import permutation_p_value
 from freqexp.results.summary import FIGURES, Summary
 
 if TYPE_CHECKING:
@@ -54,12 +55,12 @@ def _identity(cfg: RunConfig, run_id: str) -> dict[str, Any]:
     }
 
 
-def _accuracy(scores: Sequence[float], seed: int) -> dict[str, Any]:
-    low, high = bootstrap_mean_ci(scores, seed) if len(scores) > 1 else (None, None)
-    return {"accuracy": mean(scores), "accuracy_low": low, "accuracy_high": high}
+def _accuracy(found: Sequence[float]) -> dict[str, Any]:
+    low, high = interval(scores(found)) if len(found) > 1 else (None, None)
+    return {"accuracy": mean(found), "accuracy_low": low, "accuracy_high": high}
 
 
-def _difference(scored: Sequence[Record], baseline: Baseline | None, seed: int) -> dict[str, Any]:
+def _difference(scored: Sequence[Record], baseline: Baseline | None) -> dict[str, Any]:
     if baseline is None:
         return {}
     pairs = []
@@ -69,9 +70,14 @@ def _difference(scored: Sequence[Record], baseline: Baseline | None, seed: int) 
             pairs.append((record.score, other.score))
     found: dict[str, Any] = {"baseline_run_id": baseline.run_id, "delta_samples": len(pairs)}
     if len(pairs) > 1:
-        names = ("delta", "delta_low", "delta_high", "p_value")
-        values = paired_bootstrap([ours for ours, _ in pairs], [base for _, base in pairs], seed)
-        found.update(zip(names, values, strict=True))
+        differences = changes([ours for ours, _ in pairs], [base for _, base in pairs])
+        low, high = interval(differences)
+        found.update(
+            delta=mean(differences.values),
+            delta_low=low,
+            delta_high=high,
+            p_value=permutation_p_value(differences.values),
+        )
     return found
 
 
@@ -109,7 +115,7 @@ def summarize(
         samples_asked=cfg.samples,
         failed=len(records) - len(scored),
         truncated=sum(bool(record.truncated) for record in scored),
-        **_accuracy([record.score for record in scored if record.score is not None], cfg.seed),
+        **_accuracy([record.score for record in scored if record.score is not None]),
         prefix_miss_rate=mean(float(not record.prefix_hit) for record in scored),
         similarity=mean(record.similarity for record in scored),
         chance=mean(record.chance for record in scored),
@@ -118,5 +124,5 @@ def summarize(
         simulated=_any(record.simulated for record in scored),
         codec_simulated=_any(record.codec_simulated for record in scored),
         token_simulated=_any(record.token_simulated for record in scored),
-        **_difference(scored, baseline, cfg.seed),
+        **_difference(scored, baseline),
     )

@@ -69,14 +69,14 @@ class Summary:
     samples: how many it is over. samples_asked: how many were asked for; the data set holds fewer
         where `samples` is smaller. failed: those without a score. truncated: scored ones that ran
         into max_new_tokens.
-    accuracy: mean official score of the scored samples with its 95 % bootstrap interval (None below
-        two samples). prefix_miss_rate: share of their answers without the prefix. similarity,
-        chance: means of `Grade`'s.
+    accuracy: mean official score of the scored samples with its 95 % interval (None below two
+        samples), see `freqexp.results.intervals`. prefix_miss_rate: share of their answers without
+        the prefix. similarity, chance: means of `Grade`'s.
     character_error_rate, pages ... peak_memory_bytes: means over the scored samples where measured;
     *simulated: as in `Record`.
     bits_per_pixel: of stored_bytes. *_ratio: raw, PNG, lossless and text bytes over stored_bytes.
-    delta: mean score minus the baseline's over the `delta_samples` samples scored in both, with the
-        95 % paired bootstrap interval and its two-sided p value.
+    delta: mean score minus the baseline's over the `delta_samples` samples scored in both, with its
+        95 % interval and the two-sided p value of a paired permutation test.
     """
 
     run_id: str

@@ -112,7 +112,7 @@ WHEN_FILLED = ("options", "profile", "CER %", "stored", "notes")
 
 LEGEND = (
     "Means per sample. chance: the score of answering with another turn. delta: difference to the\n"
-    "baseline, paired bootstrap. ms: compress / encode / prefill / decode. -: not measured\n"
+    "baseline. ms: compress / encode / prefill / decode. -: not measured\n"
     "(encode ms: shared with an earlier run). simulated: nothing really got shorter or smaller.\n"
     "stored: bytes that were decoded again (best lossless image format over them)."
 )

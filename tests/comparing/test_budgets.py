@@ -6,12 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_runs import write_run
 
-from freqexp.comparing import budgets
-from freqexp.comparing.budgets import AXES, Point, absent_controls, gates, pareto, pareto_axes
+from freqexp.comparing.budgets import AXES, Point, pareto, pareto_axes
 from freqexp.comparing.compare import compare
 from freqexp.comparing.comparison import Comparison
 from freqexp.comparing.load import load
-from freqexp.schemas.codecs import BlockDctConfig
 from freqexp.schemas.compressor import TokenConfig
 
 STORED, TOKENS, *_ = AXES
@@ -44,43 +42,3 @@ def test_what_was_not_measured_is_on_no_axis(tmp_path: Path) -> None:
         "base": ["decoder_tokens", "kv_cache_bytes", "total_ms"],
         "ours": ["decoder_tokens"],
     }
-
-
-def method_and_control(outputs: Path, method: list[float], control: list[float]) -> Comparison:
-    """A token method and, with the same tokens, a control (here: block_dct in its place)."""
-    write_run(outputs, "base", [1.0] * len(method), decode_ms=500.0)
-    same = {"decoder_tokens": 94, "kv_cache_bytes": 9216 * 94, "decode_ms": 90.0}
-    write_run(outputs, "ours", method, TokenConfig(), **same)
-    write_run(outputs, "ctrl", control, BlockDctConfig(), **same)
-    return compared(outputs)
-
-
-def test_a_method_that_controls_equal_is_marked(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(budgets, "CONTROLS", {"block_dct": "stands in for a control"})
-    (gate,) = gates(method_and_control(tmp_path, [0.5, 0.0] * 20, [0.5, 0.0] * 20))
-    assert (gate.method, gate.verdict) == ("token", "fails")
-
-
-def test_a_method_surely_above_the_controls_passes(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(budgets, "CONTROLS", {"block_dct": "stands in for a control"})
-    (gate,) = gates(method_and_control(tmp_path, [0.9, 0.8] * 20, [0.5, 0.0] * 20))
-    assert gate.verdict == "passes"
-    assert "against block_dct" in gate.reason
-
-
-def test_a_lead_within_its_interval_proves_nothing(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(budgets, "CONTROLS", {"block_dct": "stands in for a control"})
-    ours = [1.0, 0.0] * 20 + [0.5]
-    (gate,) = gates(method_and_control(tmp_path, ours, [0.0, 1.0] * 20 + [0.0]))
-    assert gate.verdict == "ahead"
-
-
-def test_without_a_control_nothing_is_tested(tmp_path: Path) -> None:
-    comparison = method_and_control(tmp_path, [1.0, 1.0], [0.0, 0.0])
-    assert {gate.verdict for gate in gates(comparison)} == {"untested"}
-    assert absent_controls(comparison.rows) == list(budgets.CONTROLS)
-
-
-def test_controls_are_not_methods(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(budgets, "CONTROLS", {"block_dct": "", "token": ""})
-    assert gates(method_and_control(tmp_path, [1.0, 1.0], [0.0, 0.0])) == []

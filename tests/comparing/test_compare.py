@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.stats
-from report_runs import write_run
+from report_runs import CONFIG, write_run
 
 from freqexp.comparing.compare import compare
 from freqexp.comparing.comparison import Comparison, Row
 from freqexp.comparing.load import load
 from freqexp.errors import UserError
-from freqexp.results.stats import bootstrap_mean_ci, paired_bootstrap
+from freqexp.results.intervals import changes, interval, scores
+from freqexp.results.summarize import Baseline, summarize
 from freqexp.schemas.codecs import BlockDctConfig
 from freqexp.schemas.compressor import TokenConfig
 
@@ -29,16 +30,15 @@ def row(comparison: Comparison, run_id: str) -> Row:
 
 
 def test_a_difference_is_what_an_independent_computation_finds(tmp_path: Path) -> None:
-    # Resampled in the order of the ids, so these are sorted as their numbers are.
     write_run(tmp_path, "base", {f"s{i:02d}": score for i, score in enumerate(BASE)})
     write_run(tmp_path, "ours", {f"s{i:02d}": score for i, score in enumerate(OURS)}, TokenConfig())
     found = row(compared(tmp_path), "ours")
     assert found.delta is not None
     assert found.accuracy is not None
-    delta, low, high, _ = paired_bootstrap(OURS, BASE, seed=0)
     accuracy = found.delta.accuracy
-    assert (accuracy.value, accuracy.low, accuracy.high) == pytest.approx((delta, low, high))
-    assert (found.accuracy.low, found.accuracy.high) == pytest.approx(bootstrap_mean_ci(OURS, 0))
+    assert accuracy.value == pytest.approx(np.mean(OURS) - np.mean(BASE))
+    assert (accuracy.low, accuracy.high) == pytest.approx(interval(changes(OURS, BASE)))
+    assert (found.accuracy.low, found.accuracy.high) == pytest.approx(interval(scores(OURS)))
     reference = scipy.stats.permutation_test(
         (OURS, BASE),
         lambda x, y, axis: np.mean(x - y, axis=axis),
@@ -57,6 +57,25 @@ def test_a_difference_is_what_an_independent_computation_finds(tmp_path: Path) -
     misses = np.mean([o == 0 for o in OURS]) - np.mean([b == 0 for b in BASE])
     assert found.delta.prefix_miss.value == pytest.approx(misses)
     assert found.delta.pairs == 60
+
+
+def test_a_summary_says_what_the_report_says(tmp_path: Path) -> None:
+    """One interval and one p value, whoever computes them."""
+    write_run(tmp_path, "base", BASE)
+    write_run(tmp_path, "ours", OURS, TokenConfig())
+    found = row(compared(tmp_path), "ours")
+    assert found.delta is not None
+    assert found.accuracy is not None
+    assert found.baseline is not None
+    summary = summarize(CONFIG, "ours", found.run.records, Baseline("base", found.baseline.records))
+    accuracy, delta = found.accuracy, found.delta
+    assert (summary.accuracy_low, summary.accuracy_high) == (accuracy.low, accuracy.high)
+    assert summary.p_value == delta.p_value
+    assert (summary.delta, summary.delta_low, summary.delta_high) == (
+        delta.accuracy.value,
+        delta.accuracy.low,
+        delta.accuracy.high,
+    )
 
 
 def test_p_values_are_corrected_over_the_whole_report(tmp_path: Path) -> None:

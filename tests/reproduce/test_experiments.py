@@ -181,7 +181,8 @@ def test_claims_are_decided_on_any_model(tmp_path: Path) -> None:
     comparison = runs_of_table1(tmp_path, share(250, 400), share(250, 400), glyph=False)
     found = outcomes(comparison, "paper_table1")
     assert found["Half of the coefficients cost no accuracy, 2 needles"] == "holds"
-    assert found["Half of the coefficients improve accuracy, 2 needles"] == "does not hold"
+    # Of 400 equal answers one in 130 may still be better.
+    assert found["Half of the coefficients improve accuracy, 2 needles"] == "undecided"
     assert found["Half of the coefficients cost no accuracy, 4 needles"] == "not run"
     assert found["Pages get smaller"] == "does not hold"
     storage = outcomes(comparison, "paper_table3")

@@ -108,7 +108,7 @@ def test_the_table_shows_every_row_in_order(config: Any) -> None:
         "options": "",
         "keep": "-",
         "profile": "-",
-        "accuracy [95 %]": "0.625 [0.500, 0.750]",
+        "accuracy [95 %]": "0.625 [0.218, 0.853]",
         "chance": "0.250",
         "delta [95 %]": "-",
         "tokens": "144 -> 144",

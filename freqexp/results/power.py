@@ -1,0 +1,58 @@
+"""How many samples a question needs, from the paired differences that were seen.
+
+Normal approximation for what was seen to vary, two-sided 5 % and power 80 %; for what was not, the
+limits of `freqexp.results.intervals`. Both answer in advance: a run of that many samples may still
+turn out otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+
+from freqexp.results.intervals import LEVEL, UNSEEN, Bounded
+
+POWER = 0.8
+
+
+def _factor() -> float:
+    normal = NormalDist()
+    return normal.inv_cdf((1 + LEVEL) / 2) + normal.inv_cdf(POWER)
+
+
+def samples_for_non_inferiority(differences: Bounded, margin: float) -> int:
+    """Samples after which a method that changes nothing on average is called non-inferior.
+
+    Its differences are taken to have the mean square of those seen. The interval of n of them
+    reaches below zero by z s / sqrt(n), and by u / n of the greatest loss even where none was seen
+    to change, u being the upper quantile of Gamma(`UNSEEN`). Both together, as lengths at a right
+    angle, must not reach the margin.
+    """
+    from scipy.special import gammaincinv
+
+    values = differences.values
+    seen = (_factor() * _root_mean_square(values)) ** 2
+    unseen = (float(gammaincinv(UNSEEN, (1 + LEVEL) / 2)) * -differences.least) ** 2
+    if unseen == 0:
+        return max(2, math.ceil(seen / margin**2))
+    # seen / n + unseen / n ** 2 = margin ** 2, solved for 1 / n.
+    inverse = (math.sqrt(seen**2 + 4 * unseen * margin**2) - seen) / (2 * unseen)
+    return max(2, math.ceil(1 / inverse))
+
+
+def samples_for_loss(differences: Bounded, loss: float) -> int:
+    """Samples after which a mean difference of -loss is seen as one.
+
+    n = ((z_0.975 + z_0.8) s / loss) ** 2. s ** 2 is the variance of the differences seen, and what
+    the loss brings by itself when it falls on as few samples as can carry it.
+    """
+    values = differences.values
+    mean = math.fsum(values) / len(values)
+    variance = math.fsum((value - mean) ** 2 for value in values) / max(1, len(values) - 1)
+    rare = loss * max(0.0, -differences.least - loss)
+    return max(2, math.ceil((variance + rare) * (_factor() / loss) ** 2))
+
+
+def _root_mean_square(values: Sequence[float]) -> float:
+    return math.sqrt(math.fsum(value * value for value in values) / len(values))
