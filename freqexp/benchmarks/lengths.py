@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from freqexp.errors import UserError
@@ -56,6 +56,18 @@ def count_tokens(text: str) -> int:
         # Halves of surrogate pairs, which JSON can hold: as tiktoken reads them.
         whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return int(_tokenizer().count(whole))
+
+
+def in_bucket(texts: Iterable[str], bucket: str) -> bool:
+    """Whether the texts together fall in one of `BUCKETS`; of longer ones no more is counted than
+    tells.
+    """
+    tokens, high = 0, EDGES[BUCKETS.index(bucket) + 1]
+    for text in texts:
+        tokens += count_tokens(text)
+        if tokens > high:
+            return False
+    return bucket_name(tokens) == bucket
 
 
 def bucket_of(texts: Sequence[str]) -> str:

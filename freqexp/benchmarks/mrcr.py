@@ -20,7 +20,7 @@ from difflib import SequenceMatcher
 from pathlib import Path
 
 from freqexp.benchmarks.faults import faults_of
-from freqexp.benchmarks.lengths import BUCKETS, bucket_of
+from freqexp.benchmarks.lengths import BUCKETS, bucket_of, in_bucket
 from freqexp.benchmarks.messages import conversation, read_messages
 from freqexp.benchmarks.mrcr_rows import Key, matching, place, rows
 from freqexp.benchmarks.rowfile import Row, content_hash, data_files
@@ -116,14 +116,18 @@ def _ratio(answer: str, expected: str) -> float:
 
 
 def _in_bucket(keys: Sequence[Key], bucket: str) -> list[Key]:
-    names = {key: parse_row(key, row).bucket for key, row in rows(keys)}
-    kept = [key for key in keys if names[key] == bucket]
+    kept = [key for key, row in rows(keys) if in_bucket(_texts(key, row), bucket)]
     if not kept:
-        seen = Counter(name or "none" for name in names.values())
+        seen = Counter(bucket_of(_texts(key, row)) or "none" for key, row in rows(keys))
         order = sorted(seen, key=lambda name: (name not in BUCKETS, name.rjust(20)))
         held = ", ".join(f"{name} ({seen[name]} samples)" for name in order)
         raise UserError(fault("needles.bucket", bucket, f"{held} (what {keys[0][0]} holds)"))
     return kept
+
+
+def _texts(key: Key, row: Row) -> list[str]:
+    """What counts for a sample's length: its messages and its answer."""
+    return [*(text for _, text in read_messages(place(key), row["prompt"])), row["answer"]]
 
 
 def parse_row(key: Key, row: Row) -> Sample:
@@ -137,7 +141,7 @@ def parse_row(key: Key, row: Row) -> Sample:
     return Sample(
         sample_id=content_id(turns, question, answer),
         needles=int(row["n_needles"]),
-        bucket=bucket_of([*(content for _, content in messages), answer]),
+        bucket=bucket_of([*(text for _, text in messages), answer]),
         turns=turns,
         question=question,
         answer=answer,

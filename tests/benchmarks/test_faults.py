@@ -115,7 +115,7 @@ def test_counts_are_of_samples_and_of_each_fault() -> None:
     assert [bool(faults) for _, faults in faults_of(samples)] == [False, True, True, True]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     form=st.sampled_from(["short", "long"]),
     count=st.sampled_from([2, 4, 8]),

@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import resources
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freqexp.benchmarks import lengths
-from freqexp.benchmarks.lengths import BUCKETS, bucket_name, bucket_of, count_tokens
+from freqexp.benchmarks.lengths import BUCKETS, bucket_name, bucket_of, count_tokens, in_bucket
 from freqexp.errors import UserError
 
 
@@ -45,6 +46,21 @@ def test_all_texts_count() -> None:
     assert bucket_of([" tapir" * 2000, " tapir" * 48]) == "4096-8192"
     assert bucket_of([" tapir" * 2000, " tapir" * 47]) == ""
     assert bucket_of([" tapir" * 2000, " tapir" * 2097]) == "8192-16384"
+
+
+@given(tokens=st.lists(st.integers(0, 9_000), max_size=4))
+def test_in_a_bucket_is_what_the_whole_count_says(tokens: list[int]) -> None:
+    texts = [" tapir" * (number // 2) + "a" * (number % 2) for number in tokens]
+    whole = bucket_of(texts)
+    assert [bucket for bucket in BUCKETS if in_bucket(texts, bucket)] == ([whole] if whole else [])
+
+
+def test_what_is_too_long_is_not_counted_to_its_end() -> None:
+    def texts() -> Iterator[str]:
+        yield " tapir" * 4097
+        raise AssertionError("one text too many")
+
+    assert not in_bucket(texts(), "4096-8192")
 
 
 def test_the_shortcut_for_short_texts_never_misses_a_bucket() -> None:

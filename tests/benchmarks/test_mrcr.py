@@ -18,6 +18,7 @@ from mrcr_data import (
     POEMS,
     REQUEST,
     WRITERS,
+    messages,
     row,
     write_json,
     write_jsonl,
@@ -105,10 +106,37 @@ def test_limit_draws_by_seed_and_a_larger_one_only_adds(tmp_path: Path) -> None:
     )
 
 
-def test_a_row_that_stands_twice_gets_two_ids(tmp_path: Path) -> None:
+def test_a_row_that_stands_twice_gets_two_ids(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = write_parquet(tmp_path / "x.parquet", [row(0), row(0), row(0)])
     first, second, third = (s.sample_id for s in load_mrcr(path, 2))
     assert (second, third) == (f"{first}-2", f"{first}-3")
+    assert "2 of the 3 samples read have a fault; the first, row 1: the same" in caplog.text
+
+
+def test_faulty_samples_are_read_and_said_file_by_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_parquet(tmp_path / "a b.parquet", [row(n, answer=f"aB3dE6gH{n:02d}x") for n in (0, 1)])
+    sound = write_json(tmp_path / "sound.json", [row(2), row(3)])
+    write_jsonl(tmp_path / "z.jsonl", [row(4), row(5, prompt=json.dumps(one_more()))])
+    assert len(load_mrcr(sound, 2)) == 2
+    assert not caplog.records
+    assert len(load_mrcr(tmp_path, 2)) == 6
+    first, second = (record.getMessage() for record in caplog.records)
+    assert first.startswith(f"{tmp_path}/a b.parquet: 2 of the 2 samples read have a fault; the")
+    assert "first, row 0: the wanted reply is nowhere in the conversation (all" in first
+    assert first.endswith(f"freqexp.benchmarks.check --all '{tmp_path}/a b.parquet')")
+    assert second.startswith(f"{tmp_path}/z.jsonl: 1 of the 2 samples read have a fault; the")
+    assert f"row 1: '{REQUEST}' is asked 3 times, n_needles says 2 (all" in second
+
+
+def one_more() -> list[dict[str, str]]:
+    """A conversation with a needle too many, after the others."""
+    *told, question = messages("aB3dE6gH05")
+    extra = [{"role": "user", "content": REQUEST}, {"role": "assistant", "content": "A third."}]
+    return [*told, *extra, question]
 
 
 def test_buckets_are_counted_and_never_taken_from_a_column(tmp_path: Path) -> None:

@@ -162,6 +162,24 @@ def test_versions_that_differ_are_said(tmp_path: Path) -> None:
     )
 
 
+def test_faults_of_the_data_are_said_as_the_last_start_counted_them(tmp_path: Path) -> None:
+    found = {"samples": 64, "faulty": 6, "no_reply": 0, "other_count": 6, "other_place": 1}
+    more = {**found, "samples": 200, "faulty": 20, "other_count": 20}
+    resumed = [{"at": "x", "data_faults": more}, {"at": "y"}, "damaged"]
+    for name, provenance in {
+        "base": {"data_faults": found, "resumed": resumed},
+        "same": {"data_faults": more},
+        "sound": {"data_faults": {"samples": 64, "faulty": 0}},
+        "older": {},
+        "damaged": {"data_faults": "x", "resumed": 7},
+    }.items():
+        write_run(tmp_path, name, [1.0, 1.0], provenance=provenance)
+    assert compared(tmp_path).notes == (
+        "20 of the 200 samples read with 2 needles have a fault (other_count 20, other_place 1);"
+        " python -m freqexp.benchmarks.check says which",
+    )
+
+
 def test_time_is_whole_or_unknown(tmp_path: Path) -> None:
     write_run(tmp_path, "base", [1.0, 1.0])
     shared = {"encode_ms": None, "compress_ms": 5.0}
