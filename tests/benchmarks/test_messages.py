@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mrcr_data import EXAMPLES, POEMS, REQUEST, WRITERS, messages, row
 
-from freqexp.benchmarks.messages import ROLES, conversation, read_messages
+import freqexp
+from freqexp.benchmarks.faults import FAULTS
+from freqexp.benchmarks.messages import CALLS, ROLES, conversation, read_messages
 from freqexp.benchmarks.mrcr import load_mrcr
 from freqexp.errors import UserError
 from freqexp.nouns.sample import Turn
@@ -91,6 +93,11 @@ def test_a_leading_system_message_joins_too(role: str) -> None:
     assert turns[0] == Turn(f"Be brief.\n\n{EXAMPLES}\n\n{REQUEST}", POEMS[0])
     turns, _ = said([brief, *PLAIN[1:]])
     assert turns[0] == Turn(f"Be brief.\n\n{REQUEST}", POEMS[0])
+
+
+def test_the_documentation_names_every_role_and_fault() -> None:
+    page = (Path(freqexp.__file__).parents[1] / "docs" / "mrcr.md").read_text()
+    assert [name for name in (*ROLES, *FAULTS, *CALLS) if f"`{name}`" not in page] == []
 
 
 def at(number: int, **changes: Any) -> list[dict[str, Any]]:
