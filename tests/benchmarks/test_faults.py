@@ -58,6 +58,10 @@ CASES: dict[str, tuple[Sample, list[str]]] = {
         sample(Turn("write a short poem about tapirs", "x"), poem(1), poem(2)),
         [],
     ),
+    "a later message that ends in the request": (
+        sample(poem(1), Turn(f"Did you read this?\n{REQUEST}", "x"), poem(2)),
+        [],
+    ),
     "the reply stands under another request, too": (
         sample(Turn(RIDDLE.user, "poem 2"), poem(1), poem(2)),
         [],

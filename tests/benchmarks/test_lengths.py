@@ -55,6 +55,13 @@ def test_in_a_bucket_is_what_the_whole_count_says(tokens: list[int]) -> None:
     assert [bucket for bucket in BUCKETS if in_bucket(texts, bucket)] == ([whole] if whole else [])
 
 
+def test_both_edges_are_in_the_first_bucket_and_the_upper_one_in_the_others() -> None:
+    assert in_bucket([" tapir" * 2048], "4096-8192")
+    assert in_bucket([" tapir" * 4096], "4096-8192")
+    assert not in_bucket([" tapir" * 4096], "8192-16384")
+    assert in_bucket([" tapir" * 8192], "8192-16384")
+
+
 def test_what_is_too_long_is_not_counted_to_its_end() -> None:
     def texts() -> Iterator[str]:
         yield " tapir" * 4097

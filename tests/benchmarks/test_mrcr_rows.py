@@ -104,6 +104,11 @@ def test_files_of_different_samples_are_read_together(case: str, tmp_path: Path)
 
 
 def test_one_file_may_hold_a_sample_twice(tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    again.mkdir()
+    write_json(again / "a.json", [row(0), row(0)])
+    write_json(again / "b.json", [SOUND["a prefix drawn twice"][1](0)])
+    assert len(load_mrcr(again, 2)) == 3
     path = write_json(tmp_path / "a.json", [row(0), row(0), constant(0, "a"), constant(0, "a")])
     assert len(load_mrcr(path, 2)) == 4
 
