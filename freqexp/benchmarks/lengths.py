@@ -3,68 +3,77 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
-import os
-import tempfile
-from collections.abc import Sequence
-from pathlib import Path
+import warnings
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from freqexp.errors import UserError
+
+ENCODING = "o200k_base"
 EDGES = tuple(4096 * 2**power for power in range(9))
 BUCKETS = tuple(f"{low}-{high}" for low, high in itertools.pairwise(EDGES))
-CHARACTERS_PER_TOKEN = 4
-ESTIMATE_MARK = "~"
-
-_O200K_URL = "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken"
 
 
-def bucket_name(tokens: int, estimated: bool) -> str:
+def bucket_name(tokens: int) -> str:
     """The bucket `tokens` falls in: [4096, 8192], (8192, 16384], ... (524288, 1048576]; "" outside.
 
-    A bucket from an estimated length is marked: "~4096-8192".
+    Records of earlier versions may hold a "~" before it: that length was estimated.
     """
     if tokens < EDGES[0]:
         return ""
     for name, high in zip(BUCKETS, EDGES[1:], strict=True):
         if tokens <= high:
-            return (ESTIMATE_MARK if estimated else "") + name
+            return name
     return ""
 
 
 @functools.lru_cache(maxsize=1)
-def _tokenizer() -> Any | None:
-    """The o200k_base tokenizer when tiktoken and, in its cache, the table are here, else None.
+def _tokenizer() -> Any:
+    """The tokenizer; its table is in the package, so that no network is asked.
 
-    tiktoken downloads a missing table, which would stall without a network, so the cache is looked
-    at first.
+    Not what `bpe_openai.get_encoding` gives: that refuses texts of a million characters.
     """
-    folder = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")
-    cache = Path(folder) if folder else Path(tempfile.gettempdir()) / "data-gym-cache"
-    if not (cache / hashlib.sha1(_O200K_URL.encode()).hexdigest()).is_file():
-        return None
     try:
-        import importlib
+        with warnings.catch_warnings():
+            # The package reads its tables by a function that Python 3.11 calls deprecated.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            from bpe_openai import _bindings
+    except ImportError as error:
+        needed = "counting tokens needs bpe-openai: pip install bpe-openai"
+        raise UserError(f"{needed} ({error})") from error
+    return _bindings.tokenizer_for_encoding(ENCODING)
 
-        return importlib.import_module("tiktoken").get_encoding("o200k_base")
-    except (ImportError, OSError, ValueError):
-        return None
+
+def count_tokens(text: str) -> int:
+    """o200k_base tokens of a text; what looks like a special token is text like any other.
+
+    Raises UserError without the package bpe-openai.
+    """
+    try:
+        return int(_tokenizer().count(text))
+    except UnicodeEncodeError:
+        # Halves of surrogate pairs, which JSON can hold: as tiktoken reads them.
+        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return int(_tokenizer().count(whole))
 
 
-def length_source() -> str:
-    """How lengths are counted here: "o200k_base", or "characters/4" without its table."""
-    return "o200k_base" if _tokenizer() is not None else f"characters/{CHARACTERS_PER_TOKEN}"
+def in_bucket(texts: Iterable[str], bucket: str) -> bool:
+    """Whether the texts together fall in one of `BUCKETS`; of longer ones no more is counted than
+    tells.
+    """
+    tokens, high = 0, EDGES[BUCKETS.index(bucket) + 1]
+    for text in texts:
+        tokens += count_tokens(text)
+        if tokens > high:
+            return False
+    return bucket_name(tokens) == bucket
 
 
 def bucket_of(texts: Sequence[str]) -> str:
-    """The bucket of a prompt's messages and its answer, counted as `length_source` says."""
-    characters = sum(map(len, texts))
+    """The bucket of a prompt's messages and its answer."""
     # A character is at most four bytes and a token at least one byte: such a short text is in no
     # bucket.
-    if characters * 4 < EDGES[0]:
+    if sum(map(len, texts)) * 4 < EDGES[0]:
         return ""
-    tokenizer = _tokenizer()
-    if tokenizer is None:
-        return bucket_name(characters // CHARACTERS_PER_TOKEN, estimated=True)
-    tokens = sum(len(tokenizer.encode(text, disallowed_special=())) for text in texts)
-    return bucket_name(tokens, estimated=False)
+    return bucket_name(sum(map(count_tokens, texts)))

@@ -2,7 +2,7 @@
 
 Many similar requests stand in one long conversation; the question asks for the answer to the k-th
 of the `needles` identical ones, with a random prefix before it. About 10 % of the samples published
-before 2025-12-05 hold too many needles, so a result goes with `data_hash`.
+before 2025-12-05 hold too many needles: a result goes with `data_hash`, and `faults` says which.
 """
 
 from __future__ import annotations
@@ -10,24 +10,26 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import logging
 import random
+import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
 from pathlib import Path
-from typing import Any
 
-from freqexp.benchmarks.lengths import BUCKETS, ESTIMATE_MARK, bucket_name, bucket_of
-from freqexp.benchmarks.rowfile import Row, content_hash, data_files, read_rows
+from freqexp.benchmarks.faults import faults_of
+from freqexp.benchmarks.lengths import BUCKETS, bucket_of, in_bucket
+from freqexp.benchmarks.messages import conversation, read_messages
+from freqexp.benchmarks.mrcr_rows import Key, matching, place, rows
+from freqexp.benchmarks.rowfile import Row, content_hash, data_files
 from freqexp.errors import UserError, fault
 from freqexp.nouns.sample import Grade, Sample, Turn
 
-SMALL_COLUMNS = ("answer", "random_string_to_prepend", "n_needles")
-COLUMNS = ("prompt", *SMALL_COLUMNS)
 CHANCE_TURNS = 32
 
-_Key = tuple[Path, int]
+log = logging.getLogger(__name__)
 
 
 def load_mrcr(
@@ -39,23 +41,25 @@ def load_mrcr(
 ) -> list[Sample]:
     """Samples with `count` needles from a file or folder, in the file's order.
 
-    bucket: one of `lengths.BUCKETS`; lengths come from a `tokens` column, else o200k_base when its
-        table is on this machine, else characters / 4, which marks the sample's bucket with "~".
+    bucket: one of `lengths.BUCKETS`.
     limit: at most so many samples, drawn by `seed`; a larger limit only adds samples at the end.
-    Raises UserError for a path, file or row that can't be used, and when no sample is left.
+    Samples with a fault (`faults.FAULTS`) are read like others, and a warning says how many.
+    Raises UserError for a path, file or row that can't be used, for a sample that stands in two
+    files, and when no sample is left.
     """
     if bucket is not None and bucket not in BUCKETS:
         raise UserError(fault("needles.bucket", bucket, ", ".join(BUCKETS)))
-    files = data_files(path, count)
-    keys = _matching(files, count)
+    keys = matching(data_files(path, count), count)
     if bucket is not None:
         keys = _in_bucket(keys, bucket)
     if limit is not None:
         # The files may be sorted by length: the first rows would be the short ones.
         random.Random(f"mrcr:{seed}").shuffle(keys)
         keys = keys[:limit]
-    parsed = {key: _parse(f"{key[0]}: row {key[1]}", row) for key, row in _rows(keys)}
-    return _distinct([parsed[key] for key in keys])
+    parsed = {key: parse_row(key, row) for key, row in rows(keys)}
+    samples = [parsed[key] for key in keys]
+    _say_faults(keys, samples)
+    return _distinct(samples)
 
 
 def data_hash(path: str | Path, count: int) -> str:
@@ -111,74 +115,33 @@ def _ratio(answer: str, expected: str) -> float:
     return SequenceMatcher(None, answer, expected).ratio()
 
 
-def _matching(files: Sequence[Path], count: int) -> list[_Key]:
-    """Every row with `count` needles; the short columns of all rows are checked on the way."""
-    seen: Counter[int] = Counter()
-    keys = []
-    for file in files:
-        for number, row in read_rows(file, COLUMNS, SMALL_COLUMNS):
-            needles = _check_row(f"{file}: row {number}", row)
-            seen[needles] += 1
-            if needles == count:
-                keys.append((file, number))
-    if not keys:
-        raise UserError(fault("needles.count", count, f"{_counts(seen)} (what {files[0]} holds)"))
-    return keys
-
-
-def _check_row(where: str, row: Row) -> int:
-    """The row's needle count. Raises UserError when prefix, answer or count can't be used."""
-    prefix, answer, needles = (
-        row[name] for name in ("random_string_to_prepend", "answer", "n_needles")
-    )
-    if not isinstance(prefix, str) or not prefix:
-        raise UserError(f"{where}: random_string_to_prepend: got {prefix!r}, allowed: a prefix")
-    if not isinstance(answer, str) or not answer.startswith(prefix):
-        shown = answer[:40] if isinstance(answer, str) else answer
-        raise UserError(
-            f"{where}: answer: got {shown!r}, allowed: text that starts with {prefix!r}"
-        )
-    if isinstance(needles, bool) or not isinstance(needles, int | float) or needles % 1 != 0:
-        raise UserError(f"{where}: n_needles: got {needles!r}, allowed: a whole number")
-    return int(needles)
-
-
-def _counts(seen: Counter[Any]) -> str:
-    return ", ".join(f"{key} ({number} samples)" for key, number in sorted(seen.items()))
-
-
-def _in_bucket(keys: Sequence[_Key], bucket: str) -> list[_Key]:
-    names = {key: _parse(f"{key[0]}: row {key[1]}", row).bucket for key, row in _rows(keys)}
-    kept = [key for key in keys if names[key].removeprefix(ESTIMATE_MARK) == bucket]
+def _in_bucket(keys: Sequence[Key], bucket: str) -> list[Key]:
+    kept = [key for key, row in rows(keys) if in_bucket(_texts(key, row), bucket)]
     if not kept:
-        seen = Counter(name.removeprefix(ESTIMATE_MARK) or "none" for name in names.values())
+        seen = Counter(bucket_of(_texts(key, row)) or "none" for key, row in rows(keys))
         order = sorted(seen, key=lambda name: (name not in BUCKETS, name.rjust(20)))
         held = ", ".join(f"{name} ({seen[name]} samples)" for name in order)
         raise UserError(fault("needles.bucket", bucket, f"{held} (what {keys[0][0]} holds)"))
     return kept
 
 
-def _rows(keys: Sequence[_Key]) -> Iterator[tuple[_Key, Row]]:
-    """All columns of the rows named by `keys`, in the files' order."""
-    for file in dict.fromkeys(file for file, _ in keys):
-        wanted = {number for other, number in keys if other == file}
-        for number, row in read_rows(file, COLUMNS, (*COLUMNS, "tokens"), wanted):
-            yield (file, number), row
+def _texts(key: Key, row: Row) -> list[str]:
+    """What counts for a sample's length: its messages and its answer."""
+    return [*(text for _, text in read_messages(place(key), row["prompt"])), row["answer"]]
 
 
-def _parse(where: str, row: Row) -> Sample:
-    messages = _messages(where, row["prompt"])
-    turns, question = _turns(where, messages)
+def parse_row(key: Key, row: Row) -> Sample:
+    """The sample in a row that has all columns. Raises UserError for a prompt that can't be used.
+
+    Its bucket is counted, never taken from a column.
+    """
+    messages = read_messages(place(key), row["prompt"])
+    turns, question = conversation(place(key), messages)
     answer, prefix = row["answer"], row["random_string_to_prepend"]
-    tokens = row.get("tokens")
-    if isinstance(tokens, int):
-        bucket = bucket_name(tokens, estimated=False)
-    else:
-        bucket = bucket_of([*(content for _, content in messages), answer])
     return Sample(
         sample_id=content_id(turns, question, answer),
         needles=int(row["n_needles"]),
-        bucket=bucket,
+        bucket=bucket_of([*(text for _, text in messages), answer]),
         turns=turns,
         question=question,
         answer=answer,
@@ -186,43 +149,25 @@ def _parse(where: str, row: Row) -> Sample:
     )
 
 
-def _messages(where: str, prompt: object) -> list[tuple[str, str]]:
-    """(role, content) pairs of a JSON text or an already parsed list."""
-    if isinstance(prompt, str):
-        try:
-            prompt = json.loads(prompt)
-        except ValueError as error:
-            raise UserError(f"{where}: prompt: not JSON: {error}") from error
-    if not isinstance(prompt, list) or not prompt:
-        kind = "an empty list" if prompt == [] else type(prompt).__name__
-        raise UserError(f"{where}: prompt: got {kind}, allowed: a list of messages")
-    messages = []
-    for number, message in enumerate(prompt):
-        role, content = (
-            (message.get("role"), message.get("content")) if isinstance(message, dict) else (0, 0)
+def _say_faults(keys: Sequence[Key], samples: Sequence[Sample]) -> None:
+    """Log, for each file, how many of its samples are faulty, and the first of them."""
+    found: dict[Path, list[tuple[int, dict[str, str]]]] = {}
+    for (file, number), (_, faults) in zip(keys, faults_of(samples), strict=True):
+        if faults:
+            found.setdefault(file, []).append((number, faults))
+    for file, rows_of_file in found.items():
+        read = sum(key[0] == file for key in keys)
+        number, faults = min(rows_of_file, key=lambda each: each[0])
+        log.warning(
+            "%s: %d of the %d samples read have a fault; the first, row %d: %s"
+            " (all of them: python -m freqexp.benchmarks.check --all %s)",
+            file,
+            len(rows_of_file),
+            read,
+            number,
+            "; ".join(faults.values()),
+            shlex.quote(str(file)),
         )
-        if not isinstance(role, str) or not isinstance(content, str):
-            allowed = "an object with the texts role and content"
-            raise UserError(f"{where}: prompt: message {number}: allowed: {allowed}")
-        messages.append((role, content))
-    return messages
-
-
-def _turns(where: str, messages: Sequence[tuple[str, str]]) -> tuple[tuple[Turn, ...], str]:
-    """The conversation and the question after it. A leading system message joins the first user
-    message.
-    """
-    roles = [role for role, _ in messages]
-    texts = [text for _, text in messages]
-    if roles[0] == "system" and len(roles) > 1:
-        roles, texts = roles[1:], [f"{texts[0]}\n\n{texts[1]}", *texts[2:]]
-    if roles != [*("user", "assistant") * (len(roles) // 2), "user"] or len(roles) < 3:
-        first = ", ".join(roles[:4]) + (", ..." if len(roles) > 4 else "")
-        allowed = "user and assistant in turn, at least one pair, then the user's question"
-        got = f"{len(roles)} messages ({first}; last {roles[-1]})"
-        raise UserError(f"{where}: prompt: got {got}, allowed: {allowed}")
-    pairs = zip(texts[0:-1:2], texts[1::2], strict=True)
-    return tuple(Turn(user, assistant) for user, assistant in pairs), texts[-1]
 
 
 def _distinct(samples: Sequence[Sample]) -> list[Sample]:

@@ -17,9 +17,9 @@ FIELD = "needles.path"
 Row = dict[str, Any]
 
 
-def data_files(path: str | Path, needles: int) -> list[Path]:
+def data_files(path: str | Path, needles: int | None = None) -> list[Path]:
     """The files to read: `path` itself, or a folder's `{needles}needle*` files, or all its data
-    files without such.
+    files without such; all of them, too, with needles=None.
 
     Folders are searched with their sub-folders, files sorted by relative path. Raises UserError for
     a path that is missing, has another extension, or a folder without data files.
@@ -32,9 +32,9 @@ def data_files(path: str | Path, needles: int) -> list[Path]:
         raise UserError(fault(FIELD, str(path), f"{allowed}; {error.strerror}")) from error
     if is_folder:
         files = sorted(f for f in found.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
-        named = [f for f in files if f.name.startswith(f"{needles}needle")]
         if not files:
             raise UserError(fault(FIELD, str(path), f"{allowed}; this folder holds none"))
+        named = [f for f in files if f.name.startswith(f"{needles}needle")]
         return named or files
     if not exists:
         raise UserError(fault(FIELD, str(path), f"{allowed}; it does not exist"))

@@ -7,7 +7,7 @@ import logging
 from enum import Enum
 from typing import Protocol
 
-from freqexp.benchmarks.lengths import length_source
+from freqexp.benchmarks.lengths import ENCODING
 from freqexp.errors import ConfigError, fault
 from freqexp.nouns.sample import Sample
 
@@ -62,7 +62,7 @@ def samples_hash(needles: Needles) -> str:
     in it.
 
     The content of the files, or the generator's code and text. With a bucket also how lengths are
-    counted on this machine, because that decides which samples fall into it.
+    counted, because that decides which samples fall into it.
     """
     if needles.path is None:
         from freqexp.benchmarks.generate import generator_hash
@@ -73,4 +73,4 @@ def samples_hash(needles: Needles) -> str:
     content = data_hash(needles.path, needles.count)
     if needles.bucket is None:
         return content
-    return hashlib.sha256(f"{content} {length_source()}".encode()).hexdigest()
+    return hashlib.sha256(f"{content} {ENCODING}".encode()).hexdigest()

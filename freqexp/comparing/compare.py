@@ -15,7 +15,7 @@ from freqexp.errors import UserError, fault
 from freqexp.results.intervals import intervals, rate_interval, scores
 from freqexp.results.record import mean
 from freqexp.results.stats import MARGIN
-from freqexp.results.summary import FIGURES
+from freqexp.results.summary import FIGURES, whole
 
 _FIGURES = attrgetter(*FIGURES)
 
@@ -37,6 +37,7 @@ def compare(loaded: Loaded, baseline: str | None = None, margin: float = MARGIN)
     accuracies = _accuracies(rows)
     rows = [replace(row, accuracy=found) for row, found in zip(rows, accuracies, strict=True)]
     rows = with_deltas(rows, margin)
+    notes += _data_notes(loaded.runs)
     notes += _version_notes(loaded.runs)
     titles = _group_titles(grouped)
     return Comparison(
@@ -141,6 +142,28 @@ def _accuracies(rows: Sequence[Row]) -> list[Estimate | None]:
             low, high = next(spreads)
             found.append(Estimate(value=value, low=low, high=high))
     return found
+
+
+def _data_notes(runs: Sequence[Run]) -> list[str]:
+    """How many samples of files have a fault, as the last start of a run counted them."""
+    notes = []
+    for run in runs:
+        resumed = run.provenance.get("resumed")
+        starts = [run.provenance, *(resumed if isinstance(resumed, list) else [])]
+        counts = [s["data_faults"] for s in starts if isinstance(s, Mapping) and "data_faults" in s]
+        counted = counts[-1] if counts and isinstance(counts[-1], Mapping) else {}
+        faulty, samples = whole(counted.get("faulty")), whole(counted.get("samples"))
+        if faulty:
+            what = [
+                f"{plain(name)} {number}"
+                for name, number in counted.items()
+                if name not in ("samples", "faulty") and whole(number)
+            ]
+            notes.append(
+                f"{faulty} of the {samples} samples read with {run.needles} needles have a fault"
+                f" ({', '.join(what)}); python -m freqexp.benchmarks.check says which"
+            )
+    return list(dict.fromkeys(notes))
 
 
 def _version_notes(runs: Sequence[Run]) -> list[str]:

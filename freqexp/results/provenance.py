@@ -26,6 +26,7 @@ SAMPLES = re.compile(r"^samples: (\d+)$", re.MULTILINE)
 PACKAGES = (
     "freqexp",
     "accelerate",
+    "bpe-openai",
     "chitchat-dataset",
     "hydra-core",
     "matplotlib",
@@ -97,12 +98,19 @@ def command() -> str:
     return shlex.join(sys.orig_argv)
 
 
-def start(cfg: RunConfig, folder: Path, hashes: Mapping[str, str], host: str) -> None:
+def start(
+    cfg: RunConfig,
+    folder: Path,
+    hashes: Mapping[str, str],
+    host: str,
+    data_faults: Mapping[str, int] | None = None,
+) -> None:
     """Write config.yaml and provenance.json, or note in the latter that the run goes on, and in the
     former if for more samples.
 
     hashes: of weights, data and code, by the names they have in the file. host: the kind of
-    machine.
+    machine. data_faults: how many samples there are and how many have which fault; None: not
+    counted.
     Raises UserError when they cannot be written.
     """
     from freqexp.config.saved import to_yaml
@@ -118,6 +126,8 @@ def start(cfg: RunConfig, folder: Path, hashes: Mapping[str, str], host: str) ->
         "dirty": dirty,
         "versions": versions(),
     }
+    if data_faults is not None:
+        this_start["data_faults"] = dict(data_faults)
     earlier = read_json(folder / PROVENANCE)
     if earlier is None:
         write_json(

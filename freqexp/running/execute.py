@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from freqexp.answering.measure import host_kind
 from freqexp.answering.pipeline import Pipeline
 from freqexp.answering.work import PageImages
+from freqexp.benchmarks.faults import count_faults
 from freqexp.errors import UserError
 from freqexp.files import read_json
 from freqexp.results import provenance
@@ -118,7 +119,8 @@ def _finish(
         raise UserError("the data set holds several samples of the same id")
     missing = _missing(cfg, places, mine, {store.path: store.records, **share.of_others(folder)})
     if share.rank == 0:
-        provenance.start(cfg, folder, session.hashes(cfg), host_kind(cfg.model))
+        faults = None if cfg.needles.path is None else count_faults(samples)
+        provenance.start(cfg, folder, session.hashes(cfg), host_kind(cfg.model), faults)
     pipeline = Pipeline(cfg, session) if missing else None
     widest = None
     try:

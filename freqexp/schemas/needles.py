@@ -49,6 +49,7 @@ class NeedlesConfig(Section):
 
     def _file_faults(self, prefix: str, path: str) -> list[str]:
         from freqexp.benchmarks.lengths import BUCKETS
+        from freqexp.benchmarks.mrcr_rows import matching
         from freqexp.benchmarks.rowfile import data_files
 
         faults = []
@@ -60,6 +61,12 @@ class NeedlesConfig(Section):
             faults.append(fault(f"{prefix}.bucket", self.bucket, ", ".join(BUCKETS)))
         try:
             files = data_files(path, self.count)
+            unreadable = [
+                line for file in files for line in ranges.readable(file, f"{prefix}.path")
+            ]
+            if not unreadable:
+                matching(files, self.count)
         except UserError as error:
-            return [*faults, str(error)]
-        return faults + [line for file in files for line in ranges.readable(file, f"{prefix}.path")]
+            line = str(error)
+            return [*faults, line if line.startswith(prefix) else f"{prefix}.path: {line}"]
+        return faults + unreadable

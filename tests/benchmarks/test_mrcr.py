@@ -13,64 +13,22 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mrcr_data import (
+    EXAMPLES,
+    POEMS,
+    REQUEST,
+    WRITERS,
+    messages,
+    row,
+    write_json,
+    write_jsonl,
+    write_parquet,
+)
 
 from freqexp.benchmarks import mrcr
 from freqexp.benchmarks.mrcr import chance, data_hash, grade, load_mrcr
 from freqexp.errors import UserError
 from freqexp.nouns.sample import Sample, Turn
-
-EXAMPLES = "Here are some examples of conversations.\n\nwrite a poem about tapirs"
-POEMS = (
-    "A tapir drinks at dusk, the reeds stand still.",
-    "Nobody told the tapir about the rain that came over the hill.",
-)
-
-
-def row(number: int = 0, needles: int = 2, **changes: Any) -> dict[str, Any]:
-    """One published row: both poems and a riddle, the question for the second poem."""
-    prefix = f"aB3dE6gH{number:02d}"
-    contents = [
-        EXAMPLES,
-        POEMS[0],
-        "write a riddle about rain",
-        f"What falls and never climbs? {number}",
-        "write a poem about tapirs",
-        POEMS[1],
-        f"Prepend {prefix} to the 2nd (1 indexed) poem about tapirs. "
-        "Do not include any other text in your response.",
-    ]
-    messages = [
-        {"role": "assistant" if place % 2 else "user", "content": content}
-        for place, content in enumerate(contents)
-    ]
-    published = {
-        "prompt": json.dumps(messages),
-        "answer": prefix + POEMS[1],
-        "random_string_to_prepend": prefix,
-        "n_needles": needles,
-        "desired_msg_index": 5,
-        "total_messages": len(messages),
-        "n_chars": sum(map(len, contents)),
-    }
-    return {**published, **changes}
-
-
-def write_parquet(path: Path, rows: list[dict[str, Any]]) -> Path:
-    pq.write_table(pa.Table.from_pylist(rows), path)
-    return path
-
-
-def write_json(path: Path, rows: list[dict[str, Any]]) -> Path:
-    path.write_text(json.dumps(rows), encoding="utf-8")
-    return path
-
-
-def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
-    path.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
-    return path
-
-
-WRITERS = {".parquet": write_parquet, ".json": write_json, ".jsonl": write_jsonl}
 
 
 def sample(answer: str, prefix: str = "abcdefghij", others: tuple[str, ...] = ()) -> Sample:
@@ -84,9 +42,9 @@ def test_reads_the_published_columns(tmp_path: Path, suffix: str) -> None:
     path = WRITERS[suffix](tmp_path / f"2needle{suffix}", [row(0), row(1)])
     first, second = load_mrcr(path, 2)
     assert first.turns == (
-        Turn(EXAMPLES, POEMS[0]),
+        Turn(f"{EXAMPLES}\n\n{REQUEST}", POEMS[0]),
         Turn("write a riddle about rain", "What falls and never climbs? 0"),
-        Turn("write a poem about tapirs", POEMS[1]),
+        Turn(REQUEST, POEMS[1]),
     )
     assert first.question.startswith("Prepend aB3dE6gH00 to the 2nd (1 indexed) poem about tapirs.")
     assert (first.prefix, first.answer) == ("aB3dE6gH00", "aB3dE6gH00" + POEMS[1])
@@ -115,7 +73,7 @@ def test_formats_names_and_places_do_not_change_the_samples(tmp_path: Path) -> N
 
 def test_json_lines_may_hold_line_separators_inside_a_text(tmp_path: Path) -> None:
     prompt = json.loads(row()["prompt"])
-    prompt[3]["content"] = "one\u2028two"
+    prompt[4]["content"] = "one\u2028two"
     path = tmp_path / "x.jsonl"
     path.write_text(json.dumps(row(prompt=prompt), ensure_ascii=False) + "\n", encoding="utf-8")
     assert load_mrcr(path, 2)[0].turns[1].assistant == "one\u2028two"
@@ -148,28 +106,52 @@ def test_limit_draws_by_seed_and_a_larger_one_only_adds(tmp_path: Path) -> None:
     )
 
 
-def test_a_row_that_stands_twice_gets_two_ids(tmp_path: Path) -> None:
+def test_a_row_that_stands_twice_gets_two_ids(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = write_parquet(tmp_path / "x.parquet", [row(0), row(0), row(0)])
     first, second, third = (s.sample_id for s in load_mrcr(path, 2))
     assert (second, third) == (f"{first}-2", f"{first}-3")
+    assert "2 of the 3 samples read have a fault; the first, row 1: the same" in caplog.text
 
 
-def test_system_message_joins_the_first_user_message(tmp_path: Path) -> None:
-    prompt = [{"role": "system", "content": "Be brief."}, *json.loads(row()["prompt"])]
-    path = write_json(tmp_path / "x.json", [row(prompt=prompt)])
-    assert load_mrcr(path, 2)[0].turns[0] == Turn(f"Be brief.\n\n{EXAMPLES}", POEMS[0])
+def test_faulty_samples_are_read_and_said_file_by_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_parquet(tmp_path / "a b.parquet", [row(n, answer=f"aB3dE6gH{n:02d}x") for n in (0, 1)])
+    sound = write_json(tmp_path / "sound.json", [row(2), row(3)])
+    write_jsonl(tmp_path / "z.jsonl", [row(4), row(5, prompt=json.dumps(one_more()))])
+    assert len(load_mrcr(sound, 2)) == 2
+    assert not caplog.records
+    assert len(load_mrcr(tmp_path, 2)) == 6
+    first, second = (record.getMessage() for record in caplog.records)
+    assert first.startswith(f"{tmp_path}/a b.parquet: 2 of the 2 samples read have a fault; the")
+    assert "first, row 0: the wanted reply is nowhere in the conversation (all" in first
+    assert first.endswith(f"freqexp.benchmarks.check --all '{tmp_path}/a b.parquet')")
+    assert second.startswith(f"{tmp_path}/z.jsonl: 1 of the 2 samples read have a fault; the")
+    assert f"row 1: '{REQUEST}' is asked 3 times, n_needles says 2 (all" in second
 
 
-def test_buckets_by_the_tokens_column_or_by_estimate(tmp_path: Path, no_tokenizer: None) -> None:
-    long_prompt = json.loads(row()["prompt"])
-    long_prompt[3]["content"] = "x" * 20_000
-    rows = [row(0, tokens=9000), row(1, tokens=4096), row(2, prompt=long_prompt, tokens=None)]
+def one_more() -> list[dict[str, str]]:
+    """A conversation with a needle too many, after the others."""
+    *told, question = messages("aB3dE6gH05")
+    extra = [{"role": "user", "content": REQUEST}, {"role": "assistant", "content": "A third."}]
+    return [*told, *extra, question]
+
+
+def test_buckets_are_counted_and_never_taken_from_a_column(tmp_path: Path) -> None:
+    def long(number: int, words: int, **changes: Any) -> dict[str, Any]:
+        prompt = json.loads(row(number)["prompt"])
+        prompt[4]["content"] = " tapir" * words  # two tokens each
+        return row(number, prompt=prompt, **changes)
+
+    rows = [long(0, 4_500), long(1, 2_100), long(2, 3_900, tokens=9000), row(3, tokens=5000)]
     path = write_json(tmp_path / "x.json", rows)
-    assert [s.bucket for s in load_mrcr(path, 2)] == ["8192-16384", "4096-8192", "~4096-8192"]
+    assert [s.bucket for s in load_mrcr(path, 2)] == ["8192-16384", *["4096-8192"] * 2, ""]
     chosen = load_mrcr(path, 2, bucket="4096-8192")
     assert [s.prefix for s in chosen] == ["aB3dE6gH01", "aB3dE6gH02"]
     with pytest.raises(
-        UserError, match=r"needles\.bucket.*4096-8192 \(2 samples\), 8192-16384 \(1"
+        UserError, match=r"needles\.bucket.*4096-8192 \(2 samples\), 8192-16384 \(1.*none \(1 s"
     ):
         load_mrcr(path, 2, bucket="16384-32768")
     with pytest.raises(UserError, match=r"needles\.bucket: got '4k-8k', allowed: 4096-8192, "):
@@ -212,11 +194,23 @@ BAD_ROWS: dict[str, tuple[dict[str, Any], str]] = {
     "not JSON": (row(prompt="[{"), "prompt: not JSON: "),
     "not a list": (row(prompt='{"role": "user"}'), "prompt: got dict, allowed: a list"),
     "nothing": (row(prompt=[]), "prompt: got an empty list, allowed: a list of messages"),
-    "a text": (spoil(lambda m: ["hello", *m]), "prompt: message 0: allowed: an object with"),
-    "no content": (spoil(lambda m: m[2].pop("content") and m), "prompt: message 2: allowed"),
-    "no question": (spoil(lambda m: m[:-1]), "prompt: got 6 messages .*; last assistant"),
-    "no turns": (spoil(lambda m: m[-1:]), "prompt: got 1 messages .user; last user., allowed"),
-    "two in a row": (spoil(lambda m: m[:2] + m[1:]), "prompt: got 8 messages .user, assistant, "),
+    "a text": (
+        spoil(lambda m: ["hello", *m]),
+        "prompt: message 0: got str, allowed: an object with role",
+    ),
+    "no content": (
+        spoil(lambda m: m[2].pop("content") and m),
+        "prompt: message 2: content: got nothing, allowed: text",
+    ),
+    "no question": (
+        spoil(lambda m: m[:-1]),
+        "prompt: got 7 messages, the last of them of the assistant",
+    ),
+    "no turns": (spoil(lambda m: m[-1:]), "prompt: got 1 messages, the last of them of the user"),
+    "two in a row": (
+        spoil(lambda m: m[:2] + m[1:]),
+        "prompt: message 2: got user, allowed: assistant",
+    ),
 }
 
 

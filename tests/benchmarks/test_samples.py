@@ -72,10 +72,9 @@ def test_hash_is_of_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     # What falls into a bucket depends on how lengths are counted.
     in_bucket = NeedlesConfig(count=2, path=str(moved), bucket="4096-8192")
-    monkeypatch.setattr(samples_module, "length_source", lambda: "characters/4")
-    estimated = samples_hash(in_bucket)
-    monkeypatch.setattr(samples_module, "length_source", lambda: "o200k_base")
-    assert len({before, estimated, samples_hash(in_bucket)}) == 3
+    counted = samples_hash(in_bucket)
+    monkeypatch.setattr(samples_module, "ENCODING", "another")
+    assert len({before, counted, samples_hash(in_bucket)}) == 3
 
 
 def test_nothing_heavy_is_imported_for_the_hash() -> None:
@@ -85,7 +84,7 @@ def test_nothing_heavy_is_imported_for_the_hash() -> None:
         "import freqexp.benchmarks.generate, freqexp.benchmarks.mrcr, freqexp.nouns.render\n"
         "samples_hash(types.SimpleNamespace(path=None, count=2, bucket=None))\n"
         "heavy = {'torch', 'transformers', 'wandb', 'scipy', 'pandas', 'PIL', 'pyarrow',"
-        " 'chitchat_dataset', 'matplotlib', 'tiktoken'}\n"
+        " 'chitchat_dataset', 'matplotlib', 'bpe_openai'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -69,13 +69,12 @@ def test_a_summary_says_what_the_report_says(tmp_path: Path) -> None:
     assert found.baseline is not None
     summary = summarize(CONFIG, "ours", found.run.records, Baseline("base", found.baseline.records))
     accuracy, delta = found.accuracy, found.delta
-    assert (summary.accuracy_low, summary.accuracy_high) == (accuracy.low, accuracy.high)
+    said = (summary.accuracy, summary.accuracy_low, summary.accuracy_high)
+    assert said == pytest.approx((accuracy.value, accuracy.low, accuracy.high), abs=1e-12)
+    said = (summary.delta, summary.delta_low, summary.delta_high)
+    difference = delta.accuracy
+    assert said == pytest.approx((difference.value, difference.low, difference.high), abs=1e-12)
     assert summary.p_value == delta.p_value
-    assert (summary.delta, summary.delta_low, summary.delta_high) == (
-        delta.accuracy.value,
-        delta.accuracy.low,
-        delta.accuracy.high,
-    )
 
 
 def test_p_values_are_corrected_over_the_whole_report(tmp_path: Path) -> None:
@@ -178,6 +177,24 @@ def test_versions_that_differ_are_said(tmp_path: Path) -> None:
         "the runs come from 2 states of the code that can change a score",
         r"the runs used different versions of torch 2.1, 2.2\x1b",
         "some runs come from code with changes that were not committed",
+    )
+
+
+def test_faults_of_the_data_are_said_as_the_last_start_counted_them(tmp_path: Path) -> None:
+    found = {"samples": 64, "faulty": 6, "no_reply": 0, "other_count": 6, "other_place": 1}
+    more = {**found, "samples": 200, "faulty": 20, "other_count": 20}
+    resumed = [{"at": "x", "data_faults": more}, {"at": "y"}, "damaged"]
+    for name, provenance in {
+        "base": {"data_faults": found, "resumed": resumed},
+        "same": {"data_faults": more},
+        "sound": {"data_faults": {"samples": 64, "faulty": 0}},
+        "older": {},
+        "damaged": {"data_faults": "x", "resumed": 7},
+    }.items():
+        write_run(tmp_path, name, [1.0, 1.0], provenance=provenance)
+    assert compared(tmp_path).notes == (
+        "20 of the 200 samples read with 2 needles have a fault (other_count 20, other_place 1);"
+        " python -m freqexp.benchmarks.check says which",
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mrcr_data import row, write_jsonl, write_parquet
 
 from freqexp.composing.compose import compose
 from freqexp.config.check import check
@@ -113,11 +114,25 @@ def test_generated_samples_have_no_bucket_and_room_for_their_needles(
 
 
 def test_data_can_be_a_file_or_a_folder_of_them(cfg: RunConfig, tmp_path: Path) -> None:
-    file = tmp_path / "2needle.jsonl"
-    file.write_text("{}\n")
+    file = write_jsonl(tmp_path / "2needle.jsonl", [row()])
     for path in (file, tmp_path):
         needles = NeedlesConfig(count=2, path=str(path), bucket="4096-8192")
         assert check(replace(cfg, needles=needles)) == []
+
+
+def test_rows_are_looked_at_before_anything_starts(cfg: RunConfig, tmp_path: Path) -> None:
+    def faults(count: int) -> list[str]:
+        return check(replace(cfg, needles=NeedlesConfig(count=count, path=str(tmp_path))))
+
+    write_jsonl(tmp_path / "a.jsonl", [row(0), row(1)])
+    assert faults(2) == []
+    assert faults(4)[0].startswith("needles.count: got 4, allowed: 2 (2 samples)")
+    write_parquet(tmp_path / "b.parquet", [row(1)])
+    (line,) = faults(2)
+    assert line.startswith("needles.path: got the same sample in")
+    write_parquet(tmp_path / "b.parquet", [row(2, answer="x")])
+    (line,) = faults(2)
+    assert line.startswith(f"needles.path: {tmp_path}/b.parquet: row 0: answer: got 'x'")
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,18 @@ def test_a_resumed_run_keeps_its_first_start(
     assert found["finished"] == "last"
 
 
+def test_faults_of_the_data_stand_with_the_start_that_counted_them(
+    config: Any, tmp_path: Path
+) -> None:
+    few, many = {"samples": 64, "faulty": 6}, {"samples": 200, "faulty": 20}
+    provenance.start(config(), tmp_path, HASHES, "cpu here", few)
+    provenance.start(config(), tmp_path, HASHES, "cpu here", few)
+    provenance.start(config(), tmp_path, HASHES, "cpu here", many)
+    found = read(tmp_path)
+    assert found["data_faults"] == few
+    assert [start.get("data_faults") for start in found["resumed"]] == [None, many]
+
+
 def git(folder: Path, *arguments: str) -> str:
     command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
     return subprocess.run(

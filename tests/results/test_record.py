@@ -92,6 +92,12 @@ def test_a_corrupt_line_is_named_and_nothing_is_changed(
     assert path.read_bytes() == data
 
 
+def test_a_bucket_of_an_estimated_length_is_read() -> None:
+    """Earlier versions marked one where the tokenizer's table was missing."""
+    line = json.dumps({**asdict(scored("a")), "bucket": "~4096-8192"})
+    assert parse_record(line).bucket == "~4096-8192"
+
+
 def test_fields_of_other_versions_are_no_fault() -> None:
     value = {**asdict(scored("a")), "later": 1}
     del value["peak_memory_bytes"]

@@ -30,6 +30,7 @@ from freqexp.running.progress import Lines
 from freqexp.schemas.codecs import BlockDctConfig
 from freqexp.schemas.compressor import TokenConfig
 from freqexp.schemas.method import NoneConfig
+from freqexp.schemas.needles import NeedlesConfig
 
 IDS = [f"sample-{number:03d}" for number in range(6, 0, -1)]
 
@@ -83,6 +84,17 @@ def test_a_run_leaves_its_files(config: Any, counting: Counting) -> None:
     assert summary.prefix_miss_rate == pytest.approx(2 / 6)
     assert summary.chance == 0.25
     assert summary.truncated == 1
+
+
+def test_faults_are_counted_where_samples_come_from_files(config: Any, counting: Counting) -> None:
+    def provenance(cfg: RunConfig) -> dict[str, Any]:
+        run(cfg, counting.session())
+        return dict(json.loads((folder_of(cfg) / "provenance.json").read_text()))
+
+    assert "data_faults" not in provenance(config(samples=1))
+    found = provenance(config(samples=2, needles=NeedlesConfig(count=2, path="x.json")))
+    counted = {"samples": 2, "faulty": 2, "other_count": 2, "no_reply": 0, "repeated": 0}
+    assert found["data_faults"] == {**counted, "other_place": 0}
 
 
 def test_the_baseline_measures_what_it_sees(config: Any, counting: Counting) -> None:
