@@ -68,7 +68,7 @@ class NeedlesConfig(Section):
             ("text", self.text.name, Text.english.name),
         ):
             if value != usual:
-                allowed = f"{usual} with {prefix}.path, only generated samples have another"
+                allowed = f"{usual} with {prefix}.path, an option of generated samples"
                 faults.append(fault(f"{prefix}.{name}", value, allowed))
         if self.bucket not in (None, *BUCKETS):
             faults.append(fault(f"{prefix}.bucket", self.bucket, ", ".join(BUCKETS)))
