@@ -19,8 +19,8 @@ from freqexp.benchmarks.lengths import bucket_of
 from freqexp.benchmarks.long import long_sample
 from freqexp.benchmarks.mrcr import content_id
 from freqexp.benchmarks.rowfile import SUFFIXES, content_hash
-from freqexp.benchmarks.short import short_sample
-from freqexp.benchmarks.text import SPLITS, source_path
+from freqexp.benchmarks.short import NEAR, short_sample
+from freqexp.benchmarks.text import SPLITS, TEXTS, random_letters, source_path
 from freqexp.code import files_digest
 from freqexp.errors import ConfigError, UserError, fault
 from freqexp.nouns.sample import Sample
@@ -37,13 +37,18 @@ def generate(
     turns: int | None = None,
     target_chars: int | None = None,
     split: str = "eval",
+    near: float = NEAR,
+    text: str = "english",
 ) -> list[Sample]:
     """`samples` conversations with `count` needles, the same on every machine.
 
     Sample i is the same however many are asked for. form: "short" (`short_sample`) or "long"
     (`long_sample`).
-    split: "train" or "eval", which share no sentence. Raises ConfigError for settings no sample can
-        have.
+    split: "train" or "eval", which share no sentence.
+    near: share, in [0, 1], of the requests beside the needles that share their kind or topic.
+    text: "english" sentences, or "random": the same samples with random letters in the replies
+        (`random_letters`), so that two runs of the same settings can be compared sample by sample.
+    Raises ConfigError for settings no sample can have.
     """
     faults = []
     if form not in FORMS:
@@ -52,27 +57,38 @@ def generate(
         faults.append(fault("needles.turns", turns, f"at least the {count} needles"))
     if form == "short" and target_chars is not None:
         faults.append(fault("needles.target_chars", target_chars, "none with needles.form=short"))
+    if not 0 <= near <= 1:
+        faults.append(fault("needles.near", near, "a number from 0 to 1"))
+    if text not in TEXTS:
+        faults.append(fault("needles.text", text, ", ".join(TEXTS)))
     if faults:
         raise ConfigError(faults)
     settings = f"{form}:{split}:{count}:{turns}:{target_chars}:{seed}"
-    return [
-        _sample(random.Random(f"mrcr:{settings}:{index}"), count, form, turns, target_chars, split)
-        for index in range(samples)
-    ]
+    if near != NEAR:  # Samples from before there was a choice stay what they were.
+        settings += f":near {float(near)}"
+    drawn = []
+    for index in range(samples):
+        rng = random.Random(f"mrcr:{settings}:{index}")
+        if form == "short":
+            sample = short_sample(rng, count, split, turns, near)
+        else:
+            sample = long_sample(rng, count, split, turns, target_chars, near)
+        if text == "random":
+            sample = _without_english(sample, random.Random(f"mrcr:random:{settings}:{index}"))
+        drawn.append(_named(sample))
+    return drawn
 
 
-def _sample(
-    rng: random.Random,
-    count: int,
-    form: str,
-    turns: int | None,
-    target_chars: int | None,
-    split: str,
-) -> Sample:
-    if form == "short":
-        sample = short_sample(rng, count, split, turns)
-    else:
-        sample = long_sample(rng, count, split, turns, target_chars)
+def _without_english(sample: Sample, rng: random.Random) -> Sample:
+    """`sample` with random letters in every reply, and in the answer, which is one of them."""
+    replies = {turn.assistant: random_letters(rng, turn.assistant) for turn in sample.turns}
+    turns = tuple(replace(turn, assistant=replies[turn.assistant]) for turn in sample.turns)
+    answer = sample.prefix + replies[sample.answer.removeprefix(sample.prefix)]
+    return replace(sample, turns=turns, answer=answer)
+
+
+def _named(sample: Sample) -> Sample:
+    """`sample` with its id and the length bucket it falls into."""
     return replace(
         sample,
         sample_id=content_id(sample.turns, sample.question, sample.answer),
@@ -149,6 +165,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--form", choices=FORMS, default="long")
     parser.add_argument("--chars", type=int, help="characters of a conversation (long form)")
     parser.add_argument("--turns", type=int, help="turns of a conversation")
+    parser.add_argument(
+        "--near",
+        type=float,
+        default=NEAR,
+        help="share of the other requests that share the needle's kind or topic (%(default)s)",
+    )
+    parser.add_argument(
+        "--text",
+        choices=TEXTS,
+        default=TEXTS[0],
+        help="sentences, or random letters in their place",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--split", choices=SPLITS, default="eval")
     options = parser.parse_args(arguments)
@@ -165,6 +193,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             turns=options.turns,
             target_chars=options.chars,
             split=options.split,
+            near=options.near,
+            text=options.text,
         )
         save(samples, options.out)
     except UserError as error:

@@ -12,7 +12,7 @@ import random
 from collections.abc import Sequence
 from typing import TypeVar
 
-from freqexp.benchmarks.short import PREFIX_ALPHABET, PREFIX_LENGTH, question_text
+from freqexp.benchmarks.short import NEAR, PREFIX_ALPHABET, PREFIX_LENGTH, question_text
 from freqexp.benchmarks.text import sentences
 from freqexp.nouns.sample import Sample, Turn
 
@@ -68,19 +68,19 @@ def _pool(split: str) -> tuple[str, ...]:
     return tuple(s + "." if s[-1].isalnum() else s for s in usable)
 
 
-def _requests(rng: random.Random, needles: int, turns: int) -> list[tuple[str, str]]:
+def _requests(rng: random.Random, needles: int, turns: int, near: float) -> list[tuple[str, str]]:
     """A shuffled list of `turns` (kind, topic), one of them in it exactly `needles` times, and that
     one last.
 
-    About half of the others share its kind or its topic; each does at least one, where there is
-    room for two.
+    near: share of the others, in [0, 1], that take over its kind or its topic, each as often.
+    Above 0 the first two do, where there is room for two.
     """
     needle = (_pick(rng, KINDS), _pick(rng, TOPICS))
     others: list[tuple[str, str]] = []
     while len(others) < turns - needles:
-        near = (0.0, 0.3)[len(others)] if len(others) < 2 else rng.random()
-        kind = needle[0] if near < 0.25 else _pick(rng, KINDS)
-        topic = needle[1] if 0.25 <= near < 0.5 else _pick(rng, TOPICS)
+        drawn = (0.0, near / 2)[len(others)] if len(others) < 2 else rng.random()
+        kind = needle[0] if drawn < near / 2 else _pick(rng, KINDS)
+        topic = needle[1] if near / 2 <= drawn < near else _pick(rng, TOPICS)
         if (kind, topic) != needle:
             others.append((kind, topic))
     requests = [needle] * needles + others
@@ -109,13 +109,16 @@ def long_sample(
     split: str,
     turns: int | None = None,
     target_chars: int | None = None,
+    near: float = NEAR,
 ) -> Sample:
     """One long sample, without id and bucket.
 
     turns: how many; None: as many as `target_chars` takes at about 1,200 characters each.
     target_chars: characters of all messages but the question; None: 20,000, or 1,200 a turn where
     `turns` is given. The length passes it by less than a sentence, unless it is too small for one
-    sentence a reply. Raises ValueError when `turns` can't hold the needles.
+    sentence a reply.
+    near: share of the other requests, in [0, 1], that share the needle's kind or its topic.
+    Raises ValueError when `turns` can't hold the needles.
     """
     if target_chars is None:
         target_chars = DEFAULT_CHARS if turns is None else turns * REPLY_CHARS
@@ -123,7 +126,7 @@ def long_sample(
         turns = max(2 * needles, round(target_chars / REPLY_CHARS))
     if turns < needles:
         raise ValueError(f"turns: got {turns}, allowed: at least the {needles} needles")
-    *requests, needle = _requests(rng, needles, turns)
+    *requests, needle = _requests(rng, needles, turns, near)
     pool, used = _pool(split), set[str]()
     left = target_chars - sum(len(f"write a {_phrase(*request)}") for request in requests)
     conversation = []

@@ -22,10 +22,15 @@ class Needles(Protocol):
     bucket: str | None
     turns: int | None
     target_chars: int | None
+    near: float
 
     @property
     def form(self) -> Enum:
         """Form of generated samples."""
+
+    @property
+    def text(self) -> Enum:
+        """What replies of generated samples are made of."""
 
 
 def load_samples(needles: Needles, samples: int, seed: int) -> list[Sample]:
@@ -54,6 +59,8 @@ def load_samples(needles: Needles, samples: int, seed: int) -> list[Sample]:
         form=needles.form.value,
         turns=needles.turns,
         target_chars=needles.target_chars,
+        near=needles.near,
+        text=needles.text.value,
     )
 
 

@@ -94,6 +94,7 @@ TURNS = {2: 6, 4: 8, 8: 12}
 ORDINALS = ("1st", "2nd", "3rd", "4th", "5th", "6th", "7th", "8th")
 PREFIX_ALPHABET = string.ascii_lowercase + string.digits
 PREFIX_LENGTH = 10
+NEAR = 0.5
 
 
 def question_text(prefix: str, ordinal: int, request: str) -> str:
@@ -104,18 +105,21 @@ def question_text(prefix: str, ordinal: int, request: str) -> str:
     )
 
 
-def draw_requests(rng: random.Random, needles: int, turns: int) -> tuple[list[str], str]:
+def draw_requests(
+    rng: random.Random, needles: int, turns: int, near: float = NEAR
+) -> tuple[list[str], str]:
     """A shuffled list of `turns` requests, and the one that stands in it exactly `needles` times.
 
-    Distractors share the kind or the topic with the needle about half the time.
+    near: share of the other requests, in [0, 1], that take over the needle's kind or its topic,
+    each as often; the rest are drawn blindly.
     """
     kind, topic = rng.choice(KINDS), rng.choice(TOPICS)
     needle = f"{kind} about {topic}"
     requests = [needle] * needles
     while len(requests) < turns:
-        near = rng.random()
-        other_kind = kind if near < 0.25 else rng.choice(KINDS)
-        other_topic = topic if near >= 0.75 else rng.choice(TOPICS)
+        drawn = rng.random()
+        other_kind = kind if drawn < near / 2 else rng.choice(KINDS)
+        other_topic = topic if drawn >= 1 - near / 2 else rng.choice(TOPICS)
         other = f"{other_kind} about {other_topic}"
         if other != needle:
             requests.append(other)
@@ -129,13 +133,20 @@ def draw_prefix(rng: random.Random) -> str:
 
 
 def short_sample(
-    rng: random.Random, needles: int, split: str, turns: int | None = None, sample_id: str = ""
+    rng: random.Random,
+    needles: int,
+    split: str,
+    turns: int | None = None,
+    near: float = NEAR,
+    sample_id: str = "",
 ) -> Sample:
-    """One short sample. Raises ValueError when `turns` can't hold the needles."""
+    """One short sample; `near` as in `draw_requests`. Raises ValueError when `turns` can't hold the
+    needles.
+    """
     count = TURNS[needles] if turns is None else turns
     if count < needles:
         raise ValueError(f"turns: got {count}, allowed: at least the {needles} needles")
-    requests, needle = draw_requests(rng, needles, count)
+    requests, needle = draw_requests(rng, needles, count, near)
     replies = rng.sample(short_sentences(split), count)
     conversation = tuple(
         Turn(request, reply) for request, reply in zip(requests, replies, strict=True)

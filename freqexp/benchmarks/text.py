@@ -12,12 +12,15 @@ import functools
 import hashlib
 import importlib.util
 import json
+import random
 import re
+import string
 from pathlib import Path
 
 from freqexp.errors import UserError
 
 SPLITS = ("train", "eval")
+TEXTS = ("english", "random")
 EVAL_SHARE = 0.1
 SHORT_ALPHABET = frozenset("abcdefghijklmnopqrstuvwxyz .,?!'")
 SHORT_LENGTHS = (20, 44)
@@ -27,6 +30,7 @@ _UNWANTED = (
     *("hitler", "nazi", "fuck", "shit", "bitch", "nigg"),
     *("rape", "slut", "whore", "porn", "penis", "vagina"),
 )
+_ALPHABETS = (string.ascii_lowercase, string.ascii_uppercase, string.digits)
 _NOT_A_LETTER = re.compile(r"[^a-z]+")
 
 
@@ -93,3 +97,16 @@ def short_sentences(split: str) -> tuple[str, ...]:
             and split_of(s) == split
         )
     )
+
+
+def random_letters(rng: random.Random, text: str) -> str:
+    """`text` with each letter and digit replaced by one drawn evenly, in the same case.
+
+    Spaces, line ends and marks stay, so the text is laid out as before and nothing of it can be
+    guessed from English. Only `rng.random` is drawn from.
+    """
+    drawn = []
+    for character in text:
+        alphabet = next((a for a in _ALPHABETS if character in a), character)
+        drawn.append(alphabet[int(rng.random() * len(alphabet))])
+    return "".join(drawn)

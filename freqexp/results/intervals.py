@@ -3,12 +3,14 @@ change.
 
 Most samples of a comparison score alike and a few fall far. A percentile or BCa bootstrap only
 repeats what was seen: of 64 equal answers it makes an interval of no width, though one answer in 18
-may be another (exact binomial). Here a Bayesian bootstrap (Rubin 1981) weighs the values and, with
-`UNSEEN` of a value's weight each, the least and the greatest that one more value could be. For
-scores of 0 and 1 that is the interval between the quantiles of Beta(k + w, n - k + w): w = 1/2 is
-Jeffreys', and w = 1, only for the end it widens, Clopper and Pearson's, which Gaffke (2005) carried
-over to bounded means in this way. With w = 0.7 nothing seen in n samples leaves room for 3.0 / n,
-as much as the mid-P exact binomial interval does. `python -m bench.coverage` simulates it.
+may be another (exact binomial). Here a Bayesian bootstrap (Rubin 1981) weighs the values and two
+that were not seen, with `UNSEEN` of a value's weight each: for the lower end the least that one
+more value could be and the greatest seen, for the upper end the least seen and the greatest
+possible. For scores of 0 and 1 that is the interval between the quantiles of
+Beta(k + w, n - k + w), as Jeffreys' with w = 1/2; with weight only where it widens an end, and
+w = 1, it is Clopper and Pearson's, which Gaffke (2005) carried over to bounded means. 3/4 covers
+best: `python -m bench.coverage` simulates it. Nothing seen in n values leaves room for 3.1 / n,
+mid-P exact binomial for 3.0 / n.
 """
 
 from __future__ import annotations
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 RESAMPLES = 10_000
-UNSEEN = 0.7
-"""Weight of the least and of the greatest possible value, in values."""
+UNSEEN = 0.75
+"""Weight of each value that was not seen, in values."""
 
 _SEED = 0  # one for all, so that the same values have the same interval wherever it is shown
 _CHUNK = 1_000  # resamples drawn at a time, so that memory stays small for long lists
@@ -84,18 +86,25 @@ def intervals(lists: Sequence[Bounded]) -> list[tuple[float, float]]:
             raise ValueError(f"got values outside [{least!r}, {greatest!r}]")
         by_length.setdefault(len(values), []).append(index)
     found: dict[int, tuple[float, float]] = {}
-    ends = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     for n, indices in by_length.items():
         for start in range(0, len(indices), _LISTS):
             block = indices[start : start + _LISTS]
-            columns = np.array([[*sorted(lists[i].values), *lists[i][1:]] for i in block]).T
-            means = np.concatenate([weights @ columns for weights in _weights(n)])
-            lows, highs = np.quantile(means, ends, axis=0)
-            # Where all values are at one bound the quantiles lie on one side of it.
-            found_means = columns[:n].mean(axis=0)
-            lows, highs = np.minimum(lows, found_means), np.maximum(highs, found_means)
+            seen = [sorted(lists[i].values) for i in block]
+            # The end that it widens takes the bound, the other only what was seen.
+            below = [[*v, lists[i].least, v[-1]] for i, v in zip(block, seen, strict=True)]
+            above = [[*v, v[0], lists[i].greatest] for i, v in zip(block, seen, strict=True)]
+            lows = np.quantile(_means(below, n), (1 - LEVEL) / 2, axis=0)
+            highs = np.quantile(_means(above, n), (1 + LEVEL) / 2, axis=0)
             found.update(zip(block, zip(lows.tolist(), highs.tolist(), strict=True), strict=True))
     return [found[index] for index in range(len(lists))]
+
+
+def _means(lists: Sequence[Sequence[float]], n: int) -> npt.NDArray[np.float64]:
+    """Weighted means [RESAMPLES, len(lists)] of lists of n values and two that were not seen."""
+    import numpy as np
+
+    columns = np.array(lists).T
+    return np.concatenate([weights @ columns for weights in _weights(n)])
 
 
 def _weights(n: int) -> Iterator[npt.NDArray[np.float64]]:

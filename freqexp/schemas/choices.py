@@ -48,6 +48,13 @@ class Form(Enum):
     long = "long"
 
 
+class Text(Enum):
+    """What replies of generated samples say: sentences, or random letters in their place."""
+
+    english = "english"
+    random = "random"
+
+
 class Threshold(Enum):
     """One threshold for the whole page (the paper's) or one for each block."""
 

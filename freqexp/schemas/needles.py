@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from freqexp.benchmarks.short import NEAR
 from freqexp.errors import UserError, fault
 from freqexp.schemas import ranges
-from freqexp.schemas.choices import Form
+from freqexp.schemas.choices import Form, Text
 from freqexp.schemas.section import Section
 
 
@@ -18,6 +19,8 @@ class NeedlesConfig(Section):
     path: an openai/mrcr parquet, JSON or JSONL file, or a folder of them; None: generated samples.
     bucket: length bucket such as "4096-8192"; None: every length.
     form, turns, target_chars: form and length of generated samples; None: the form's own length.
+    near: share, in [0, 1], of the requests beside the needles that share their kind or topic.
+    text: what replies are made of; both only of generated samples.
     """
 
     count: int
@@ -26,6 +29,8 @@ class NeedlesConfig(Section):
     form: Form = Form.short
     turns: int | None = None
     target_chars: int | None = None
+    near: float = NEAR
+    text: Text = Text.english
 
     def check(self, prefix: str) -> list[str]:
         faults = []
@@ -33,6 +38,8 @@ class NeedlesConfig(Section):
             faults.append(fault(f"{prefix}.count", self.count, "2, 4, 8"))
         faults += ranges.integers(self, prefix, ("turns",), max(self.count, 1), 100_000)
         faults += ranges.integers(self, prefix, ("target_chars",), 1, 100_000_000)
+        if not 0 <= self.near <= 1:
+            faults.append(fault(f"{prefix}.near", self.near, "a number from 0 to 1"))
         if self.path is None:
             return faults + self._generated_faults(prefix)
         return faults + self._file_faults(prefix, self.path)
@@ -57,6 +64,13 @@ class NeedlesConfig(Section):
             if getattr(self, name) is not None:
                 allowed = f"null with {prefix}.path, only generated samples have a wanted length"
                 faults.append(fault(f"{prefix}.{name}", getattr(self, name), allowed))
+        for name, value, usual in (
+            ("near", self.near, NEAR),
+            ("text", self.text.name, Text.english.name),
+        ):
+            if value != usual:
+                allowed = f"{usual} with {prefix}.path, an option of generated samples"
+                faults.append(fault(f"{prefix}.{name}", value, allowed))
         if self.bucket not in (None, *BUCKETS):
             faults.append(fault(f"{prefix}.bucket", self.bucket, ", ".join(BUCKETS)))
         try:

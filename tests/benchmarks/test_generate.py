@@ -13,7 +13,7 @@ from freqexp.benchmarks import long
 from freqexp.benchmarks.generate import generate, generator_hash, main, save
 from freqexp.benchmarks.mrcr import grade, load_mrcr
 from freqexp.benchmarks.rowfile import SUFFIXES
-from freqexp.benchmarks.text import sentences
+from freqexp.benchmarks.text import TEXTS, sentences
 from freqexp.errors import ConfigError, UserError
 from freqexp.nouns.sample import Sample
 
@@ -65,9 +65,10 @@ def test_distractors_share_the_kind_and_the_topic() -> None:
         assert any(kind != needle[0] and topic != needle[1] for kind, topic in others)
 
 
+@pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("form", ["short", "long"])
-def test_no_two_replies_are_equal(form: str) -> None:
-    for sample in generate(8, 10, 0, form, turns=40):
+def test_no_two_replies_are_equal(form: str, text: str) -> None:
+    for sample in generate(8, 10, 0, form, turns=40, text=text):
         replies = [turn.assistant for turn in sample.turns]
         assert len(set(replies)) == len(replies) == 40
 
@@ -169,6 +170,14 @@ def test_bad_settings_are_named_together() -> None:
     )
     with pytest.raises(ConfigError, match=r"needles\.form: got 'tall', allowed: short, long"):
         generate(2, 1, 0, "tall")
+    with pytest.raises(ConfigError) as caught:
+        generate(2, 1, 0, "short", near=1.01, text="latin")
+    assert caught.value.faults == (
+        "needles.near: got 1.01, allowed: a number from 0 to 1",
+        "needles.text: got 'latin', allowed: english, random",
+    )
+    with pytest.raises(ConfigError, match=r"needles\.near: got nan, allowed: a number from 0 to 1"):
+        generate(2, 1, 0, "short", near=float("nan"))
 
 
 def test_generator_hash_is_of_code_and_text(
@@ -188,12 +197,16 @@ def test_command_writes_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(arguments) == 0
     assert "3 samples with 4 needles" in capsys.readouterr().out
     assert load_mrcr(out, 4) == generate(4, 3, 0, "long", target_chars=5000)
+    arguments = ["--form", "short", "--near", "1", "--text", "random", "--samples", "3", str(out)]
+    assert main(arguments) == 0
+    assert load_mrcr(out, 2) == generate(2, 3, 0, "short", near=1, text="random")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--turns", "1", "out.json"], "needles.turns: got 1, allowed: at least the 2 needles"),
+        (["--near", "2", "out.json"], "needles.near: got 2.0, allowed: a number from 0 to 1"),
         (["out.txt"], "out: got 'out.txt', allowed: a file ending in .parquet, .json, .jsonl"),
         (["/dev/null/out.json"], "/dev/null/out.json: can't be written: Not a directory"),
         (["/dev/null/out.parquet"], "/dev/null/out.parquet: can't be written"),

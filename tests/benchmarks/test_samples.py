@@ -13,7 +13,7 @@ from freqexp.benchmarks import samples as samples_module
 from freqexp.benchmarks.generate import generate, generator_hash, save
 from freqexp.benchmarks.samples import load_samples, samples_hash
 from freqexp.errors import ConfigError
-from freqexp.schemas.choices import Form
+from freqexp.schemas.choices import Form, Text
 from freqexp.schemas.needles import NeedlesConfig
 
 
@@ -21,6 +21,8 @@ def test_generated_without_a_path() -> None:
     assert load_samples(NeedlesConfig(count=2), 5, 3) == generate(2, 5, 3, "short")
     needles = NeedlesConfig(count=4, form=Form.long, turns=9, target_chars=3000)
     assert load_samples(needles, 2, 0) == generate(4, 2, 0, "long", turns=9, target_chars=3000)
+    needles = NeedlesConfig(count=2, near=0.25, text=Text.random)
+    assert load_samples(needles, 2, 0) == generate(2, 2, 0, "short", near=0.25, text="random")
 
 
 def test_read_with_a_path(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

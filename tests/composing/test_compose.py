@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,13 @@ def test_a_sweep_is_every_combination_with_numbers_as_options() -> None:
     assert points[0].overrides == ("needles='2'", "keep_ratio=0.3", "compressor=token")
 
 
+def test_hard_needles_stand_in_a_sweep_with_the_others() -> None:
+    points = collect(["-m", "needles=8,hard", "compressor=none"])
+    usual, hard = (point.config.needles for point in points)
+    assert hard == replace(usual, near=1.0)
+    assert usual.count == 8
+
+
 def test_the_sweep_flag_may_stand_anywhere() -> None:
     expected = collect(["-m", "keep_ratio=0.3,0.5", "samples=8"])
     assert collect(["keep_ratio=0.3,0.5", "-m", "samples=8"]) == expected
@@ -88,7 +96,7 @@ def test_what_is_typed_becomes_what_hydra_takes(typed: str, understood: str) -> 
             ["compressor=foo", "needles=3", "profile=null", "render=foo"],
             [
                 "compressor: got 'foo', allowed: ",
-                "needles: got '3', allowed: 2, 4, 8",
+                "needles: got '3', allowed: 2, 4, 8, hard",
                 "profile: got None, allowed: aggressive, aggressive_code, extreme, extreme_code, "
                 "mild, mild_code, ultra_mild",
                 "render: got 'foo', allowed: cells, glyph",

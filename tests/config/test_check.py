@@ -13,6 +13,7 @@ from mrcr_data import row, write_jsonl, write_parquet
 from freqexp.composing.compose import compose
 from freqexp.config.check import check
 from freqexp.config.run import RunConfig, Tracking
+from freqexp.schemas.choices import Text
 from freqexp.schemas.compressor import TokenConfig
 from freqexp.schemas.needles import NeedlesConfig
 from freqexp.schemas.render import GlyphRender
@@ -104,6 +105,8 @@ def test_all_faults_come_at_once_and_name_field_value_and_allowed(cfg: RunConfig
         (NeedlesConfig(count=2, bucket="4096-8192"), "needles.bucket"),
         (NeedlesConfig(count=2, target_chars=100), "needles.target_chars"),
         (NeedlesConfig(count=4, turns=3), "needles.turns"),
+        (NeedlesConfig(count=4, near=-0.1), "needles.near"),
+        (NeedlesConfig(count=4, near=math.nan), "needles.near"),
     ],
 )
 def test_generated_samples_have_no_bucket_and_room_for_their_needles(
@@ -111,6 +114,19 @@ def test_generated_samples_have_no_bucket_and_room_for_their_needles(
 ) -> None:
     (line,) = check(replace(cfg, needles=needles))
     assert line.startswith(f"{field}: ")
+
+
+def test_samples_of_a_file_are_as_they_are(cfg: RunConfig, tmp_path: Path) -> None:
+    file = tmp_path / "2needle.jsonl"
+    file.write_text("{}\n")
+    needles = NeedlesConfig(count=2, path=str(file), near=1.0, text=Text.random)
+    assert check(replace(cfg, needles=needles)) == [
+        "needles.near: got 1.0, allowed: 0.5 with needles.path, an option of generated samples",
+        "needles.text: got 'random', allowed: english with needles.path, an option of generated"
+        " samples",
+    ]
+    needles = NeedlesConfig(count=2, near=1.0, text=Text.random)
+    assert check(replace(cfg, needles=needles)) == []
 
 
 def test_data_can_be_a_file_or_a_folder_of_them(cfg: RunConfig, tmp_path: Path) -> None:
