@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from freqexp.benchmarks.lengths import BUCKETS, ESTIMATE_MARK, bucket_name, bucket_of
+from freqexp.benchmarks.parts import parts
 from freqexp.benchmarks.rowfile import Row, content_hash, data_files, read_rows
 from freqexp.errors import UserError, fault
 from freqexp.nouns.sample import Grade, Sample, Turn
@@ -87,6 +88,7 @@ def grade(answer: str, sample: Sample) -> Grade:
         prefix_hit=hit,
         similarity=similarity,
         chance=chance(sample),
+        parts=parts(answer, sample, similarity),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from freqexp.comparing.comparison import Delta, Estimate, Row
 from freqexp.comparing.run import Run
+from freqexp.results.mix import RIGHT
 from freqexp.results.record import Record, mean
 from freqexp.results.stats import (
     bootstrap_intervals,
@@ -18,9 +19,6 @@ from freqexp.results.stats import (
 )
 
 SEED = 0
-RIGHT = 0.5
-"""A sample counts as right from this score on; a flip is a change of side."""
-
 Pairs = list[tuple[Record, Record]]
 
 
@@ -92,5 +90,5 @@ def _estimate(values: Sequence[float], interval: tuple[float, float]) -> Estimat
 
 
 def is_right(record: Record) -> bool:
-    """Whether a scored sample counts as right when flips are counted."""
+    """Whether a scored sample counts as right; a flip is a change of side."""
     return record.score is not None and record.score >= RIGHT

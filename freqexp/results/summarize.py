@@ -7,6 +7,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from freqexp.results.mix import rates
 from freqexp.results.record import Record, first, mean
 from freqexp.results.stats import bootstrap_mean_ci, paired_bootstrap
 from freqexp.results.summary import FIGURES, Summary
@@ -103,6 +104,7 @@ def summarize(
     figures: dict[str, Any] = {
         name: mean(getattr(record, name) for record in scored) for name in FIGURES
     }
+    parts: dict[str, Any] = {**rates(scored)}
     return Summary(
         **_identity(cfg, run_id),
         samples=len(records),
@@ -113,6 +115,7 @@ def summarize(
         prefix_miss_rate=mean(float(not record.prefix_hit) for record in scored),
         similarity=mean(record.similarity for record in scored),
         chance=mean(record.chance for record in scored),
+        **parts,
         **figures,
         **_ratios(figures),
         simulated=_any(record.simulated for record in scored),
