@@ -23,8 +23,8 @@ REPEATED_CHARS = 16
 again and again, at least four times."""
 
 ALIKE = 0.6
-"""From this ratio on a reply is a copy. Of sentences from other conversations one in a hundred is
-as like as that to the most similar of six turns, of 0.5 one in twenty."""
+"""From this ratio on a reply is a copy. Of sentences from other conversations one in 180 is so like
+one of 6 turns and one in 60 so like one of 12; at 0.5 it would be one in 15 and one in 7."""
 COMPARED_CHARS = 200
 CANDIDATES = 8
 PIECE_CHARS = 3

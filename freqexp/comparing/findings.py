@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from freqexp.comparing.budgets import AXES, Gate, absent_controls, gates
+from freqexp.comparing.chance import chance_sentences
 from freqexp.comparing.comparison import Comparison
-from freqexp.comparing.mix import mix_sentences
 from freqexp.comparing.text import plain
 
 
@@ -13,7 +13,7 @@ def findings(comparison: Comparison) -> list[str]:
     found = [*comparison.loaded.notes, *comparison.notes]
     for gate in gates(comparison):
         found.append(f"{gate_sentence(gate)} ({comparison.groups[gate.group]})")
-    found += mix_sentences(comparison)
+    found += chance_sentences(comparison)
     absent = absent_controls(comparison.rows)
     if absent:
         found.append(f"controls without a run here: {', '.join(absent)}")

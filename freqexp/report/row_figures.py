@@ -23,7 +23,7 @@ _KINDS = {
     mix.DERAILED: ("#e69f00", "\\\\"),
     mix.OTHER_TURN: ("#cc79a7", "xx"),
     mix.ELSEWHERE: ("#dddddd", ""),
-    mix.MISSED: ("#555555", ""),
+    mix.MISSED: ("#777777", "||"),
     mix.UNKNOWN: ("#ffffff", ".."),
 }
 """Colour and hatching of what an answer can be, the best first. In gray, neighbours differ in
@@ -66,14 +66,14 @@ def mix_figures(comparison: Comparison) -> Iterator[tuple[Figure, str]]:
     rows = [row for row in comparison.rows if row.samples]
     if not any(row.parts["copied_share"] is not None for row in rows):
         return
-    for figure, panel, block in _row_figures(rows, comparison):
+    for figure, panel, block in _row_figures(rows, comparison, legend_inches=0.6):
         for kind in _KINDS:
             if any(row.mix[kind] for row in block):
                 _segments(panel, block, kind)
         panel.set_xlim(0, 1)
         panel.set_xlabel("share of the scored answers (numbers: answers)")
         panel.grid(visible=False)
-        panel.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.4, -0.2), ncols=3)
+        figure.legend(fontsize=8, loc="outside lower center", ncols=3)
         settle(figure)
         yield figure, "; ".join(_in_words(row) for row in block)
 
@@ -105,6 +105,7 @@ def _segments(panel: Axes, rows: Sequence[Row], kind: str) -> None:
                 ha="center",
                 va="center",
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
+                in_layout=False,
             )
 
 
@@ -114,12 +115,12 @@ def _in_words(row: Row) -> str:
 
 
 def _row_figures(
-    rows: Sequence[Row], comparison: Comparison
+    rows: Sequence[Row], comparison: Comparison, legend_inches: float = 0.0
 ) -> Iterator[tuple[Figure, Any, Sequence[Row]]]:
     several = len(comparison.groups) > 1
     for start in range(0, len(rows), ROWS):
         block = rows[start : start + ROWS]
-        figure, (panel,) = panels(1, 8.0, 1.2 + 0.24 * len(block))
+        figure, (panel,) = panels(1, 8.0, 1.2 + legend_inches + 0.24 * len(block))
         names = [
             short(
                 f"{row.run.title()}, {comparison.groups[row.group]}"

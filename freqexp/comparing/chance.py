@@ -20,7 +20,7 @@ one."""
 SENTENCES = 12
 
 
-def mix_sentences(comparison: Comparison) -> list[str]:
+def chance_sentences(comparison: Comparison) -> list[str]:
     """A sentence for each run that is not surely above chance: what its answers are."""
     rows = [row for row in comparison.rows if _not_above_chance(row)]
     apart = [row for row in rows if row.parts["copied_share"] is not None]
