@@ -128,7 +128,8 @@ LEGEND = (
 
 PARTS = (
     "place: replies that begin as the wanted one (in brackets: how many other turns do). copied:\n"
-    "the score of replies cut at the wanted length. What repeats itself scores below chance."
+    "the score of replies cut at the wanted length. A score below chance can be a right place\n"
+    "and a copy that broke off or does not end."
 )
 """Added to the legend where scores were taken apart."""
 
