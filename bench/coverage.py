@@ -75,7 +75,7 @@ def _ordinary(spread: float) -> Regime:
         base = generator.beta(2, 2, shape)
         return base + (generator.beta(2, 2, shape) - base) * spread, base
 
-    return Regime(draw, 0.0, promised=False)
+    return Regime(draw, 0.0, promised=True)
 
 
 def _regimes() -> Iterator[tuple[str, Regime]]:

@@ -15,7 +15,7 @@ from freqexp.answering.storage import (
     stored_pages,
     stored_tokens,
 )
-from freqexp.answering.work import PageImages, Work, figures
+from freqexp.answering.work import PageImages, Work, figures, graded
 from freqexp.benchmarks.legibility import character_error_rate
 from freqexp.codecs.base import Codec
 from freqexp.nouns.page import Lines, Page, Pixels, png_size_bytes, scaled_lines
@@ -194,12 +194,7 @@ class Pipeline:
         for work, answer, grade in zip(works, answers, grades, strict=True):
             work.tokens = []
             work.found.update(figures(answer))
-            work.found.update(
-                score=float(grade.score),
-                prefix_hit=grade.prefix_hit,
-                similarity=float(grade.similarity),
-                chance=grade.chance,
-            )
+            work.found.update(graded(grade, answer, work.sample.answer))
         return None
 
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from freqexp.benchmarks.parts import derailed
 from freqexp.nouns.page import Page, Pixels
 from freqexp.nouns.vision import CompressedTokens
 from freqexp.readers.base import Answer
 from freqexp.results.record import Record
 
 if TYPE_CHECKING:
-    from freqexp.nouns.sample import Sample
+    from freqexp.nouns.sample import Grade, Sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,7 @@ class Work:
             needles=self.sample.needles,
             bucket=self.sample.bucket,
             expected=self.sample.answer,
+            prefix=self.sample.prefix,
             **self.found,
         )
 
@@ -65,4 +67,27 @@ def figures(answer: Answer) -> dict[str, Any]:
         "cache_tokens_min": min(answer.cache_tokens, default=None),
         "cache_tokens_max": max(answer.cache_tokens, default=None),
         "batch_size": answer.batch_size,
+    }
+
+
+def graded(grade: Grade, answer: Answer, expected: str) -> dict[str, Any]:
+    """What an answer is worth and what that is made of, by the names of a record."""
+    parts = grade.parts
+    found = {
+        "score": float(grade.score),
+        "prefix_hit": grade.prefix_hit,
+        "similarity": float(grade.similarity),
+        "chance": grade.chance,
+    }
+    if parts is None:
+        return found
+    return {
+        **found,
+        "right_place": parts.right_place,
+        "place_chance": parts.place_chance,
+        "place_chars": parts.place_chars,
+        "copied_share": parts.copied_share,
+        "derailed": derailed(parts, answer.truncated, answer.text, expected),
+        "wrong_turn": parts.wrong_turn,
+        "wrong_needle": parts.wrong_needle,
     }

@@ -23,6 +23,7 @@ from freqexp.benchmarks.faults import faults_of
 from freqexp.benchmarks.lengths import BUCKETS, bucket_of, in_bucket
 from freqexp.benchmarks.messages import conversation, read_messages
 from freqexp.benchmarks.mrcr_rows import Key, matching, place, rows
+from freqexp.benchmarks.parts import parts
 from freqexp.benchmarks.rowfile import Row, content_hash, data_files
 from freqexp.errors import UserError, fault
 from freqexp.nouns.sample import Grade, Sample, Turn
@@ -91,6 +92,7 @@ def grade(answer: str, sample: Sample) -> Grade:
         prefix_hit=hit,
         similarity=similarity,
         chance=chance(sample),
+        parts=parts(answer, sample, similarity),
     )
 
 

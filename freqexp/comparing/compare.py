@@ -13,6 +13,7 @@ from freqexp.comparing.run import Run, same_settings
 from freqexp.comparing.text import plain
 from freqexp.errors import UserError, fault
 from freqexp.results.intervals import intervals, rate_interval, scores
+from freqexp.results.mix import mix, rates
 from freqexp.results.record import mean
 from freqexp.results.stats import MARGIN
 from freqexp.results.summary import FIGURES, whole
@@ -106,6 +107,8 @@ def _row(run: Run, group: int, baseline: Run | None) -> Row:
         prefix_miss=Estimate(value=misses / len(scored), low=low, high=high) if scored else None,
         similarity=mean(record.similarity for record in scored),
         chance=mean(record.chance for record in scored),
+        parts=rates(scored),
+        mix=mix(scored),
         means=means,
         total_ms=_total_ms(means, baseline),
         simulated=simulated,

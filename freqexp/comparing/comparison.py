@@ -45,6 +45,8 @@ class Delta:
 class Row:
     """One run with everything the report says about it.
 
+    parts, mix: what the scores are made of and what the answers are, by `RATES` and `KINDS` of
+    `freqexp.results.mix`.
     group: index of the runs it may be compared with. means: of the scored samples where measured.
     total_ms: compress + encode + prefill + decode, None when one of them is not known.
     delta: None for a baseline and for a run without one. notes: what must not be missed.
@@ -60,6 +62,8 @@ class Row:
     prefix_miss: Estimate | None
     similarity: float | None
     chance: float | None
+    parts: Mapping[str, float | None]
+    mix: Mapping[str, int]
     means: Mapping[str, float | None]
     total_ms: float | None
     simulated: bool | None

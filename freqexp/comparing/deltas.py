@@ -8,12 +8,10 @@ from dataclasses import replace
 from freqexp.comparing.comparison import Delta, Estimate, Row
 from freqexp.comparing.run import Run
 from freqexp.results.intervals import Bounded, changes, intervals
+from freqexp.results.mix import RIGHT
 from freqexp.results.power import samples_for_loss, samples_for_non_inferiority
 from freqexp.results.record import Record, mean
 from freqexp.results.stats import holm, permutation_p_value, verdict
-
-RIGHT = 0.5
-"""A sample counts as right from this score on; a flip is a change of side."""
 
 Pairs = list[tuple[Record, Record]]
 
@@ -106,5 +104,5 @@ def _needed(
 
 
 def is_right(record: Record) -> bool:
-    """Whether a scored sample counts as right when flips are counted."""
+    """Whether a scored sample counts as right; a flip is a change of side."""
     return record.score is not None and record.score >= RIGHT

@@ -19,7 +19,7 @@ from freqexp.report.tables import csv_table, latex_table, markdown_report
 
 FIGURE_FILES = tuple(
     f"{name}*.{ending}"
-    for name in ("accuracy_", "differences", "prefix_misses")
+    for name in ("accuracy_", "differences", "mix", "prefix_misses")
     for ending in ("png", "svg")
 )
 MARKDOWN, LATEX, CSV, HTML = "report.md", "table.tex", "table.csv", "report.html"

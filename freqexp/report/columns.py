@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from freqexp.comparing.budgets import AXES, pareto_axes
 from freqexp.comparing.comparison import Comparison, Estimate, Row
 from freqexp.comparing.text import plain
-from freqexp.results.table import count, number, percent, size
+from freqexp.results.table import count, number, percent, place, size
 
 MISSING = "-"
 LETTERS = dict(zip((axis.name for axis in AXES), "stkm", strict=True))
@@ -55,6 +55,16 @@ def _flips(row: Row) -> str:
     return MISSING if row.delta is None else f"{row.delta.lost} / {row.delta.gained}"
 
 
+def _share(part: str, of_it: str) -> Callable[[Row], str]:
+    """A share in percent, and in brackets another."""
+    return lambda row: place(row.parts.get(part), row.parts.get(of_it))
+
+
+def _rounded(value: float | None) -> str:
+    return MISSING if value is None else f"{100 * value:.0f} %"
+
+
+_PLACE_HEAD = "right place"
 _CER_HEAD = "CER %"
 
 
@@ -81,6 +91,27 @@ def columns(comparison: Comparison) -> list[Column]:
             "prefix miss",
             lambda r: number(_value(r.prefix_miss), 3),
             lambda r: _value(r.prefix_miss),
+        ),
+        Column(
+            _PLACE_HEAD,
+            _share("right_place_rate", "place_chance"),
+            lambda r: r.parts.get("right_place_rate"),
+        ),
+        Column(
+            "copied",
+            lambda r: number(r.parts.get("copied_share"), 3),
+            lambda r: r.parts.get("copied_share"),
+        ),
+        Column(
+            "derailed",
+            lambda r: _rounded(r.parts.get("derailed_rate")),
+            lambda r: r.parts.get("derailed_rate"),
+        ),
+        Column(
+            "other turn",
+            _share("wrong_turn_rate", "wrong_needle_rate"),
+            lambda r: r.parts.get("wrong_turn_rate"),
+            in_latex=False,
         ),
         Column(
             _CER_HEAD,
@@ -152,9 +183,15 @@ _LEGEND = (
     "ms: compress + encode + prefill + decode; an encoding shared with the baseline counts.",
     "Pareto: on the Pareto set by s stored bytes, t decoder tokens, k KV cache, m milliseconds.",
 )
-_CER = "CER: characters a line reader misread; it measures legibility, without a language model."
+_PARTS = (
+    "right place: replies that begin as the wanted one (in brackets: how many other turns do).",
+    "copied: score of the reply cut at the wanted length. derailed: went on without an end.",
+    "other turn: replies that copy another turn (in brackets: one of the same request).",
+)
+_CER = ("CER: characters a line reader misread; it measures legibility, without a language model.",)
+_MORE = {_PLACE_HEAD: _PARTS, _CER_HEAD: _CER}
 
 
 def legend(chosen: Sequence[Column]) -> list[str]:
     """What the columns mean, a sentence each."""
-    return [*_LEGEND, *([_CER] if any(column.head == _CER_HEAD for column in chosen) else [])]
+    return [*_LEGEND, *(line for column in chosen for line in _MORE.get(column.head, ()))]

@@ -27,10 +27,13 @@ DPI = 130
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure's files without their endings, and what it shows."""
+    """A figure's files without their endings, and what it shows. text: its numbers in words, for
+    who can't see it.
+    """
 
     name: str
     caption: str
+    text: str = ""
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from freqexp.comparing.budgets import AXES
 from freqexp.comparing.comparison import Comparison
 from freqexp.report.budget_figures import budget_figures
 from freqexp.report.drawing import Drawn, save, style
-from freqexp.report.row_figures import difference_figures, miss_figures
+from freqexp.report.row_figures import difference_figures, miss_figures, mix_figures
 
 
 def draw_all(comparison: Comparison, folder: Path) -> list[Drawn]:
@@ -31,4 +31,7 @@ def draw_all(comparison: Comparison, folder: Path) -> list[Drawn]:
             name = "prefix_misses" + (f"_{number}" if number > 1 else "")
             caption = "Answers without the required prefix (95 % interval)"
             drawn.append(save(figure, folder, Drawn(name, caption)))
+        for number, (figure, text) in enumerate(mix_figures(comparison), start=1):
+            name = "mix" + (f"_{number}" if number > 1 else "")
+            drawn.append(save(figure, folder, Drawn(name, "What the answers are", text)))
     return drawn

@@ -59,6 +59,8 @@ function flip(run, place) {
 
 function wanted(run, place) {
   const flags = Number(run.flags[place]);
+  const [what, kind] = $("filter").value.split("-");
+  if (what === "kind") return run.kinds[place] === kind;
   switch ($("filter").value) {
     case "flipped": return flip(run, place) !== "";
     case "lost": case "gained": return flip(run, place) === $("filter").value;

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from freqexp.comparing.comparison import Comparison, Row
-from freqexp.comparing.deltas import RIGHT
 from freqexp.comparing.findings import findings
 from freqexp.comparing.gates import gates, method_of, overall
 from freqexp.comparing.text import html_text, script_json
@@ -20,6 +20,7 @@ from freqexp.report.columns import Column, columns, legend
 from freqexp.report.drawer import Redrawn, sample_ids
 from freqexp.report.drawing import Drawn
 from freqexp.report.samples import Blocks, answers, overview, sample_blocks
+from freqexp.results.mix import KINDS, MISSED, RIGHT
 
 WIDE_PT = 600
 """Figures wider than this, of several panels, take the page's whole width."""
@@ -55,6 +56,11 @@ def render_page(
         "legend": "".join(f"<li>{html_text(line)}</li>" for line in legend(columns(comparison))),
         "figures": "".join(_figure(figure, folder) for figure in drawn),
         "right": f"{RIGHT:g}",
+        "kinds": "".join(
+            f'<option value="kind-{number}">{html_text(kind)}</option>'
+            for number, kind in enumerate(KINDS)
+            if kind != MISSED  # which stands with the flips
+        ),
         "blocks": "\n".join(blocks.html),
         "data": script_json(overview(comparison, redrawn, samples)),
         "script": script,
@@ -104,7 +110,8 @@ def _figure(drawn: Drawn, folder: Path) -> str:
     kind = ' class="wide"' if width and float(width[1]) > WIDE_PT else ""
     data = base64.b64encode(svg).decode()
     caption = html_text(drawn.caption)
+    seen = html.escape(drawn.text) if drawn.text else caption
     return (
-        f'<figure{kind}><img alt="{caption}" src="data:image/svg+xml;base64,{data}">'
+        f'<figure{kind}><img alt="{seen}" src="data:image/svg+xml;base64,{data}">'
         f"<figcaption>{caption}</figcaption></figure>"
     )

@@ -1,4 +1,4 @@
-"""Figures with a row a run: differences to the baseline, and prefix misses."""
+"""Figures with a row a run: differences to the baseline, prefix misses, and what answers are."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from freqexp.comparing.comparison import Comparison, Row
 from freqexp.report.drawing import GRAY, bars, looks, panels, settle, short
+from freqexp.results import mix
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,6 +15,20 @@ if TYPE_CHECKING:
 
 ROWS = 60
 """Rows of a figure; the next ones go into the next."""
+
+_KINDS = {
+    mix.EXACT: ("#08306b", ""),
+    mix.NEAR: ("#4f94cd", ""),
+    mix.DRIFTED: ("#a6dba0", "//"),
+    mix.DERAILED: ("#e69f00", "\\\\"),
+    mix.OTHER_TURN: ("#cc79a7", "xx"),
+    mix.ELSEWHERE: ("#dddddd", ""),
+    mix.MISSED: ("#777777", "||"),
+    mix.UNKNOWN: ("#ffffff", ".."),
+}
+"""Colour and hatching of what an answer can be, the best first. In gray, neighbours differ in
+lightness or in hatching."""
+_LABELLED_FROM = 0.04
 
 
 def difference_figures(comparison: Comparison) -> Iterator[Figure]:
@@ -44,13 +59,68 @@ def miss_figures(comparison: Comparison) -> Iterator[Figure]:
         yield figure
 
 
+def mix_figures(comparison: Comparison) -> Iterator[tuple[Figure, str]]:
+    """What the answers are, a stacked bar a run, and the same in words; none where no run took its
+    scores apart.
+    """
+    rows = [row for row in comparison.rows if row.samples]
+    if not any(row.parts["copied_share"] is not None for row in rows):
+        return
+    for figure, panel, block in _row_figures(rows, comparison, legend_inches=0.6):
+        for kind in _KINDS:
+            if any(row.mix[kind] for row in block):
+                _segments(panel, block, kind)
+        panel.set_xlim(0, 1)
+        panel.set_xlabel("share of the scored answers (numbers: answers)")
+        panel.grid(visible=False)
+        figure.legend(fontsize=8, loc="outside lower center", ncols=3)
+        settle(figure)
+        yield figure, "; ".join(_in_words(row) for row in block)
+
+
+def _segments(panel: Axes, rows: Sequence[Row], kind: str) -> None:
+    """One kind's part of every bar, with its count where there is room."""
+    colour, hatch = _KINDS[kind]
+    before = list(_KINDS)[: list(_KINDS).index(kind)]
+    lefts = [sum(row.mix[other] for other in before) / row.samples for row in rows]
+    widths = [row.mix[kind] / row.samples for row in rows]
+    panel.barh(
+        range(len(rows)),
+        widths,
+        left=lefts,
+        height=0.7,
+        color=colour,
+        hatch=hatch,
+        edgecolor="#222222",
+        linewidth=0.5,
+        label=kind,
+    )
+    for place, (row, left, width) in enumerate(zip(rows, lefts, widths, strict=True)):
+        if width >= _LABELLED_FROM:
+            panel.text(
+                left + width / 2,
+                place,
+                str(row.mix[kind]),
+                fontsize=8,
+                ha="center",
+                va="center",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
+                in_layout=False,
+            )
+
+
+def _in_words(row: Row) -> str:
+    found = ", ".join(f"{row.mix[kind]} {kind}" for kind in _KINDS if row.mix[kind])
+    return f"{short(row.run.title(), 64)}: {found}"
+
+
 def _row_figures(
-    rows: Sequence[Row], comparison: Comparison
+    rows: Sequence[Row], comparison: Comparison, legend_inches: float = 0.0
 ) -> Iterator[tuple[Figure, Any, Sequence[Row]]]:
     several = len(comparison.groups) > 1
     for start in range(0, len(rows), ROWS):
         block = rows[start : start + ROWS]
-        figure, (panel,) = panels(1, 8.0, 1.2 + 0.24 * len(block))
+        figure, (panel,) = panels(1, 8.0, 1.2 + legend_inches + 0.24 * len(block))
         names = [
             short(
                 f"{row.run.title()}, {comparison.groups[row.group]}"

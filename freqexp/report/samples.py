@@ -16,6 +16,7 @@ from typing import Any
 
 from freqexp.comparing.comparison import Comparison, Row
 from freqexp.report.drawer import Redrawn, SampleImages
+from freqexp.results.mix import KINDS, kind
 from freqexp.results.record import Record
 from freqexp.results.table import count, number, size
 
@@ -50,6 +51,7 @@ def overview(
                 "tokens": _acts_on_tokens(row),
                 "scores": [_score(record) for record in records],
                 "flags": "".join(_flags(record) for record in records),
+                "kinds": "".join(_kind(record) for record in records),
             }
         )
     groups = [
@@ -89,6 +91,11 @@ def _flags(record: Record | None) -> str:
     if record is None or record.score is None:
         return "0"
     return str((record.prefix_hit is False) + 2 * bool(record.truncated))
+
+
+def _kind(record: Record | None) -> str:
+    """Which of `KINDS` an answer is, in one digit."""
+    return "-" if record is None or record.score is None else str(KINDS.index(kind(record)))
 
 
 @dataclass
@@ -168,11 +175,27 @@ def _texts(
     return made
 
 
+def _parts(record: Record) -> list[tuple[str, str]]:
+    """What the score is made of; nothing where that was not recorded."""
+    if record.score is None or record.copied_share is None:
+        return []
+    found = [("answer", kind(record)), ("copied", number(record.copied_share, 3))]
+    if record.right_place is not None:
+        by_chance = number(record.place_chance, 3)
+        place = f"{'right' if record.right_place else 'wrong'} ({by_chance} by chance)"
+        found.append(("place", place))
+    if record.wrong_turn is not None:
+        request = {True: ", same request", False: ", another request", None: ""}
+        found.append(("copies turn", f"{record.wrong_turn}{request[record.wrong_needle]}"))
+    return found
+
+
 def _record(record: Record, limit: int) -> dict[str, Any]:
     facts = [
         ("prefix", {True: "hit", False: "missed", None: "-"}[record.prefix_hit]),
         ("similarity", number(record.similarity, 3)),
         ("chance", number(record.chance, 3)),
+        *_parts(record),
         ("tokens", f"{count(record.vision_tokens_in)} -> {count(record.vision_tokens_out)}"),
         ("decoder tokens", count(record.decoder_tokens)),
         ("KV cache", size(record.kv_cache_bytes)),

@@ -115,6 +115,8 @@ def _csv_row(row: Row, comparison: Comparison) -> dict[str, object]:
         **_spread("accuracy", row.accuracy),
         "chance": row.chance,
         "similarity": row.similarity,
+        **row.parts,
+        **{f"mix_{kind.replace(' ', '_')}": count for kind, count in row.mix.items()},
         **_spread("prefix_miss_rate", row.prefix_miss),
         "baseline_run_id": None if row.baseline is None else row.baseline.run_id,
         "pairs": None if delta is None else delta.pairs,

@@ -4,13 +4,12 @@ change.
 Most samples of a comparison score alike and a few fall far. A percentile or BCa bootstrap only
 repeats what was seen: of 64 equal answers it makes an interval of no width, though one answer in 18
 may be another (exact binomial). Here a Bayesian bootstrap (Rubin 1981) weighs the values and two
-that were not seen, with `UNSEEN` of a value's weight each: for the lower end the least that one
-more value could be and the greatest seen, for the upper end the least seen and the greatest
-possible. For scores of 0 and 1 that is the interval between the quantiles of
-Beta(k + w, n - k + w), as Jeffreys' with w = 1/2; with weight only where it widens an end, and
-w = 1, it is Clopper and Pearson's, which Gaffke (2005) carried over to bounded means. 3/4 covers
-best: `python -m bench.coverage` simulates it. Nothing seen in n values leaves room for 3.1 / n,
-mid-P exact binomial for 3.0 / n.
+that were not seen: at the end that it widens, one as far out as may be expected (`_unseen`), with
+weight `BEYOND`; at the other the extreme of those seen, with weight `WITHIN`. For scores of 0 and 1
+the ends are quantiles of Beta(k + w, n - k + v), between Jeffreys' (w = v = 1/2) and Clopper and
+Pearson's (w = 1, v = 0), which Gaffke (2005) carried over to bounded means. The weights were chosen
+by `python -m bench.coverage`. Where nothing was seen in n values they leave room for 3.25 / n,
+Clopper and Pearson for 3.7 / n and mid-P for 3.0 / n.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 RESAMPLES = 10_000
-UNSEEN = 0.75
-"""Weight of each value that was not seen, in values."""
+BEYOND, WITHIN = 0.8, 0.6
+"""Weights, in values, of the value that was not seen and of the extreme that was."""
 
 _SEED = 0  # one for all, so that the same values have the same interval wherever it is shown
 _CHUNK = 1_000  # resamples drawn at a time, so that memory stays small for long lists
@@ -89,14 +88,30 @@ def intervals(lists: Sequence[Bounded]) -> list[tuple[float, float]]:
     for n, indices in by_length.items():
         for start in range(0, len(indices), _LISTS):
             block = indices[start : start + _LISTS]
-            seen = [sorted(lists[i].values) for i in block]
-            # The end that it widens takes the bound, the other only what was seen.
-            below = [[*v, lists[i].least, v[-1]] for i, v in zip(block, seen, strict=True)]
-            above = [[*v, v[0], lists[i].greatest] for i, v in zip(block, seen, strict=True)]
+            seen = [_unseen(lists[i]) for i in block]
+            below = [[*values, low, values[-1]] for values, low, _ in seen]
+            above = [[*values, high, values[0]] for values, _, high in seen]
             lows = np.quantile(_means(below, n), (1 - LEVEL) / 2, axis=0)
             highs = np.quantile(_means(above, n), (1 + LEVEL) / 2, axis=0)
+            # Sums of weights are 1 but for rounding.
+            lows = np.maximum(lows, [lists[i].least for i in block])
+            highs = np.minimum(highs, [lists[i].greatest for i in block])
             found.update(zip(block, zip(lows.tolist(), highs.tolist(), strict=True), strict=True))
     return [found[index] for index in range(len(lists))]
+
+
+def _unseen(bounded: Bounded) -> tuple[list[float], float, float]:
+    """The values in order, and what is expected of one that was not seen below and above them.
+
+    Of k values under the median the next such one falls below all with probability 1 / (k + 1), and
+    then no deeper than the least possible.
+    """
+    values = sorted(bounded.values)
+    middle = values[len(values) // 2]
+    under, over = sum(v < middle for v in values), sum(v > middle for v in values)
+    low = (bounded.least + under * values[0]) / (under + 1)
+    high = (bounded.greatest + over * values[-1]) / (over + 1)
+    return values, low, high
 
 
 def _means(lists: Sequence[Sequence[float]], n: int) -> npt.NDArray[np.float64]:
@@ -116,7 +131,8 @@ def _weights(n: int) -> Iterator[npt.NDArray[np.float64]]:
         drawn = np.concatenate(
             (
                 generator.standard_exponential((_CHUNK, n)),
-                generator.standard_gamma(UNSEEN, (_CHUNK, 2)),
+                generator.standard_gamma(BEYOND, (_CHUNK, 1)),
+                generator.standard_gamma(WITHIN, (_CHUNK, 1)),
             ),
             axis=1,
         )

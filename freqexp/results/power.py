@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from statistics import NormalDist
 
-from freqexp.results.intervals import LEVEL, UNSEEN, Bounded
+from freqexp.results.intervals import LEVEL, BEYOND, Bounded
 
 POWER = 0.8
 
@@ -26,14 +26,14 @@ def samples_for_non_inferiority(differences: Bounded, margin: float) -> int:
 
     Its differences are taken to have the mean square of those seen. The interval of n of them
     reaches below zero by z s / sqrt(n), and by u / n of the greatest loss even where none was seen
-    to change, u being the upper quantile of Gamma(`UNSEEN`). Both together, as lengths at a right
+    to change, u being the upper quantile of Gamma(`BEYOND`). Both together, as lengths at a right
     angle, must not reach the margin.
     """
     from scipy.special import gammaincinv
 
     values = differences.values
     seen = (_factor() * _root_mean_square(values)) ** 2
-    unseen = (float(gammaincinv(UNSEEN, (1 + LEVEL) / 2)) * -differences.least) ** 2
+    unseen = (float(gammaincinv(BEYOND, (1 + LEVEL) / 2)) * -differences.least) ** 2
     if unseen == 0:
         return max(2, math.ceil(seen / margin**2))
     # seen / n + unseen / n ** 2 = margin ** 2, solved for 1 / n.

@@ -16,7 +16,11 @@ class Record:
     index: the sample's place in the order that the run's seed gives its data set, from 0; None in
         records of before there was one.
     score: the official grade in [0, 1]; None exactly when `error` says why there is none.
-    prefix_hit, similarity, chance: see `Grade`. truncated: generation ran into max_new_tokens.
+    prefix: what the answer must begin with. prefix_hit, similarity, chance: see `Grade`.
+    right_place, place_chance, place_chars, copied_share, wrong_turn, wrong_needle: what the score
+        is made of, see `Parts`; wrong_turn and wrong_needle are None, too, when no other turn was
+        copied, copied_share is None only where nothing of this was recorded.
+    truncated: generation ran into max_new_tokens. derailed: see `freqexp.benchmarks.parts`.
     answer: what was graded. raw_answer: all that was generated, where that is more (thinking).
     character_error_rate: of a reader that transcribes, see `freqexp.benchmarks.legibility`.
     vision_tokens_in / vision_tokens_out / decoder_tokens / kv_cache_bytes / new_tokens: as the
@@ -46,11 +50,19 @@ class Record:
     needles: int
     bucket: str
     expected: str
+    prefix: str | None = None
     index: int | None = None
     score: float | None = None
     prefix_hit: bool | None = None
     similarity: float | None = None
     chance: float | None = None
+    right_place: bool | None = None
+    place_chance: float | None = None
+    place_chars: int | None = None
+    copied_share: float | None = None
+    derailed: bool | None = None
+    wrong_turn: int | None = None
+    wrong_needle: bool | None = None
     answer: str | None = None
     raw_answer: str | None = None
     error: str | None = None

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from freqexp.results.intervals import changes, interval, scores
+from freqexp.results.mix import rates
 from freqexp.results.record import Record, first, mean
 from freqexp.results.stats import permutation_p_value
 from freqexp.results.summary import FIGURES, Summary
@@ -109,6 +110,7 @@ def summarize(
     figures: dict[str, Any] = {
         name: mean(getattr(record, name) for record in scored) for name in FIGURES
     }
+    parts: dict[str, Any] = {**rates(scored)}
     return Summary(
         **_identity(cfg, run_id),
         samples=len(records),
@@ -119,6 +121,7 @@ def summarize(
         prefix_miss_rate=mean(float(not record.prefix_hit) for record in scored),
         similarity=mean(record.similarity for record in scored),
         chance=mean(record.chance for record in scored),
+        **parts,
         **figures,
         **_ratios(figures),
         simulated=_any(record.simulated for record in scored),

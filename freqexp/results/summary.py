@@ -72,6 +72,7 @@ class Summary:
     accuracy: mean official score of the scored samples with its 95 % interval (None below two
         samples), see `freqexp.results.intervals`. prefix_miss_rate: share of their answers without
         the prefix. similarity, chance: means of `Grade`'s.
+    right_place_rate ... wrong_needle_rate: what the scores are made of, see `freqexp.results.mix`.
     character_error_rate, pages ... peak_memory_bytes: means over the scored samples where measured;
     *simulated: as in `Record`.
     bits_per_pixel: of stored_bytes. *_ratio: raw, PNG, lossless and text bytes over stored_bytes.
@@ -96,6 +97,12 @@ class Summary:
     prefix_miss_rate: float | None
     similarity: float | None
     chance: float | None
+    right_place_rate: float | None
+    place_chance: float | None
+    copied_share: float | None
+    derailed_rate: float | None
+    wrong_turn_rate: float | None
+    wrong_needle_rate: float | None
     character_error_rate: float | None
     pages: float | None
     vision_tokens_in: float | None

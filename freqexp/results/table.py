@@ -46,6 +46,13 @@ def change(before: float | None, after: float | None, show: Callable[[float | No
     return f"{show(before)} -> {show(after)}"
 
 
+def place(right: float | None, chance: float | None) -> str:
+    """Replies that begin at the right place, and how many would by chance, as in `50 % (13)`."""
+    if right is None:
+        return MISSING
+    return f"{100 * right:.0f} % ({number(None if chance is None else 100 * chance, 0)})"
+
+
 def count(value: float | None) -> str:
     """A mean count, with a decimal only where it is not whole."""
     return number(value, 0 if value is None or value == int(value) else 1)
@@ -95,6 +102,8 @@ COLUMNS: tuple[tuple[str, Cell], ...] = (
     ("profile", lambda s: s.profile or MISSING),
     ("accuracy [95 %]", lambda s: interval(s.accuracy, s.accuracy_low, s.accuracy_high)),
     ("chance", lambda s: number(s.chance, 3)),
+    ("place", lambda s: place(s.right_place_rate, s.place_chance)),
+    ("copied", lambda s: number(s.copied_share, 3)),
     ("CER %", lambda s: percent(s.character_error_rate)),
     ("delta [95 %]", lambda s: interval(s.delta, s.delta_low, s.delta_high, sign=True)),
     ("tokens", lambda s: change(s.vision_tokens_in, s.vision_tokens_out, count)),
@@ -107,7 +116,7 @@ COLUMNS: tuple[tuple[str, Cell], ...] = (
 )
 WHEN_DIFFERENT = ("model", "needles", "samples")
 """Columns that go into the line above the table while every row says the same."""
-WHEN_FILLED = ("options", "profile", "CER %", "stored", "notes")
+WHEN_FILLED = ("options", "profile", "place", "copied", "CER %", "stored", "notes")
 """Columns that are left out while no row says anything."""
 
 LEGEND = (
@@ -116,6 +125,13 @@ LEGEND = (
     "(encode ms: shared with an earlier run). simulated: nothing really got shorter or smaller.\n"
     "stored: bytes that were decoded again (best lossless image format over them)."
 )
+
+PARTS = (
+    "place: replies that begin as the wanted one (in brackets: how many other turns do). copied:\n"
+    "the score of replies cut at the wanted length. A score below chance can be a right place\n"
+    "and a copy that broke off or does not end."
+)
+"""Added to the legend where scores were taken apart."""
 
 LEGIBILITY = (
     "CER: characters a line reader misread. It measures legibility: it locates the turn in what\n"
@@ -141,5 +157,6 @@ def render_table(summaries: Sequence[Summary]) -> str:
     rule = "  ".join("-" * width for width in widths)
     title = [", ".join(shared)] if shared else []
     reads = any(summary.character_error_rate is not None for summary in summaries)
-    legend = [LEGEND, LEGIBILITY] if reads else [LEGEND]
+    apart = any(summary.copied_share is not None for summary in summaries)
+    legend = [LEGEND, *[PARTS] * apart, *[LEGIBILITY] * reads]
     return "\n".join([*title, head, rule, *rows, "", *legend])

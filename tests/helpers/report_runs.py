@@ -74,6 +74,16 @@ def record(sample_id: str, score: float | None, **changes: Any) -> Record:
     return Record(sample_id=sample_id, **{**values, **changes})
 
 
+PARTS = {
+    "right_place": True,
+    "place_chance": 0.2,
+    "place_chars": 1,
+    "copied_share": 0.25,
+    "derailed": True,
+}
+"""Further fields of a record whose score was taken apart."""
+
+
 def write_run(
     outputs: Path,
     run_id: str,

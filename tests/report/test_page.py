@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from report_runs import CONFIG, HOSTILE, write_run
+from report_runs import CONFIG, HOSTILE, PARTS, write_run
 
 from freqexp.answering.storage import kept_bitmaps
 from freqexp.benchmarks.samples import load_samples
@@ -122,6 +122,27 @@ def test_samples_that_flipped_can_be_picked_out(tab: Any, report: Path) -> None:
     tab.select_option("#filter", "all")
     tab.fill("#search", load_samples(CONFIG.needles, 1, 0)[0].sample_id)
     assert tab.inner_text("#count") == "1 of 4 samples"
+
+
+def test_answers_can_be_picked_out_by_what_they_are(tab: Any, tmp_path: Path) -> None:
+    write_run(tmp_path, "base", [1.0, 1.0, 1.0])
+    more = {**PARTS, "wrong_turn": 4, "wrong_needle": True}
+    write_run(tmp_path, "ours", [1.0, 0.6, 0.1, None], TokenConfig(), **more)
+    comparison = compare(load([str(tmp_path)]))
+    written = write_report(comparison, tmp_path / "r", Limits(0))
+    tab.goto((written.folder / "report.html").as_uri())
+    seen = tab.locator("figure img").last.get_attribute("alt")
+    assert "token keep 0.5 aggressive: 1 exact, 1 near, 1 another turn copied" in seen
+    choose(tab, "token")
+    shown = dict.fromkeys(("exact", "near", "another turn copied", "elsewhere"))
+    for name in shown:
+        tab.select_option("#filter", label=name)
+        shown[name] = tab.inner_text("#count")
+    assert list(shown.values()) == [f"{count} of 4 samples" for count in (1, 1, 1, 0)]
+    tab.select_option("#filter", label="another turn copied")
+    tab.wait_for_selector("#detail dd:has-text('4, same request')")
+    facts = tab.locator("#detail .answers > div").last.locator("dd").all_inner_texts()
+    assert {"another turn copied", "0.250", "right (0.200 by chance)"} <= set(facts)
 
 
 def test_a_sample_shows_question_answers_scores_and_their_difference(

@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from report_runs import write_run
+from report_runs import PARTS, write_run
 
 from freqexp.comparing.budgets import AXES
 from freqexp.comparing.compare import compare
@@ -16,6 +16,7 @@ from freqexp.errors import UserError
 from freqexp.report.budget_figures import budget_figures
 from freqexp.report.drawing import looks, style
 from freqexp.report.figures import draw_all
+from freqexp.report.row_figures import mix_figures
 from freqexp.schemas.codecs import BlockDctConfig
 from freqexp.schemas.compressor import TokenConfig
 
@@ -58,6 +59,38 @@ def test_every_figure_is_a_png_and_an_svg_and_the_same_each_time(
             first, second = ((f / f"{figure.name}.{ending}").read_bytes() for f in folders)
             assert first == second
         assert (folders[0] / f"{figure.name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_bars_of_what_the_answers_are(comparison: Comparison, tmp_path: Path) -> None:
+    assert list(mix_figures(comparison)) == []
+    write_run(tmp_path / "new", "base", [1.0, 0.0, 0.3, 0.3])
+    write_run(tmp_path / "new", "ours", [1.0, 0.6, 0.1, 0.2, None], TokenConfig(), **PARTS)
+    found = compare(load([str(tmp_path / "new")]))
+    with style():
+        ((figure, text),) = mix_figures(found)
+        figure.draw_without_rendering()
+        renderer = FigureCanvasAgg(figure).get_renderer()
+    assert text == (
+        "none: 1 exact, 1 prefix missed, 2 not recorded; "
+        "token keep 0.5 aggressive: 1 exact, 1 near, 2 derailed after the right start"
+    )
+    (panel,), (legend,) = figure.axes, figure.legends
+    names = [entry.get_text() for entry in legend.get_texts()]
+    assert names == [
+        "exact",
+        "near",
+        "derailed after the right start",
+        "prefix missed",
+        "not recorded",
+    ]
+    for place in (0, 1):
+        widths = [bars[place].get_width() for bars in panel.containers]
+        assert sum(widths) == pytest.approx(1)
+    for bars, other in itertools.combinations([bars[0] for bars in panel.containers], 2):
+        look = (bars.get_facecolor(), bars.get_hatch())
+        assert look != (other.get_facecolor(), other.get_hatch())
+    below = panel.xaxis.label.get_window_extent(renderer)
+    assert not legend.get_window_extent(renderer).overlaps(below)
 
 
 def test_nothing_written_on_a_figure_overlaps(comparison: Comparison) -> None:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from report_runs import HOSTILE, write_run
+from report_runs import HOSTILE, PARTS, write_run
 
 from freqexp.comparing.compare import compare
 from freqexp.comparing.comparison import Comparison
@@ -30,6 +30,22 @@ def comparison(tmp_path: Path) -> Comparison:
         kv_cache_bytes=9216 * 94,
     )
     return compare(load([str(tmp_path)]))
+
+
+@pytest.fixture
+def apart(tmp_path: Path) -> Comparison:
+    """A run whose scores were taken apart beside one of before that."""
+    write_run(tmp_path / "apart", "base", [1.0, 1.0, 0.5])
+    write_run(
+        tmp_path / "apart",
+        "ours",
+        [1.0, 0.6, 0.1],
+        TokenConfig(),
+        **PARTS,
+        wrong_turn=2,
+        wrong_needle=False,
+    )
+    return compare(load([str(tmp_path / "apart")]))
 
 
 @pytest.fixture
@@ -72,6 +88,34 @@ def test_the_legend_is_of_the_columns_that_are_there(comparison: Comparison) -> 
     assert not any("CER" in sentence for sentence in legend(shown))
     read = Column("CER %", lambda row: "1.0", lambda row: 0.01)
     assert any("line reader" in sentence for sentence in legend([*shown, read]))
+
+
+def test_what_scores_are_made_of_stands_beside_them(
+    comparison: Comparison, apart: Comparison
+) -> None:
+    heads = ("right place", "copied", "derailed", "other turn")
+    assert not {column.head for column in columns(comparison)} & set(heads)
+    shown = {column.head: column for column in columns(apart)}
+    base, ours = apart.rows
+    assert [shown[head].cell(base) for head in heads] == ["-"] * 4
+    assert [shown[head].cell(ours) for head in heads] == [
+        "100 % (20)",
+        "0.250",
+        "100 %",
+        "100 % (0)",
+    ]
+    assert any("right place:" in line for line in legend(columns(apart)))
+    assert r"{100 \% (20)} & {0.250} & {100 \%} & {" in latex_table(apart)
+    assert "| 100 % (20) | 0.250 | 100 % | 100 % (0) |" in markdown_report(apart)
+    before, after = csv.DictReader(io.StringIO(csv_table(apart)))
+    assert (before["right_place_rate"], before["copied_share"], before["mix_exact"]) == (
+        "",
+        "",
+        "2",
+    )
+    assert float(after["place_chance"]) == pytest.approx(0.2)
+    counts = [int(value) for name, value in after.items() if name.startswith("mix_")]
+    assert counts == [1, 0, 1, 1, 0, 0, 0, 0]
 
 
 def test_findings_say_what_is_absent(comparison: Comparison) -> None:

@@ -49,7 +49,7 @@ def test_so_many_samples_see_a_loss(share: float) -> None:
 def test_equal_answers_need_as_many_as_the_interval_leaves_room_for() -> None:
     equal = Bounded([0.0] * 64, -1.0, 0.0)
     needed = samples_for_non_inferiority(equal, 0.01)
-    lows = [low for low, _ in intervals([Bounded([0.0] * n, -1.0, 0.0) for n in (needed, 280)])]
+    lows = [low for low, _ in intervals([Bounded([0.0] * n, -1.0, 0.0) for n in (needed, 300)])]
     assert lows[0] > -0.01 > lows[1]
     # Harm cannot be seen where no score could fall.
     assert samples_for_non_inferiority(Bounded([0.0, 0.0], 0.0, 1.0), 0.01) == 2

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from freqexp.results.mix import RATES
 from freqexp.results.record import Record, settle
 from freqexp.results.summarize import Baseline, changed_options, summarize
 from freqexp.results.summary import FIGURES, Summary, finished_records, write_summary
@@ -45,11 +46,21 @@ def test_what_was_not_measured_is_not_zero(config: Any) -> None:
     assert summary.simulated is True
 
 
+def test_what_scores_are_made_of_is_in_the_summary(config: Any) -> None:
+    summary = summarize(config(), "id", settle(RECORDS))
+    assert {getattr(summary, name) for name in RATES} == {None}
+    apart = [replace(RECORDS[0], copied_share=0.4, derailed=True, right_place=False), *RECORDS[1:]]
+    summary = summarize(config(), "id", settle(apart))
+    found = [getattr(summary, name) for name in RATES]
+    assert found == [0.0, None, 0.4, 1.0, 0.0, 0.0]
+
+
 def test_every_figure_of_a_record_is_in_the_summary() -> None:
     measured = {f.name for f in fields(Record)} & {f.name for f in fields(Summary)}
     assert set(FIGURES) < measured
     flags = {"truncated", "simulated", "codec_simulated", "token_simulated"}
-    assert measured - set(FIGURES) == {"needles", "similarity", "chance", *flags}
+    parts = {"place_chance", "copied_share"}
+    assert measured - set(FIGURES) == {"needles", "similarity", "chance", *parts, *flags}
 
 
 def test_one_sample_has_no_interval(config: Any) -> None:

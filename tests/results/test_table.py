@@ -7,7 +7,7 @@ import pytest
 
 from freqexp.results.record import Record, settle
 from freqexp.results.summarize import summarize
-from freqexp.results.table import render_table, size, times
+from freqexp.results.table import place, render_table, size, times
 from freqexp.schemas.codecs import BlockDctConfig
 from freqexp.schemas.compressor import TokenConfig
 
@@ -138,6 +138,20 @@ def test_the_table_shows_every_row_in_order(config: Any) -> None:
 def test_columns_that_say_nothing_are_left_out(config: Any) -> None:
     head = render_table(summaries(config)[:1]).splitlines()[1]
     assert not {"options", "profile", "notes", "samples", "model"} & set(head.split())
+
+
+def test_what_scores_are_made_of_has_columns_where_it_was_recorded(config: Any) -> None:
+    none, codec, token = summaries(config)
+    apart = replace(none, right_place_rate=0.5, place_chance=0.128, copied_share=0.75)
+    _, head, _, first, second, *legend = render_table([apart, codec]).splitlines()
+    start = head.index("place")
+    assert first[start:].startswith("50 % (13)  0.750   ")
+    assert second[start:].startswith("-          -       ")
+    assert any(line.startswith("place:") for line in legend)
+    plain = render_table([none, codec, token])
+    assert "place" not in plain
+    assert "copied" not in plain
+    assert place(0.0, None) == "0 % (-)"
 
 
 @pytest.mark.parametrize(
