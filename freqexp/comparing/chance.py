@@ -58,6 +58,8 @@ def _sentence(row: Row) -> str:
     derailed = sum(bool(r.derailed) for r in row.run.records.values() if r.score is not None)
     did = [f"begins at the right place in {hits} of {len(placed)} ({sum(chances):.1f} by chance)"]
     did += [f"derails in {derailed}"] if derailed else []
+    copies = sum(r.wrong_turn is not None for r in row.run.records.values())
+    did += [f"copies another turn in {copies}"] if 10 * copies >= row.samples else []
     did += [missed] if 2 * row.mix[MISSED] >= row.samples else []
     listed = " and ".join(filter(None, (", ".join(did[:-1]), did[-1])))
     if not sure:

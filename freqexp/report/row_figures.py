@@ -82,10 +82,11 @@ def _segments(panel: Axes, rows: Sequence[Row], kind: str) -> None:
     """One kind's part of every bar, with its count where there is room."""
     colour, hatch = _KINDS[kind]
     before = list(_KINDS)[: list(_KINDS).index(kind)]
-    lefts = [sum(row.mix[other] for other in before) / row.samples for row in rows]
-    widths = [row.mix[kind] / row.samples for row in rows]
+    mine = [(place, row) for place, row in enumerate(rows) if row.mix[kind]]
+    lefts = [sum(row.mix[other] for other in before) / row.samples for _, row in mine]
+    widths = [row.mix[kind] / row.samples for _, row in mine]
     panel.barh(
-        range(len(rows)),
+        [place for place, _ in mine],
         widths,
         left=lefts,
         height=0.7,
@@ -95,7 +96,7 @@ def _segments(panel: Axes, rows: Sequence[Row], kind: str) -> None:
         linewidth=0.5,
         label=kind,
     )
-    for place, (row, left, width) in enumerate(zip(rows, lefts, widths, strict=True)):
+    for (place, row), left, width in zip(mine, lefts, widths, strict=True):
         if width >= _LABELLED_FROM:
             panel.text(
                 left + width / 2,

@@ -100,6 +100,14 @@ def test_a_missed_prefix_is_said(tmp_path: Path) -> None:
     assert "0 of 1 (0.1 by chance) and misses the prefix in 8 of 9 answers: nothing" in sentence
 
 
+def test_another_turn_that_is_copied_often_is_said(tmp_path: Path) -> None:
+    records = [answered("abc", "zzz", wrong_turn=1 if i < 2 else None) for i in range(20)]
+    (sentence,) = write(tmp_path / "often", records)
+    assert "0 of 20 (2.0 by chance) and copies another turn in 2: nothing" in sentence
+    (sentence,) = write(tmp_path / "once", records[1:])
+    assert "another turn" not in sentence
+
+
 def test_runs_of_before_are_named_and_runs_above_chance_are_not(tmp_path: Path) -> None:
     (sentence,) = write(tmp_path / "old", [record("x", 0.1), record("x", 0.2)])
     assert "1 runs are not above chance, and were recorded before" in sentence
