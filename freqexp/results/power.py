@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from statistics import NormalDist
 
-from freqexp.results.intervals import LEVEL, BEYOND, Bounded
+from freqexp.results.intervals import BEYOND, LEVEL, Bounded
 
 POWER = 0.8
 
