@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 import time
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from freqexp.schemas.model import ModelConfig
@@ -89,6 +90,27 @@ class PeakMemory:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
         return None
+
+
+def load() -> float | None:
+    """Processes that ran or waited in the last minute, on average; None where it isn't known."""
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (AttributeError, OSError):
+        return None
+
+
+def machine() -> dict[str, Any]:
+    """What of the machine a time depends on: `cpus` this process may use, `threads` of torch (None
+    before it is imported), `load` as `load` has it.
+    """
+    torch = sys.modules.get("torch")
+    may_use = getattr(os, "sched_getaffinity", None)
+    return {
+        "cpus": os.cpu_count() if may_use is None else len(may_use(0)),
+        "threads": None if torch is None else torch.get_num_threads(),
+        "load": load(),
+    }
 
 
 def host_kind(model: ModelConfig) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from freqexp.config.run import RunConfig
     from freqexp.nouns.sample import Sample
 
+log = logging.getLogger(__name__)
+
 
 class Pipeline:
     """Takes samples of one run through every stage. Making it loads the model.
@@ -54,6 +57,31 @@ class Pipeline:
         self._flags = {"simulated": any(flags.values()), **flags}
         self._reader = session.reader(cfg)
         self.batch_size = cfg.model.batch_size if self._reader.can_batch else 1
+
+    @property
+    def generation(self) -> Mapping[str, Any]:
+        """The settings that the model generates by."""
+        return self._reader.generation
+
+    def warm_up(self, sample: Sample) -> None:
+        """Take a sample through every stage, unmeasured and past the caches.
+
+        So the first sample of a run pays neither for what is loaded and allocated on first use nor
+        for a path that the runs before it did not take. What fails here fails again where it is
+        recorded.
+        """
+        if not self._reader.warms_up:
+            return
+        try:
+            pages = self._cfg.model.render.build().render(sample.turns)
+            pixels = [page.pixels for page in pages]
+            if self._codec is not None:
+                pixels = [self._codec.compress(page).pixels for page in pixels]
+            tokens = self._tokens(self._reader.encode(pixels), {})
+            self._reader.warm_up(Request(sample.question, tokens))
+        except Exception as error:
+            log.debug("warm-up: %s", describe(error))
+            free_cuda_cache()
 
     def batches(self, samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
         """Samples that are answered together: one by one as given, or neighbours in length.

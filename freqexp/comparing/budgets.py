@@ -89,7 +89,7 @@ AXES = (
         lambda row: row.means.get("kv_cache_bytes"),
         _smaller_cache,
     ),
-    Axis("total_ms", "time from page to answer", "ms a sample", 1, lambda row: row.total_ms),
+    Axis("total_ms", "time from page to answer", "ms a sample", 1, lambda row: row.median_ms),
 )
 BUDGETS = AXES[:3]
 """Those that a contest is about; time only informs."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
 
 from freqexp.comparing.comparison import Comparison, Estimate, Row
+from freqexp.comparing.conditions import condition_notes
 from freqexp.comparing.deltas import with_deltas
 from freqexp.comparing.load import Loaded
 from freqexp.comparing.run import Run, same_settings
@@ -14,7 +15,7 @@ from freqexp.comparing.text import plain
 from freqexp.errors import UserError, fault
 from freqexp.results.intervals import intervals, rate_interval, scores
 from freqexp.results.mix import mix, rates
-from freqexp.results.record import mean
+from freqexp.results.record import mean, median
 from freqexp.results.stats import MARGIN
 from freqexp.results.summary import FIGURES, whole
 
@@ -34,12 +35,13 @@ def compare(loaded: Loaded, baseline: str | None = None, margin: float = MARGIN)
         bases = [run for run in runs if run.is_baseline]
         for run in sorted(runs, key=lambda run: not run.is_baseline):
             base = None if run is named or run.is_baseline else _baseline(run, named, bases)
-            rows.append(_row(run, index, base))
+            encoders = [*filter(None, [base]), *filter(_plain_pages, [*bases, *runs])]
+            rows.append(_row(run, index, base, encoders))
     accuracies = _accuracies(rows)
     rows = [replace(row, accuracy=found) for row, found in zip(rows, accuracies, strict=True)]
     rows = with_deltas(rows, margin)
     notes += _data_notes(loaded.runs)
-    notes += _version_notes(loaded.runs)
+    notes += condition_notes(loaded.runs)
     titles = _group_titles(grouped)
     return Comparison(
         loaded=loaded, rows=tuple(rows), groups=titles, margin=margin, notes=tuple(notes)
@@ -81,7 +83,7 @@ def _baseline(run: Run, named: Run | None, bases: Sequence[Run]) -> Run | None:
     return max(bases, key=lambda base: len(run.records.keys() & base.records.keys()), default=None)
 
 
-def _row(run: Run, group: int, baseline: Run | None) -> Row:
+def _row(run: Run, group: int, baseline: Run | None, encoders: Sequence[Run]) -> Row:
     scored = [record for record in run.records.values() if record.score is not None]
     misses = sum(not record.prefix_hit for record in scored)
     columns = zip(*map(_FIGURES, scored), strict=True) if scored else ((),) * len(FIGURES)
@@ -110,25 +112,38 @@ def _row(run: Run, group: int, baseline: Run | None) -> Row:
         parts=rates(scored),
         mix=mix(scored),
         means=means,
-        total_ms=_total_ms(means, baseline),
+        total_ms=_total_ms(run, encoders, mean),
+        median_ms=_total_ms(run, encoders, median),
         simulated=simulated,
         notes=(*notes, *run.notes),
     )
 
 
-def _total_ms(means: Mapping[str, float | None], baseline: Run | None) -> float | None:
+Average = Callable[[Iterable[float | None]], float | None]
+
+
+def _total_ms(run: Run, encoders: Sequence[Run], average: Average) -> float | None:
     """Milliseconds of a sample from page to answer, drawing left out.
 
-    A run that found its pages encoded by the baseline still needs that encoding: the baseline's
-    time counts. Nothing compressed takes no time.
+    A run that found its pages encoded by another one still needs that encoding: the time of the
+    first of `encoders` that made it counts. Nothing compressed takes no time.
     """
-    encode = means["encode_ms"]
-    if encode is None and baseline is not None:
-        encode = mean(record.encode_ms for record in baseline.records.values())
-    parts = (encode, means["prefill_ms"], means["decode_ms"])
+
+    def of(name: str, other: Run = run) -> float | None:
+        scored = (record for record in other.records.values() if record.score is not None)
+        return average(getattr(record, name) for record in scored)
+
+    made = (of("encode_ms", other) for other in (run, *encoders))
+    encode = next((ms for ms in made if ms is not None), None)
+    parts = (encode, of("prefill_ms"), of("decode_ms"))
     if any(part is None for part in parts):
         return None
-    return (means["compress_ms"] or 0.0) + sum(part for part in parts if part is not None)
+    return (of("compress_ms") or 0.0) + sum(part for part in parts if part is not None)
+
+
+def _plain_pages(run: Run) -> bool:
+    """Whether a run's model encoded the pages as they are drawn, as runs that share them do."""
+    return all(record.codec_ms is None for record in run.records.values())
 
 
 def _accuracies(rows: Sequence[Row]) -> list[Estimate | None]:
@@ -167,26 +182,3 @@ def _data_notes(runs: Sequence[Run]) -> list[str]:
                 f" ({', '.join(what)}); python -m freqexp.benchmarks.check says which"
             )
     return list(dict.fromkeys(notes))
-
-
-def _version_notes(runs: Sequence[Run]) -> list[str]:
-    """What differs between the runs besides their configuration."""
-    notes = []
-    codes = {str(run.provenance.get("code_hash")) for run in runs}
-    if len(codes) > 1:
-        notes.append(f"the runs come from {len(codes)} states of the code that can change a score")
-    packages: dict[str, set[str]] = {}
-    for run in runs:
-        versions = run.provenance.get("versions")
-        for name, number in (versions if isinstance(versions, dict) else {}).items():
-            packages.setdefault(plain(name), set()).add(plain(number))
-    differing = [
-        f"{name} {', '.join(sorted(numbers))}"
-        for name, numbers in sorted(packages.items())
-        if len(numbers) > 1
-    ]
-    if differing:
-        notes.append(f"the runs used different versions of {'; '.join(differing)}")
-    if any(run.provenance.get("dirty") for run in runs):
-        notes.append("some runs come from code with changes that were not committed")
-    return notes

@@ -48,7 +48,8 @@ class Row:
     parts, mix: what the scores are made of and what the answers are, by `RATES` and `KINDS` of
     `freqexp.results.mix`.
     group: index of the runs it may be compared with. means: of the scored samples where measured.
-    total_ms: compress + encode + prefill + decode, None when one of them is not known.
+    total_ms, median_ms: compress + encode + prefill + decode, of the means and of the medians; None
+    when one of them is not known.
     delta: None for a baseline and for a run without one. notes: what must not be missed.
     """
 
@@ -66,6 +67,7 @@ class Row:
     mix: Mapping[str, int]
     means: Mapping[str, float | None]
     total_ms: float | None
+    median_ms: float | None
     simulated: bool | None
     delta: Delta | None = None
     notes: tuple[str, ...] = ()

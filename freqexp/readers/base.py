@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from freqexp.nouns.page import Lines, Pixels
 from freqexp.nouns.vision import CompressedTokens, VisionTokens
@@ -56,6 +57,10 @@ class Answer:
     transcript: tuple[str, ...] | None = None
 
 
+WARM_UP_TOKENS = 4
+"""New tokens of a warm-up."""
+
+
 class Reader(ABC):
     """A model that reads pages. Owns everything particular to a model family."""
 
@@ -63,6 +68,21 @@ class Reader(ABC):
     """Whether `answer_batch` answers several requests at once; if not, it takes them in turn."""
     reads_lines: bool = False
     """Whether it reads line by line and has to be told where the lines are (`encode_lines`)."""
+
+    warms_up: bool = False
+    """Whether first answers take longer than later ones, and `warm_up` is worth calling."""
+
+    @property
+    def generation(self) -> Mapping[str, Any]:
+        """The settings that generation goes by, the checkpoint's own among them; {} without."""
+        return {}
+
+    def warm_up(self, request: Request) -> None:
+        """Answer with few tokens, for libraries, threads and memory to be ready. Not measured.
+
+        Called where `warms_up`.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def encode(self, pages: Sequence[Pixels]) -> list[VisionTokens]:

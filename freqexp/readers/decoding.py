@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,31 @@ from freqexp.errors import UserError, fault
 
 if TYPE_CHECKING:
     from freqexp.schemas.model import ModelConfig
+
+
+_WITHOUT_EFFECT = (
+    *("temperature", "top_k", "top_p", "min_p", "top_h", "typical_p"),
+    *("epsilon_cutoff", "eta_cutoff", "max_length", "bos_token_id", "use_cache"),
+)
+"""Settings of sampling, or that max_new_tokens and the prompt take the place of."""
+_NEUTRAL = {
+    "num_beams": 1,
+    "repetition_penalty": 1.0,
+    "encoder_repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+    "encoder_no_repeat_ngram_size": 0,
+    "min_length": 0,
+    "num_beam_groups": 1,
+    "num_return_sequences": 1,
+    "length_penalty": 1.0,
+    "diversity_penalty": 0.0,
+    "early_stopping": False,
+    "renormalize_logits": False,
+    "remove_invalid_values": False,
+    "is_assistant": False,
+    "do_sample": False,
+}
+"""Values with which these settings change nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +103,32 @@ def greedy(own: Any, config: ModelConfig) -> Any:
         pad_token_id=first_end if own.pad_token_id is None else own.pad_token_id,
         bos_token_id=own.bos_token_id,
     )
+
+
+def effective(passed: Any, own: Any) -> dict[str, Any]:
+    """The settings that `generate` goes by when `passed` is handed to a model whose checkpoint has
+    the settings `own`: the library fills what `passed` leaves open from those.
+
+    Without what has no effect on greedy decoding, and what stands at the library's default.
+    """
+    from transformers import GenerationConfig
+
+    merged = copy.deepcopy(passed)
+    merged.update(**own.to_dict(), defaults_only=True)
+    found = {
+        name: value
+        for name, value in merged.to_dict().items()
+        if value is not None
+        and not name.startswith(("_", "output_", "return_", "transformers_"))
+        and name not in _WITHOUT_EFFECT
+        and value != _NEUTRAL.get(name, getattr(GenerationConfig(), name, None))
+    }
+    always = {
+        "do_sample": False,
+        "max_new_tokens": merged.max_new_tokens,
+        "repetition_penalty": merged.repetition_penalty or 1.0,
+    }
+    return {**always, **found}
 
 
 def pad_left(prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor, Tensor]:

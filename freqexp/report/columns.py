@@ -145,7 +145,7 @@ def columns(comparison: Comparison) -> list[Column]:
         Column(
             "stored", lambda r: size(AXES[0].cost(r)), lambda r: AXES[0].cost(r), in_latex=False
         ),
-        Column("ms", lambda r: number(r.total_ms, 0), lambda r: r.total_ms),
+        Column("ms", lambda r: number(r.median_ms, 0), lambda r: r.median_ms),
         Column("Pareto", letters, letters),
         Column("notes", lambda r: "; ".join(map(plain, r.notes)), lambda r: len(r.notes), False),
         Column("run", lambda r: plain(r.run.run_id)[:8], lambda r: r.run.run_id, False),
@@ -180,7 +180,7 @@ _LEGEND = (
     "n non-inferior, n loss: samples (power 80 %) that would call no difference non-inferior, and",
     "that would see a loss of the margin; n/a where these samples have answered.",
     "stored: bytes that were decoded again; for the baseline its pages as lossless images.",
-    "ms: compress + encode + prefill + decode; an encoding shared with the baseline counts.",
+    "ms: medians of compress + encode + prefill + decode; an encoding made by another run counts.",
     "Pareto: on the Pareto set by s stored bytes, t decoder tokens, k KV cache, m milliseconds.",
 )
 _PARTS = (

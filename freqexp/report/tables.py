@@ -132,6 +132,7 @@ def _csv_row(row: Row, comparison: Comparison) -> dict[str, object]:
         "samples_needed_loss": None if delta is None else delta.needed_loss,
         **{name: row.means.get(name) for name in FIGURES},
         "total_ms": row.total_ms,
+        "total_ms_median": row.median_ms,
         "notes": "; ".join(row.notes),
     }
     return values

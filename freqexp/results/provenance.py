@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from freqexp.files import read_json, write_json, write_text
 from freqexp.paths import package_dir
@@ -158,8 +158,35 @@ def _samples_written(file: Path) -> int:
     return int(found[1]) if found else 0
 
 
-def finish(folder: Path) -> None:
-    """Note in provenance.json when the run was done. Raises UserError when it cannot be written."""
+def note_conditions(
+    folder: Path, machine: Mapping[str, Any], generation: Mapping[str, Any]
+) -> None:
+    """Note under which conditions samples are about to be answered, of the last start that answered
+    some; `threads` is every number of them that took part.
+
+    machine: `cpus`, `threads` and `load`. generation: the settings the model generates by.
+    Raises UserError when they cannot be written.
+    """
+    earlier = read_json(folder / PROVENANCE)
+    if earlier is None:
+        return
+    took_part = {*earlier.get("threads", []), machine["threads"]} - {None}
+    found = {
+        "cpus": machine["cpus"],
+        "threads": sorted(took_part),
+        "load": {"started": machine["load"], "finished": None},
+        "generation": dict(generation),
+    }
+    write_json(folder / PROVENANCE, {**earlier, **found})
+
+
+def finish(folder: Path, load: float | None = None) -> None:
+    """Note in provenance.json when the run was done, and the machine's load then.
+
+    Raises UserError when it cannot be written.
+    """
     earlier = read_json(folder / PROVENANCE)
     if earlier is not None:
+        if isinstance(earlier.get("load"), dict) and load is not None:
+            earlier["load"] = {**earlier["load"], "finished": load}
         write_json(folder / PROVENANCE, {**earlier, "finished": now()})

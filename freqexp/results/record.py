@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, get_args, get_type_hints
@@ -179,6 +180,12 @@ def first(records: Mapping[str, Record], count: int) -> dict[str, Record]:
         for name, record in records.items()
         if record.index is None or record.index < count
     }
+
+
+def median(values: Iterable[float | None]) -> float | None:
+    """Median of the values that were measured; None when none was."""
+    measured = [value for value in values if value is not None]
+    return statistics.median(measured) if measured else None
 
 
 def mean(values: Iterable[float | None]) -> float | None:

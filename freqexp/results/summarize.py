@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from freqexp.results.intervals import changes, interval, scores
 from freqexp.results.mix import rates
-from freqexp.results.record import Record, first, mean
+from freqexp.results.record import Record, first, mean, median
 from freqexp.results.stats import permutation_p_value
-from freqexp.results.summary import FIGURES, Summary
+from freqexp.results.summary import FIGURES, TIMES, Summary
 
 if TYPE_CHECKING:
     from freqexp.config.run import RunConfig
@@ -111,6 +111,9 @@ def summarize(
         name: mean(getattr(record, name) for record in scored) for name in FIGURES
     }
     parts: dict[str, Any] = {**rates(scored)}
+    medians: dict[str, Any] = {
+        f"{name}_median": median(getattr(record, name) for record in scored) for name in TIMES
+    }
     return Summary(
         **_identity(cfg, run_id),
         samples=len(records),
@@ -124,6 +127,7 @@ def summarize(
         **parts,
         **figures,
         **_ratios(figures),
+        **medians,
         simulated=_any(record.simulated for record in scored),
         codec_simulated=_any(record.codec_simulated for record in scored),
         token_simulated=_any(record.token_simulated for record in scored),

@@ -24,6 +24,9 @@ TIMES = (
 )
 """Figures that differ from one machine or start to the next, as does the peak memory."""
 
+MEDIANS = tuple(f"{name}_median" for name in TIMES)
+"""The same as medians, which one slow sample does not move."""
+
 FIGURES = (
     "character_error_rate",
     "pages",
@@ -74,7 +77,7 @@ class Summary:
         the prefix. similarity, chance: means of `Grade`'s.
     right_place_rate ... wrong_needle_rate: what the scores are made of, see `freqexp.results.mix`.
     character_error_rate, pages ... peak_memory_bytes: means over the scored samples where measured;
-    *simulated: as in `Record`.
+    *simulated: as in `Record`. *_ms_median: medians of the times.
     bits_per_pixel: of stored_bytes. *_ratio: raw, PNG, lossless and text bytes over stored_bytes.
     delta: mean score minus the baseline's over the `delta_samples` samples scored in both, with its
         95 % interval and the two-sided p value of a paired permutation test.
@@ -147,6 +150,13 @@ class Summary:
     cache_tokens_max: float | None
     batch_size: float | None
     peak_memory_bytes: float | None
+    render_ms_median: float | None = None
+    compress_ms_median: float | None = None
+    codec_ms_median: float | None = None
+    token_ms_median: float | None = None
+    encode_ms_median: float | None = None
+    prefill_ms_median: float | None = None
+    decode_ms_median: float | None = None
     baseline_run_id: str | None = None
     delta_samples: int | None = None
     delta: float | None = None

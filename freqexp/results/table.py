@@ -59,8 +59,13 @@ def count(value: float | None) -> str:
 
 
 def times(summary: Summary) -> str:
-    """Milliseconds of the stages, as in `1.2 / 30 / 15 / 250`; three digits are plenty."""
-    stages = (summary.compress_ms, summary.encode_ms, summary.prefill_ms, summary.decode_ms)
+    """Median milliseconds of the stages, as in `1.2 / 30 / 15 / 250`; three digits are plenty."""
+    stages = (
+        summary.compress_ms_median,
+        summary.encode_ms_median,
+        summary.prefill_ms_median,
+        summary.decode_ms_median,
+    )
     return " / ".join(number(ms, 0 if ms is None or ms >= 10 else 1) for ms in stages)
 
 
@@ -121,7 +126,7 @@ WHEN_FILLED = ("options", "profile", "place", "copied", "CER %", "stored", "note
 
 LEGEND = (
     "Means per sample. chance: the score of answering with another turn. delta: difference to the\n"
-    "baseline. ms: compress / encode / prefill / decode. -: not measured\n"
+    "baseline. ms: medians of compress / encode / prefill / decode. -: not measured\n"
     "(encode ms: shared with an earlier run). simulated: nothing really got shorter or smaller.\n"
     "stored: bytes that were decoded again (best lossless image format over them)."
 )

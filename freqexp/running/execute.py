@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from freqexp.answering.measure import host_kind
+from freqexp.answering.measure import host_kind, load, machine
 from freqexp.answering.pipeline import Pipeline
 from freqexp.answering.work import PageImages
 from freqexp.benchmarks.faults import count_faults
@@ -121,7 +121,9 @@ def _finish(
     if share.rank == 0:
         faults = None if cfg.needles.path is None else count_faults(samples)
         provenance.start(cfg, folder, session.hashes(cfg), host_kind(cfg.model), faults)
-    pipeline = Pipeline(cfg, session) if missing else None
+    pipeline = _warm_pipeline(cfg, session, missing[0]) if missing else None
+    if share.rank == 0 and pipeline is not None:
+        provenance.note_conditions(folder, machine(), pipeline.generation)
     widest = None
     try:
         for observer in observers:
@@ -144,7 +146,7 @@ def _finish(
                 observer.on_record(record, None)
         done = settle(store.records)
         summary, widest = conclude(cfg, session, done)
-        provenance.finish(folder)
+        provenance.finish(folder, None if pipeline is None else load())
     finally:
         for observer in observers:
             observer.on_end(widest)
@@ -153,6 +155,13 @@ def _finish(
     if len(errors) == len(samples):
         raise UserError(f"all {len(samples)} samples failed; the first: {errors[0]}")
     return summary
+
+
+def _warm_pipeline(cfg: RunConfig, session: Session, sample: Sample) -> Pipeline:
+    """A pipeline whose first sample takes no longer than the next."""
+    pipeline = Pipeline(cfg, session)
+    pipeline.warm_up(sample)
+    return pipeline
 
 
 def conclude(

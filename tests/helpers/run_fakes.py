@@ -186,7 +186,7 @@ def without_times(summary: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in summary.items()
-        if not name.endswith("_ms") and name != "peak_memory_bytes"
+        if not name.endswith(("_ms", "_ms_median")) and name != "peak_memory_bytes"
     }
 
 

@@ -21,7 +21,7 @@ from freqexp.results.record_file import load_records
 
 ROOT = Path(freqexp.__file__).parents[1]
 CHECKOUT = "checkout"
-TIMES = ("_ms", "peak_memory_bytes")
+TIMES = ("_ms", "_ms_median", "peak_memory_bytes")
 SLURM = (
     "cluster=slurm",
     "cluster.cpus_per_gpu=1",

@@ -23,7 +23,7 @@ written for 4.x. The tests run a small model with the same outer interface.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +33,7 @@ from torch import Tensor
 from freqexp.errors import UserError, fault
 from freqexp.nouns.page import Pixels
 from freqexp.nouns.vision import CompressedTokens, VisionTokens
-from freqexp.readers.base import Answer, Reader, Request
+from freqexp.readers.base import WARM_UP_TOKENS, Answer, Reader, Request
 from freqexp.readers.check import check_tokens
 from freqexp.readers.decoding import answer_text
 from freqexp.readers.families.forward_decoding import Decoded, Row, decode
@@ -48,6 +48,7 @@ class Glm4vRemoteReader(Reader):
     """GLM-4V-9B's own `ChatGLMForConditionalGeneration` and tokenizer."""
 
     can_batch = True
+    warms_up = True
 
     def __init__(self, parts: Parts, config: ModelConfig) -> None:
         self.model = parts.model
@@ -66,6 +67,22 @@ class Glm4vRemoteReader(Reader):
             raise UserError(fault("model.context", config.context, allowed))
         self.context = int(config.context or own.seq_length)
         self._ends_of_image: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def generation(self) -> Mapping[str, Any]:
+        """What `decode` goes by; the remote code's own `generate` is not used."""
+        return {
+            "do_sample": False,
+            "max_new_tokens": self.max_new_tokens,
+            "repetition_penalty": self.penalty,
+            "eos_token_id": self.ends.tolist(),
+        }
+
+    def warm_up(self, request: Request) -> None:
+        """Prefill and a few steps."""
+        with torch.inference_mode():
+            few = min(WARM_UP_TOKENS, self.max_new_tokens)
+            decode(self.model, [self.prompt(request)], self.ends, self.penalty, few)
 
     @classmethod
     def load(cls, config: ModelConfig) -> Glm4vRemoteReader:

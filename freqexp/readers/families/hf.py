@@ -7,8 +7,9 @@ and handed to `generate` beside the kept placeholders and their positions in the
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,9 +18,16 @@ from torch import Tensor
 from freqexp.errors import UserError
 from freqexp.nouns.page import Pixels
 from freqexp.nouns.vision import CompressedTokens, VisionTokens
-from freqexp.readers.base import Answer, Reader, Request
+from freqexp.readers.base import WARM_UP_TOKENS, Answer, Reader, Request
 from freqexp.readers.check import check_tokens
-from freqexp.readers.decoding import Prompt, answer_text, context_of, greedy, pad_left
+from freqexp.readers.decoding import (
+    Prompt,
+    answer_text,
+    context_of,
+    effective,
+    greedy,
+    pad_left,
+)
 from freqexp.readers.meter import Meter
 
 if TYPE_CHECKING:
@@ -35,6 +43,7 @@ class HfReader(Reader):
     """
 
     can_batch = True
+    warms_up = True
 
     def __init__(self, parts: Parts, config: ModelConfig) -> None:
         self.model = parts.model
@@ -45,6 +54,17 @@ class HfReader(Reader):
         self.image_id = int(self.model.config.image_token_id)
         self.context = context_of(self.model.config, config.context)
         self._generation = greedy(self.model.generation_config, config)
+
+    @property
+    def generation(self) -> Mapping[str, Any]:
+        """What `generate` goes by."""
+        return effective(self._generation, self.model.generation_config)
+
+    def warm_up(self, request: Request) -> None:
+        """Prefill and a few steps."""
+        short = copy.deepcopy(self._generation)
+        short.max_new_tokens = min(WARM_UP_TOKENS, self.max_new_tokens)
+        self._generate([request], short)
 
     @property
     def device(self) -> torch.device:
@@ -160,6 +180,13 @@ class HfReader(Reader):
         """Answers of one `generate` over all requests, padded on the left."""
         if not requests:
             return []
+        new, prompts, meter = self._generate(requests, self._generation)
+        return [self._answer(row, new[row], prompts[row], meter) for row in range(len(prompts))]
+
+    def _generate(
+        self, requests: Sequence[Request], generation: Any
+    ) -> tuple[Tensor, list[Prompt], Meter]:
+        """The new tokens [batch, steps] of a `generate`, its prompts and what it took."""
         with torch.inference_mode():
             prompts = [self.prompt(request) for request in requests]
             ids, mask, positions = pad_left(prompts)
@@ -170,10 +197,9 @@ class HfReader(Reader):
                     attention_mask=mask,
                     position_ids=self.position_ids(positions),
                     mm_encoder_outputs={"image": self.encoder_output(pages)},
-                    generation_config=self._generation,
+                    generation_config=generation,
                 )
-        new = output[:, ids.shape[1] :]
-        return [self._answer(row, new[row], prompts[row], meter) for row in range(len(prompts))]
+        return output[:, ids.shape[1] :], prompts, meter
 
     def _answer(self, row: int, new: Tensor, prompt: Prompt, meter: Meter) -> Answer:
         ends = torch.as_tensor(self._generation.eos_token_id, device=new.device)

@@ -1,0 +1,67 @@
+"""Under which conditions runs were made: what differs besides their configuration, and how busy the
+machine was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from freqexp.comparing.run import Run
+from freqexp.comparing.text import plain
+
+
+def condition_notes(runs: Sequence[Run]) -> list[str]:
+    """What differs between the runs besides their configuration."""
+    notes = []
+    codes = {str(run.provenance.get("code_hash")) for run in runs}
+    if len(codes) > 1:
+        notes.append(f"the runs come from {len(codes)} states of the code that can change a score")
+    packages: dict[str, set[str]] = {}
+    for run in runs:
+        versions = run.provenance.get("versions")
+        for name, number in (versions if isinstance(versions, dict) else {}).items():
+            packages.setdefault(plain(name), set()).add(plain(number))
+    differing = [
+        f"{name} {', '.join(sorted(numbers))}"
+        for name, numbers in sorted(packages.items())
+        if len(numbers) > 1
+    ]
+    if differing:
+        notes.append(f"the runs used different versions of {'; '.join(differing)}")
+    notes += _time_notes(runs) + _generation_notes(runs)
+    if any(run.provenance.get("dirty") for run in runs):
+        notes.append("some runs come from code with changes that were not committed")
+    return notes
+
+
+def _time_notes(runs: Sequence[Run]) -> list[str]:
+    """What makes the times of these runs hard to compare."""
+    notes = []
+    threads = {str(run.provenance["threads"]) for run in runs if run.provenance.get("threads")}
+    if len(threads) > 1:
+        listed = ", ".join(sorted(map(plain, threads)))
+        notes.append(f"times: the runs used different numbers of threads ({listed})")
+    busy = sum(map(_was_busy, runs))
+    if busy:
+        notes.append(
+            f"times: in {busy} of {len(runs)} runs the machine had more to do than it has "
+            "processors, their milliseconds may be too many"
+        )
+    return notes
+
+
+def _was_busy(run: Run) -> bool:
+    load, cpus = run.provenance.get("load"), run.provenance.get("cpus")
+    found = load.values() if isinstance(load, dict) else ()
+    return isinstance(cpus, int) and any(isinstance(x, int | float) and x > cpus for x in found)
+
+
+def _generation_notes(runs: Sequence[Run]) -> list[str]:
+    """How the models generated: every setting in effect, one sentence for each way."""
+    ways: dict[str, set[str]] = {}
+    for run in runs:
+        settings = run.provenance.get("generation")
+        if isinstance(settings, dict) and settings:
+            said = ", ".join(f"{name}={value}" for name, value in sorted(settings.items()))
+            ways.setdefault(plain(said), set()).add(run.model)
+    return [f"generation of {', '.join(sorted(ways[said]))}: {said}" for said in sorted(ways)]
