@@ -207,6 +207,18 @@ def test_time_is_whole_or_unknown(tmp_path: Path) -> None:
     assert row(comparison, "base").total_ms == 220.0
     assert row(comparison, "ours").total_ms == 225.0
     assert row(comparison, "lost").total_ms is None
+    assert row(comparison, "ours").median_ms == 225.0
+
+
+def test_an_encoding_counts_for_all_who_share_it_whoever_made_it(tmp_path: Path) -> None:
+    """The baseline found its pages encoded when another run came first."""
+    write_run(tmp_path, "base", [1.0, 1.0], encode_ms=None)
+    write_run(tmp_path, "ours", [1.0, 1.0], TokenConfig(), encode_ms=70.0, compress_ms=5.0)
+    # What a codec made was encoded for itself alone.
+    write_run(tmp_path, "pages", [1.0, 1.0], BlockDctConfig(), encode_ms=900.0, codec_ms=1.0)
+    comparison = compared(tmp_path)
+    assert row(comparison, "base").total_ms == 220.0
+    assert row(comparison, "ours").total_ms == 225.0
 
 
 def test_files_edited_into_nonsense_do_not_stop_the_others(tmp_path: Path) -> None:

@@ -251,3 +251,52 @@ def test_a_placeholder_in_the_question_is_refused(loaded: Loaded) -> None:
     vision = [keep_all(p) for p in loaded.reader.encode(noise_pages(loaded.kind, ONE_PAGE))]
     with pytest.raises(UserError, match=r"question: must not contain '<\|image\|>'"):
         loaded.reader.answer("what is <|image|>?", vision)
+
+
+def test_every_generation_setting_in_effect_is_told(loaded: Loaded) -> None:
+    """What is left open is filled from the checkpoint, by `generate` as in `generation`."""
+    reader = load_reader(configure(loaded.kind, loaded.folder))
+    assert isinstance(reader, HfReader)
+    told = dict(reader.generation)
+    assert (told["do_sample"], told["repetition_penalty"]) == (False, 1.0)
+    assert told["max_new_tokens"] == 12
+    assert "no_repeat_ngram_size" not in told
+    pages = reader.encode(noise_pages(loaded.kind, ONE_PAGE))
+    tokens = [keep_all(page) for page in pages]
+    before = reader.answer(QUESTION, tokens).raw_text
+    own = reader.model.generation_config
+    own.suppress_tokens = sorted({ord(character) for character in str(before)})[:1]
+    own.temperature, own.min_length = 0.3, 0
+    changed = dict(reader.generation)
+    assert changed.pop("suppress_tokens") == own.suppress_tokens
+    assert changed == told
+
+
+def test_a_repetition_penalty_of_the_checkpoint_is_told_and_in_effect(loaded: Loaded) -> None:
+    from freqexp.readers.decoding import greedy
+
+    reader = load_reader(configure(loaded.kind, loaded.folder))
+    assert isinstance(reader, HfReader)
+    pages = noise_pages(loaded.kind, ONE_PAGE)
+    tokens = [keep_all(page) for page in reader.encode(pages)]
+    plain = reader.answer(QUESTION, tokens).raw_text
+    own = reader.model.generation_config
+    own.repetition_penalty = 8.0
+    config = configure(loaded.kind, loaded.folder)
+    reader._generation = greedy(own, config)
+    assert reader.generation["repetition_penalty"] == 8.0
+    assert reader.answer(QUESTION, tokens).raw_text != plain
+    # The configuration's takes the place of the checkpoint's.
+    reader._generation = greedy(own, replace(config, repetition_penalty=1.0))
+    assert reader.generation["repetition_penalty"] == 1.0
+    assert reader.answer(QUESTION, tokens).raw_text == plain
+
+
+def test_a_warm_up_changes_no_answer(loaded: Loaded) -> None:
+    reader = load_reader(configure(loaded.kind, loaded.folder))
+    tokens = half(reader.encode(noise_pages(loaded.kind, ONE_PAGE)))
+    before = reader.answer(QUESTION, tokens)
+    assert reader.warms_up
+    reader.warm_up(Request(QUESTION, tokens))
+    after = reader.answer(QUESTION, tokens)
+    assert (after.raw_text, after.new_tokens) == (before.raw_text, before.new_tokens)

@@ -46,16 +46,16 @@ def test_of_ordinary_scores_it_agrees_with_the_t_interval() -> None:
 
 @pytest.mark.parametrize("name", [name for name, regime in REGIMES.items() if regime.promised])
 def test_it_covers_where_most_samples_score_alike(name: str) -> None:
-    """Of 4,000 experiments each; 97.3 is what whole samples allow (see the bench, which does it for
+    """Of 2,000 experiments each; 97.3 is what whole samples allow (see the bench, which does it for
     30 and 252 samples, too).
     """
-    assert 0.93 <= covered(REGIMES[name], 64, simulations=4_000) <= 0.975
+    assert 0.93 <= covered(REGIMES[name], 64, simulations=2_000) <= 0.975
 
 
 def test_the_simulation_can_fail() -> None:
     name = "1% harmed, they lose 0.5 to 1"
     assert covered(REGIMES[name], 64, simulations=1_200, method=percentile) < 0.5
-    assert 0.93 <= covered(REGIMES[name], 252, simulations=1_200) <= 0.97
+    assert 0.93 <= covered(REGIMES[name], 252, simulations=1_200) <= 0.975
 
 
 def test_equal_answers_leave_room_for_what_was_not_seen() -> None:

@@ -115,3 +115,20 @@ def test_commit_and_dirty_are_of_the_package_s_own_checkout(
 def test_a_machine_without_git_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert provenance.code_state() == (None, None)
+
+
+def test_conditions_are_of_the_last_answers_and_all_thread_counts_stay(
+    config: Any, tmp_path: Path
+) -> None:
+    provenance.start(config(), tmp_path, HASHES, "cpu here")
+    provenance.note_conditions(tmp_path, {"cpus": 8, "threads": 4, "load": 0.5}, {"a": 1})
+    provenance.finish(tmp_path, 2.5)
+    found = read(tmp_path)
+    assert (found["cpus"], found["threads"], found["generation"]) == (8, [4], {"a": 1})
+    assert found["load"] == {"started": 0.5, "finished": 2.5}
+    provenance.start(config(), tmp_path, HASHES, "cpu here")
+    provenance.note_conditions(tmp_path, {"cpus": 8, "threads": 2, "load": None}, {})
+    provenance.finish(tmp_path)
+    found = read(tmp_path)
+    assert found["threads"] == [2, 4]
+    assert found["load"] == {"started": None, "finished": None}
