@@ -23,8 +23,9 @@ REPEATED_CHARS = 16
 again and again, at least four times."""
 
 ALIKE = 0.6
-"""From this ratio on a reply is a copy. Of replies from other conversations about 1 % are so like one
-of 6 turns and 2 % so like one of 12; at 0.5 it would be 8 and 15 % (`python -m bench.parts`)."""
+"""From this ratio on a reply is a copy. Of replies from other conversations about 1 % are so like
+one of 6 turns and 2 % so like one of 12; at 0.5 it would be 8 and 15 % (`python -m bench.parts`).
+"""
 COMPARED_CHARS = 200
 CANDIDATES = 8
 PIECE_CHARS = 3
