@@ -95,7 +95,7 @@ def _of_group(group: int, rows: Sequence[Row]) -> list[Gate]:
             if looks:
                 contests.append((method, axis, looks))
             elif saving:
-                reason = f"no control was run that costs no more {axis.title}"
+                reason = "no control that costs as little was run"
                 found.append(Gate(group, method, axis.title, "untested", reason))
             else:
                 least = min(ours, key=lambda p: p.cost)
