@@ -18,6 +18,7 @@ from freqexp.results.mix import mix, rates
 from freqexp.results.record import mean, median
 from freqexp.results.stats import MARGIN
 from freqexp.results.summary import FIGURES, whole
+from freqexp.schemas.needles import NeedlesConfig
 
 _FIGURES = attrgetter(*FIGURES)
 
@@ -66,11 +67,21 @@ def _groups(runs: Sequence[Run]) -> list[list[Run]]:
 
 def _group_titles(groups: Sequence[Sequence[Run]]) -> tuple[str, ...]:
     """As in "tiny, 2 needles"; with the first run's id where two groups would look alike."""
-    names = [f"{runs[0].model}, {runs[0].needles} needles" for runs in groups]
+    names = [f"{runs[0].model}, {_data(runs[0])}" for runs in groups]
     return tuple(
         name if names.count(name) == 1 else f"{name} (as run {plain(runs[0].run_id)[:8]})"
         for name, runs in zip(names, groups, strict=True)
     )
+
+
+def _data(run: Run) -> str:
+    """The samples of a run in a few words: how many needles, and what makes them other ones."""
+    near, text = run.setting("needles", "near"), run.setting("needles", "text")
+    usual = NeedlesConfig(count=2)
+    found = [f"{run.needles} needles"]
+    found += [f"near {plain(near)}"] if near not in (None, usual.near) else []
+    found += [f"{plain(text)} text"] if text not in (None, usual.text.name) else []
+    return ", ".join(found)
 
 
 def _baseline(run: Run, named: Run | None, bases: Sequence[Run]) -> Run | None:

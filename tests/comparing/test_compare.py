@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from freqexp.comparing.load import load
 from freqexp.errors import UserError
 from freqexp.results.intervals import changes, interval, scores
 from freqexp.results.summarize import Baseline, summarize
+from freqexp.schemas.choices import Text
 from freqexp.schemas.codecs import BlockDctConfig
 from freqexp.schemas.compressor import TokenConfig
 
@@ -234,3 +236,15 @@ def test_files_edited_into_nonsense_do_not_stop_the_others(tmp_path: Path) -> No
     comparison = compared(tmp_path)
     assert row(comparison, "ours").delta is not None
     assert row(comparison, "odd").run.compressor == "['x']"
+
+
+def test_groups_are_told_apart_by_their_samples(tmp_path: Path) -> None:
+    hard = replace(CONFIG, needles=replace(CONFIG.needles, near=1.0))
+    letters = replace(CONFIG, needles=replace(CONFIG.needles, text=Text.random))
+    for name, cfg in (("plain", CONFIG), ("hard", hard), ("letters", letters)):
+        write_run(tmp_path, name, [1.0, 1.0], config=cfg)
+    assert set(compared(tmp_path).groups) == {
+        "fake, 2 needles",
+        "fake, 2 needles, near 1.0",
+        "fake, 2 needles, random text",
+    }
