@@ -26,7 +26,9 @@ def chance_sentences(comparison: Comparison) -> list[str]:
     apart = [row for row in rows if row.parts["copied_share"] is not None]
     found = [f"{_sentence(row)} ({comparison.groups[row.group]})" for row in apart[:SENTENCES]]
     if len(apart) > SENTENCES:
-        found.append(f"{len(apart) - SENTENCES} more runs are not above chance: see their answers")
+        found.append(
+            f"not above chance either, see their answers: {len(apart) - SENTENCES} more runs"
+        )
     if len(apart) < len(rows):
         found.append(
             f"{len(rows) - len(apart)} runs are not above chance, and were recorded before scores "

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from freqexp.comparing import budgets
 from freqexp.comparing.budgets import BUDGETS, Axis, Point, points
-from freqexp.comparing.comparison import Comparison, Row
+from freqexp.comparing.comparison import Comparison, Estimate, Row
 from freqexp.comparing.deltas import shared_pairs
 from freqexp.results.record import mean
 from freqexp.results.stats import ALPHA, holm, permutation_p_value
+
+_COSTS = ("stored_bytes", "lossless_bytes", "png_bytes", "decoder_tokens", "kv_cache_bytes")
 
 VERDICTS = ("passes", "at chance", "ahead", "fails", "untested", "saves nothing")
 """From the best to what says least; see `Gate`."""
@@ -67,7 +69,25 @@ def gates(comparison: Comparison) -> list[Gate]:
     """
     found = []
     for group in range(len(comparison.groups)):
-        found += _of_group(group, comparison.of_group(group))
+        rows = _on_shared_samples(comparison.of_group(group))
+        order = list(dict.fromkeys(method_of(row) for row in rows))
+        found += sorted(_of_group(group, rows), key=lambda gate: order.index(gate.method))
+    return found
+
+
+def _on_shared_samples(rows: Sequence[Row]) -> list[Row]:
+    """The rows with costs and accuracies over the samples that all of them scored: runs of
+    different numbers of samples differ in cost without costing more.
+    """
+    shared = set.intersection(*(set(row.run.scored) for row in rows))
+    if not shared:
+        return list(rows)
+    found = []
+    for row in rows:
+        records = [row.run.records[key] for key in sorted(shared)]
+        means = {name: mean(getattr(record, name) for record in records) for name in _COSTS}
+        accuracy = Estimate(value=mean(record.score for record in records) or 0.0)
+        found.append(replace(row, means=means, accuracy=accuracy))
     return found
 
 

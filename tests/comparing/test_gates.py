@@ -130,3 +130,18 @@ def test_controls_are_not_methods(tmp_path: Path) -> None:
     write_run(tmp_path, "base", [1.0, 1.0])
     write_run(tmp_path, "ctrl", [1.0, 1.0], RandomPruneConfig(), **FEWER)
     assert gates(compared(tmp_path)) == []
+
+
+def test_runs_of_more_samples_cost_no_less_for_it(tmp_path: Path) -> None:
+    """The baseline has grown, to samples with shorter questions."""
+    write_run(tmp_path, "base", [1.0] * 40)
+    more = write_run(tmp_path / "more", "base", [1.0] * 80, decoder_tokens=100)
+    lines = (more / "records.jsonl").read_text().splitlines(keepends=True)
+    with (tmp_path / "runs" / "base" / "records.jsonl").open("a") as file:
+        file.writelines(lines[40:])
+    write_run(tmp_path, "same", [1.0] * 40, TokenConfig(prune=False))
+    write_run(tmp_path, "ours", ABOVE, TokenConfig(), decoder_tokens=140)
+    write_run(tmp_path, "ctrl", BELOW, RandomPruneConfig(), decoder_tokens=140)
+    found = {(gate.method, gate.budget): gate.verdict for gate in gates(compared(tmp_path))}
+    assert found["token", "decoder tokens"] == "passes"
+    assert ("token (prune=false)", "decoder tokens") not in found
