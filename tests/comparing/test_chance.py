@@ -94,7 +94,7 @@ def test_a_missed_prefix_is_said(tmp_path: Path) -> None:
     missed = {"prefix_hit": False, "right_place": None, "place_chance": None, "place_chars": None}
     every = [replace(answered("abc", "abc", **missed), score=0.0) for _ in range(8)]
     (sentence,) = write(tmp_path / "a", every)
-    assert "below chance 0.250: it misses the prefix in 8 of 8 answers" in sentence
+    assert "at chance 0.250: it misses the prefix in 8 of 8 answers" in sentence
     some = [*every, answered("abc", "zzz")]
     (sentence,) = write(tmp_path / "b", some)
     assert "0 of 1 (0.1 by chance) and misses the prefix in 8 of 9 answers: nothing" in sentence
