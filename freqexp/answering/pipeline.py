@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+WARM_UP_PAGES = 4
+"""Of hundreds of pages all would take as long as the sample itself."""
+
 
 class Pipeline:
     """Takes samples of one run through every stage. Making it loads the model.
@@ -64,7 +67,7 @@ class Pipeline:
         return self._reader.generation
 
     def warm_up(self, sample: Sample) -> None:
-        """Take a sample through every stage, unmeasured and past the caches.
+        """Take a sample's first pages through every stage, unmeasured and past the caches.
 
         So the first sample of a run pays neither for what is loaded and allocated on first use nor
         for a path that the runs before it did not take. What fails here fails again where it is
@@ -73,7 +76,7 @@ class Pipeline:
         if not self._reader.warms_up:
             return
         try:
-            pages = self._cfg.model.render.build().render(sample.turns)
+            pages = self._cfg.model.render.build().render(sample.turns)[:WARM_UP_PAGES]
             pixels = [page.pixels for page in pages]
             if self._codec is not None:
                 pixels = [self._codec.compress(page).pixels for page in pixels]

@@ -17,26 +17,31 @@ if TYPE_CHECKING:
 
 
 _WITHOUT_EFFECT = (
-    *("temperature", "top_k", "top_p", "min_p", "top_h", "typical_p"),
-    *("epsilon_cutoff", "eta_cutoff", "max_length", "bos_token_id", "use_cache"),
+    # Sampling.
+    *("temperature", "top_k", "top_p", "min_p", "top_h", "typical_p", "epsilon_cutoff"),
+    *("eta_cutoff", "renormalize_logits"),
+    # Several beams.
+    *("early_stopping", "length_penalty", "num_beam_groups", "diversity_penalty"),
+    # max_new_tokens and the prompt take their place.
+    *("max_length", "bos_token_id", "decoder_start_token_id"),
+    # How the cache is laid out and computed.
+    *("use_cache", "cache_implementation", "cache_config", "max_cache_len", "compile_config"),
+    *("disable_compile", "low_memory", "prefill_chunk_size", "is_assistant"),
 )
-"""Settings of sampling, or that max_new_tokens and the prompt take the place of."""
+"""Settings that greedy decoding does not look at, or that change no token."""
 _NEUTRAL = {
+    "do_sample": False,
     "num_beams": 1,
+    "num_return_sequences": 1,
     "repetition_penalty": 1.0,
     "encoder_repetition_penalty": 1.0,
     "no_repeat_ngram_size": 0,
     "encoder_no_repeat_ngram_size": 0,
     "min_length": 0,
-    "num_beam_groups": 1,
-    "num_return_sequences": 1,
-    "length_penalty": 1.0,
-    "diversity_penalty": 0.0,
-    "early_stopping": False,
-    "renormalize_logits": False,
+    "min_new_tokens": 0,
+    "guidance_scale": 1.0,
+    "penalty_alpha": 0.0,
     "remove_invalid_values": False,
-    "is_assistant": False,
-    "do_sample": False,
 }
 """Values with which these settings change nothing."""
 
@@ -102,6 +107,9 @@ def greedy(own: Any, config: ModelConfig) -> Any:
         eos_token_id=own.eos_token_id,
         pad_token_id=first_end if own.pad_token_id is None else own.pad_token_id,
         bos_token_id=own.bos_token_id,
+        # Left open they would be the checkpoint's, and answers could be neither read nor measured.
+        use_cache=True,
+        return_dict_in_generate=False,
     )
 
 

@@ -300,3 +300,14 @@ def test_a_warm_up_changes_no_answer(loaded: Loaded) -> None:
     reader.warm_up(Request(QUESTION, tokens))
     after = reader.answer(QUESTION, tokens)
     assert (after.raw_text, after.new_tokens) == (before.raw_text, before.new_tokens)
+
+
+def test_a_checkpoint_cannot_take_the_cache_or_the_tokens_away(loaded: Loaded) -> None:
+    reader = load_reader(configure(loaded.kind, loaded.folder))
+    assert isinstance(reader, HfReader)
+    tokens = [keep_all(page) for page in reader.encode(noise_pages(loaded.kind, ONE_PAGE))]
+    before = reader.answer(QUESTION, tokens)
+    reader.model.generation_config.use_cache = False
+    reader.model.generation_config.return_dict_in_generate = True
+    after = reader.answer(QUESTION, tokens)
+    assert (after.raw_text, after.kv_cache_bytes) == (before.raw_text, before.kv_cache_bytes)
