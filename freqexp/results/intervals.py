@@ -103,15 +103,23 @@ def intervals(lists: Sequence[Bounded]) -> list[tuple[float, float]]:
 def _unseen(bounded: Bounded) -> tuple[list[float], float, float]:
     """The values in order, and what is expected of one that was not seen below and above them.
 
-    Of k values under the median the next such one falls below all with probability 1 / (k + 1), and
-    then no deeper than the least possible.
+    Of k values that fell from the median another such one falls deeper than all with probability
+    1 / (k + 1), and then no deeper than the least possible. A fall counts by its depth, so that a
+    tiny one does not promise that others are tiny.
     """
     values = sorted(bounded.values)
     middle = values[len(values) // 2]
-    under, over = sum(v < middle for v in values), sum(v > middle for v in values)
-    low = (bounded.least + under * values[0]) / (under + 1)
-    high = (bounded.greatest + over * values[-1]) / (over + 1)
+    low = _beyond(middle, values[0], bounded.least, values)
+    high = _beyond(middle, values[-1], bounded.greatest, values)
     return values, low, high
+
+
+def _beyond(middle: float, extreme: float, bound: float, values: Sequence[float]) -> float:
+    """Where a value beyond `extreme` is expected, towards `bound`."""
+    if bound == middle:
+        return bound
+    depth = sum(max(0.0, (value - middle) / (bound - middle)) for value in values)
+    return (bound + depth * extreme) / (depth + 1)
 
 
 def _means(lists: Sequence[Sequence[float]], n: int) -> npt.NDArray[np.float64]:

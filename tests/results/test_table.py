@@ -108,7 +108,7 @@ def test_the_table_shows_every_row_in_order(config: Any) -> None:
         "options": "",
         "keep": "-",
         "profile": "-",
-        "accuracy [95 %]": "0.625 [0.354, 0.894]",
+        "accuracy [95 %]": "0.625 [0.264, 0.894]",
         "chance": "0.250",
         "delta [95 %]": "-",
         "tokens": "144 -> 144",
