@@ -117,8 +117,7 @@ def test_generated_samples_have_no_bucket_and_room_for_their_needles(
 
 
 def test_samples_of_a_file_are_as_they_are(cfg: RunConfig, tmp_path: Path) -> None:
-    file = tmp_path / "2needle.jsonl"
-    file.write_text("{}\n")
+    file = write_jsonl(tmp_path / "2needle.jsonl", [row()])
     needles = NeedlesConfig(count=2, path=str(file), near=1.0, text=Text.random)
     assert check(replace(cfg, needles=needles)) == [
         "needles.near: got 1.0, allowed: 0.5 with needles.path, an option of generated samples",

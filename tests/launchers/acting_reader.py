@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 HERE = Path(__file__).parent
 LOADING = -1
@@ -107,6 +107,8 @@ class ActingReader:
     device = "cpu"
     can_batch = False
     reads_lines = False
+    warms_up = False
+    generation: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
