@@ -125,8 +125,9 @@ def test_one_bad_point_takes_no_other_with_it(slurm: Slurm, tmp_path: Path) -> N
     install(
         tmp_path / "acting",
         {
-            "0.1": [{"at": LOADING, "do": "raise"}],
-            "0.2": [{"at": 1, "do": "kill"}],
+            # Not before the second command has looked at the queue.
+            "0.1": [{"at": LOADING, "do": "sleep", "seconds": 20}, {"at": LOADING, "do": "raise"}],
+            "0.2": [{"at": 1, "do": "sleep", "seconds": 20}, {"at": 1, "do": "kill"}],
             "0.3": [{"at": 1, "do": "requeue", "seconds": 60, "times": 2}],
             "0.4": [{"at": 1, "do": "sleep", "seconds": 300}],
         },
