@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from operator import attrgetter
 
@@ -17,7 +17,7 @@ from freqexp.results.intervals import intervals, rate_interval, scores
 from freqexp.results.mix import mix, rates
 from freqexp.results.record import mean, median
 from freqexp.results.stats import MARGIN
-from freqexp.results.summary import FIGURES, whole
+from freqexp.results.summary import FIGURES
 from freqexp.schemas.needles import NeedlesConfig
 
 _FIGURES = attrgetter(*FIGURES)
@@ -34,14 +34,13 @@ def compare(loaded: Loaded, baseline: str | None = None, margin: float = MARGIN)
     rows, notes = [], []
     for index, runs in enumerate(grouped):
         bases = [run for run in runs if run.is_baseline]
+        plain_pages = [run for run in [*bases, *runs] if _plain_pages(run)]
         for run in sorted(runs, key=lambda run: not run.is_baseline):
             base = None if run is named or run.is_baseline else _baseline(run, named, bases)
-            encoders = [*filter(None, [base]), *filter(_plain_pages, [*bases, *runs])]
-            rows.append(_row(run, index, base, encoders))
+            rows.append(_row(run, index, base, [*filter(None, [base]), *plain_pages]))
     accuracies = _accuracies(rows)
     rows = [replace(row, accuracy=found) for row, found in zip(rows, accuracies, strict=True)]
     rows = with_deltas(rows, margin)
-    notes += _data_notes(loaded.runs)
     notes += condition_notes(loaded.runs)
     titles = _group_titles(grouped)
     return Comparison(
@@ -171,25 +170,3 @@ def _accuracies(rows: Sequence[Row]) -> list[Estimate | None]:
             low, high = next(spreads)
             found.append(Estimate(value=value, low=low, high=high))
     return found
-
-
-def _data_notes(runs: Sequence[Run]) -> list[str]:
-    """How many samples of files have a fault, as the last start of a run counted them."""
-    notes = []
-    for run in runs:
-        resumed = run.provenance.get("resumed")
-        starts = [run.provenance, *(resumed if isinstance(resumed, list) else [])]
-        counts = [s["data_faults"] for s in starts if isinstance(s, Mapping) and "data_faults" in s]
-        counted = counts[-1] if counts and isinstance(counts[-1], Mapping) else {}
-        faulty, samples = whole(counted.get("faulty")), whole(counted.get("samples"))
-        if faulty:
-            what = [
-                f"{plain(name)} {number}"
-                for name, number in counted.items()
-                if name not in ("samples", "faulty") and whole(number)
-            ]
-            notes.append(
-                f"{faulty} of the {samples} samples read with {run.needles} needles have a fault"
-                f" ({', '.join(what)}); python -m freqexp.benchmarks.check says which"
-            )
-    return list(dict.fromkeys(notes))

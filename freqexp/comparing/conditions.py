@@ -4,15 +4,16 @@ machine was.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from freqexp.comparing.run import Run
 from freqexp.comparing.text import plain
+from freqexp.results.summary import whole
 
 
 def condition_notes(runs: Sequence[Run]) -> list[str]:
-    """What differs between the runs besides their configuration."""
-    notes = []
+    """Faults of their data, and what differs between the runs besides their configuration."""
+    notes = _data_notes(runs)
     codes = {str(run.provenance.get("code_hash")) for run in runs}
     if len(codes) > 1:
         notes.append(f"the runs come from {len(codes)} states of the code that can change a score")
@@ -65,3 +66,25 @@ def _generation_notes(runs: Sequence[Run]) -> list[str]:
             said = ", ".join(f"{name}={value}" for name, value in sorted(settings.items()))
             ways.setdefault(plain(said), set()).add(run.model)
     return [f"generation of {', '.join(sorted(ways[said]))}: {said}" for said in sorted(ways)]
+
+
+def _data_notes(runs: Sequence[Run]) -> list[str]:
+    """How many samples of files have a fault, as the last start of a run counted them."""
+    notes = []
+    for run in runs:
+        resumed = run.provenance.get("resumed")
+        starts = [run.provenance, *(resumed if isinstance(resumed, list) else [])]
+        counts = [s["data_faults"] for s in starts if isinstance(s, Mapping) and "data_faults" in s]
+        counted = counts[-1] if counts and isinstance(counts[-1], Mapping) else {}
+        faulty, samples = whole(counted.get("faulty")), whole(counted.get("samples"))
+        if faulty:
+            what = [
+                f"{plain(name)} {number}"
+                for name, number in counted.items()
+                if name not in ("samples", "faulty") and whole(number)
+            ]
+            notes.append(
+                f"{faulty} of the {samples} samples read with {run.needles} needles have a fault"
+                f" ({', '.join(what)}); python -m freqexp.benchmarks.check says which"
+            )
+    return list(dict.fromkeys(notes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -141,12 +142,16 @@ def _look(axis: Axis, point: Point, rows: Sequence[Row]) -> _Look | None:
     leads = [(a.score or 0.0) - (b.score or 0.0) for a, b in pairs]
     above = [(a.score or 0.0) - a.chance for a, _ in pairs if a.chance is not None]
     # A benchmark without a chance level has no such floor.
-    p_chance = _p_above(above) if above else 0.0
-    return _Look(axis, point, rival, mean(leads) or 0.0, _p_above(leads), p_chance)
+    p_chance = _p_above(tuple(above)) if above else 0.0
+    return _Look(axis, point, rival, mean(leads) or 0.0, _p_above(tuple(leads)), p_chance)
 
 
-def _p_above(differences: Sequence[float]) -> float:
-    """Two-sided p value of differences whose mean is above zero, 1 of others."""
+@functools.lru_cache(maxsize=2_048)
+def _p_above(differences: tuple[float, ...]) -> float:
+    """Two-sided p value of differences whose mean is above zero, 1 of others.
+
+    Remembered: two runs may meet on several budgets, and a report asks in several places.
+    """
     return permutation_p_value(differences) if (mean(differences) or 0.0) > 0 else 1.0
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from freqexp.comparing.comparison import Comparison, Row
 from freqexp.published.numbers import Claim, Published, matches
-from freqexp.published.table import interval, measured_on, scored, stored_after
+from freqexp.published.table import measured_on, scored, stored_after
 from freqexp.results.intervals import interval as interval_of
 from freqexp.results.intervals import measures
+from freqexp.results.table import interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,7 @@ def judge(claim: Claim, row: Row, margin: float) -> tuple[str, str]:
         return "undecided", "no difference to a baseline"
     delta = row.delta
     value, low, high = delta.accuracy.value, delta.accuracy.low or 0.0, delta.accuracy.high or 0.0
-    evidence = f"difference {interval(value, low, high, '+')}; margin {margin:g}"
+    evidence = f"difference {interval(value, low, high, sign=True)}; margin {margin:g}"
     if claim.test == "no_loss":
         return _decide(delta.verdict == "non-inferior", delta.verdict == "inferior"), evidence
     if claim.test == "loss":

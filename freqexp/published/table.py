@@ -6,12 +6,13 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from freqexp.comparing.comparison import Comparison, Estimate, Row
+from freqexp.comparing.comparison import Comparison, Delta, Row
 from freqexp.published.cells import Cell, Verdict, Z, mean_error, published_error, tolerance
 from freqexp.published.numbers import Published, PublishedCell, matches
 from freqexp.results.intervals import interval as interval_of
 from freqexp.results.intervals import measures
 from freqexp.results.record import Record, mean
+from freqexp.results.table import interval
 
 KB = 1000
 SCORES = ("accuracy", "delta")
@@ -209,16 +210,9 @@ def differences(row: Row) -> list[float]:
     return [ours[key] - theirs[key] for key in sorted(ours.keys() & theirs.keys())]
 
 
-def interval(value: float, low: float, high: float, sign: str = "") -> str:
-    """As in `0.812 [0.703, 0.906]`."""
-    return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
-
-
-def _estimate(found: Estimate, sign: str = "") -> str:
-    """With its interval, where there is one."""
-    if found.low is None or found.high is None:
-        return f"{found.value:{sign}.3f}"
-    return interval(found.value, found.low, found.high, sign)
+def _difference(delta: Delta | None) -> str:
+    found = None if delta is None else delta.accuracy
+    return "-" if found is None else interval(found.value, found.low, found.high, sign=True)
 
 
 def part_lines(published: Published, comparison: Comparison) -> list[PartLine]:
@@ -233,8 +227,8 @@ def part_lines(published: Published, comparison: Comparison) -> list[PartLine]:
             lines.append(
                 PartLine(
                     name=part.name,
-                    accuracy=_estimate(a),
-                    delta="-" if d is None else _estimate(d.accuracy, "+"),
+                    accuracy=interval(a.value, a.low, a.high),
+                    delta=_difference(d),
                     verdict="-" if d is None else d.verdict,
                     tokens="-" if kept is None or of is None else f"{of:.0f} -> {kept:.0f}",
                 )

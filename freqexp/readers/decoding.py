@@ -121,6 +121,7 @@ def effective(passed: Any, own: Any) -> dict[str, Any]:
     """
     from transformers import GenerationConfig
 
+    default = GenerationConfig()
     merged = copy.deepcopy(passed)
     merged.update(**own.to_dict(), defaults_only=True)
     found = {
@@ -129,7 +130,7 @@ def effective(passed: Any, own: Any) -> dict[str, Any]:
         if value is not None
         and not name.startswith(("_", "output_", "return_", "transformers_"))
         and name not in _WITHOUT_EFFECT
-        and value != _NEUTRAL.get(name, getattr(GenerationConfig(), name, None))
+        and value != _NEUTRAL.get(name, getattr(default, name, None))
     }
     always = {
         "do_sample": False,

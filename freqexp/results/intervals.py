@@ -70,7 +70,8 @@ def interval(values: Bounded) -> tuple[float, float]:
 
 
 def intervals(lists: Sequence[Bounded]) -> list[tuple[float, float]]:
-    """95 % interval of the mean of each list: the same for the same values, in whatever company.
+    """95 % interval of the mean of each list: the same for the same values in whatever company, but
+    for rounding.
 
     Lists of one length are resampled together. Raises ValueError for a list of fewer than two
     values, whose spread is not known, and for a value out of its bounds.

@@ -11,7 +11,7 @@ from freqexp.results.intervals import changes, interval, scores
 from freqexp.results.mix import rates
 from freqexp.results.record import Record, first, mean, median
 from freqexp.results.stats import permutation_p_value
-from freqexp.results.summary import FIGURES, TIMES, Summary
+from freqexp.results.summary import FIGURES, MEDIANS, TIMES, Summary
 
 if TYPE_CHECKING:
     from freqexp.config.run import RunConfig
@@ -112,7 +112,8 @@ def summarize(
     }
     parts: dict[str, Any] = {**rates(scored)}
     medians: dict[str, Any] = {
-        f"{name}_median": median(getattr(record, name) for record in scored) for name in TIMES
+        into: median(getattr(record, name) for record in scored)
+        for name, into in zip(TIMES, MEDIANS, strict=True)
     }
     return Summary(
         **_identity(cfg, run_id),
