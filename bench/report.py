@@ -33,8 +33,8 @@ from freqexp.results.intervals import intervals, scores
 from freqexp.results.record import Record
 from freqexp.results.summarize import Baseline, summarize
 from freqexp.schemas.codecs import BlockDctConfig
-from freqexp.schemas.compressor import TokenConfig
 from freqexp.schemas.method import NoneConfig
+from freqexp.schemas.tokens import TokenConfig
 
 LIMITS = {
     "bootstrap of all runs, 10,000 resamples (s)": 5.0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
@@ -13,8 +14,10 @@ from freqexp.nouns.page import Lines, Pixels
 if TYPE_CHECKING:
     import torch
 
-    from freqexp.nouns.vision import VisionTokens
+    from freqexp.nouns.vision import Signal, VisionTokens
 
+OF_PAGES: tuple[Signal, ...] = ("pixels", "attention", "keys")
+"""Signals that depend on a page alone and are held with its encoding."""
 Value = TypeVar("Value")
 
 
@@ -53,8 +56,30 @@ class ByteLru(Generic[Value]):
 
 def moved(page: VisionTokens, device: torch.device | str) -> VisionTokens:
     """A page's tokens on a device; the same tensors where they are there already."""
-    deepstack = tuple(level.to(device) for level in page.deepstack)
-    return replace(page, features=page.features.to(device), deepstack=deepstack)
+    return replace(
+        page,
+        features=page.features.to(device),
+        deepstack=tuple(level.to(device) for level in page.deepstack),
+        signals={name: tensor.to(device) for name, tensor in page.signals.items()},
+    )
+
+
+def only(page: VisionTokens, signals: Sequence[Signal]) -> VisionTokens:
+    """A page's tokens without other signals than these."""
+    return replace(page, signals={name: page.signals[name] for name in signals})
+
+
+def signal_sets(signals: Sequence[Signal]) -> list[tuple[Signal, ...]]:
+    """All sets of an encoder's signals that hold these, small ones first."""
+    sets = itertools.chain.from_iterable(
+        itertools.combinations(OF_PAGES, size) for size in range(len(OF_PAGES) + 1)
+    )
+    return [names for names in sets if set(signals) <= set(names)]
+
+
+def with_signals(key: str, signals: Sequence[Signal]) -> str:
+    """The key of an encoding that has these signals."""
+    return " ".join([key, *sorted(signals)])
 
 
 def held_bytes(vision: Sequence[VisionTokens]) -> int:
@@ -62,7 +87,9 @@ def held_bytes(vision: Sequence[VisionTokens]) -> int:
     of a part of one.
     """
     storages = [
-        tensor.untyped_storage() for page in vision for tensor in (page.features, *page.deepstack)
+        tensor.untyped_storage()
+        for page in vision
+        for tensor in (page.features, *page.deepstack, *page.signals.values())
     ]
     return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 

@@ -13,11 +13,11 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from freqexp.code import files_digest
 from freqexp.errors import UserError
@@ -126,7 +126,8 @@ class DiskEncodings:
 
     def put(self, pixels_key: str, vision: Sequence[VisionTokens]) -> None:
         """Keep an encoding; one that is larger than all the room there is, is not kept."""
-        size_bytes = sum(t.nelement() * t.element_size() for page in vision for t in _tensors(page))
+        tensors = [tensor for page in vision for _, tensor in _tensors(page)]
+        size_bytes = sum(tensor.nelement() * tensor.element_size() for tensor in tensors)
         if size_bytes > self._limit_bytes:
             return
         path = self.path(pixels_key)
@@ -161,8 +162,11 @@ class DiskEncodings:
             used_bytes -= size
 
 
-def _tensors(page: VisionTokens) -> tuple[Tensor, ...]:
-    return (page.features, *page.deepstack)
+def _tensors(page: VisionTokens) -> Iterator[tuple[str, Tensor]]:
+    """Features and levels of the deep stack by number, signals by name."""
+    for level, tensor in enumerate((page.features, *page.deepstack)):
+        yield str(level), tensor
+    yield from page.signals.items()
 
 
 def _save(vision: Sequence[VisionTokens], path: Path) -> None:
@@ -172,9 +176,9 @@ def _save(vision: Sequence[VisionTokens], path: Path) -> None:
 
     # A view would bring its whole storage along.
     tensors = {
-        f"{number}.{level}": tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        f"{number}.{name}": tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for number, page in enumerate(vision)
-        for level, tensor in enumerate(_tensors(page))
+        for name, tensor in _tensors(page)
     }
     header = {"grids": json.dumps([page.grid for page in vision]), "sha256": _hash(tensors)}
     save_file(tensors, path, metadata=header)
@@ -193,9 +197,14 @@ def _load(path: Path) -> list[VisionTokens]:
         raise ValueError("the bytes are not those that were written")
     vision = []
     for number, (rows, columns) in enumerate(json.loads(header["grids"])):
-        levels = sum(name.startswith(f"{number}.") for name in tensors)
-        features, *deepstack = (tensors[f"{number}.{level}"] for level in range(levels))
-        vision.append(VisionTokens(features, (rows, columns), tuple(deepstack)))
+        own = {
+            name.partition(".")[2]: tensor
+            for name, tensor in tensors.items()
+            if name.startswith(f"{number}.")
+        }
+        signals: dict[Any, Tensor] = {n: own.pop(n) for n in list(own) if not n.isdecimal()}
+        features, *deepstack = (own[str(level)] for level in range(len(own)))
+        vision.append(VisionTokens(features, (rows, columns), tuple(deepstack), signals))
     return vision
 
 

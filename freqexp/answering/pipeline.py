@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from freqexp.answering.cache import OF_PAGES
 from freqexp.answering.faults import describe, is_out_of_memory
 from freqexp.answering.measure import PeakMemory, free_cuda_cache, stopwatch
 from freqexp.answering.storage import (
@@ -26,6 +27,8 @@ from freqexp.results.record import Record
 from freqexp.tokens.base import TokenCompressor
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from freqexp.answering.session import Session
     from freqexp.config.run import RunConfig
     from freqexp.nouns.sample import Sample
@@ -58,6 +61,11 @@ class Pipeline:
         self._codec, self._compressor = codec, compressor
         flags = {f"{stage}_simulated": part.simulated for stage, part in built.items() if part}
         self._flags = {"simulated": any(flags.values()), **flags}
+        asked = () if compressor is None else compressor.signals
+        self._page_signals = tuple(name for name in OF_PAGES if name in asked)
+        self._chooser = None
+        if compressor is not None and compressor.before_encoder:
+            self._chooser = compressor.choose
         self._reader = session.reader(cfg)
         self.batch_size = cfg.model.batch_size if self._reader.can_batch else 1
 
@@ -80,7 +88,8 @@ class Pipeline:
             pixels = [page.pixels for page in pages]
             if self._codec is not None:
                 pixels = [self._codec.compress(page).pixels for page in pixels]
-            tokens = self._tokens(self._reader.encode(pixels), {})
+            vision = self._reader.encode(pixels, self._page_signals, self._chooser)
+            tokens = self._tokens(vision, sample, {})
             self._reader.warm_up(Request(sample.question, tokens))
         except Exception as error:
             log.debug("warm-up: %s", describe(error))
@@ -124,10 +133,12 @@ class Pipeline:
                 self._reader,
                 work.images.after,
                 _lines_after(work.pages, work.images.after),
+                signals=self._page_signals,
+                chooser=self._chooser,
                 # No other run asks for what a codec alone made; token compressors behind it do.
                 share=self._codec is None or self._compressor is not None,
             )
-            work.tokens = self._tokens(vision, work.found)
+            work.tokens = self._tokens(vision, sample, work.found)
         except Exception as error:
             work.fail(describe(error))
         return work
@@ -153,11 +164,14 @@ class Pipeline:
         return PageImages(before, after)
 
     def _tokens(
-        self, vision: Sequence[VisionTokens], found: dict[str, Any]
+        self, vision: Sequence[VisionTokens], sample: Sample, found: dict[str, Any]
     ) -> list[CompressedTokens]:
         if self._compressor is None:
             return [keep_all(page) for page in vision]
         with stopwatch() as watch:
+            if "question" in self._compressor.signals:
+                question = self._reader.question_embeddings(sample.question)
+                vision = [with_question(page, question) for page in vision]
             compressed = [keep_deepstack(page, self._compressor.compress(page)) for page in vision]
         self._note("token", watch.ms, stored_tokens(vision, compressed), found)
         found["kept"] = kept_bitmaps(compressed)
@@ -227,6 +241,11 @@ class Pipeline:
             work.found.update(figures(answer))
             work.found.update(graded(grade, answer, work.sample.answer))
         return None
+
+
+def with_question(page: VisionTokens, question: Tensor) -> VisionTokens:
+    """A page's tokens with the question's embeddings among their signals."""
+    return replace(page, signals={**page.signals, "question": question})
 
 
 def _lines_after(pages: Sequence[Page], after: Sequence[Pixels]) -> list[Lines]:

@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from freqexp.answering.cache import ByteLru, held_bytes, moved, pixels_key
+from freqexp.answering.cache import (
+    ByteLru,
+    held_bytes,
+    moved,
+    only,
+    pixels_key,
+    signal_sets,
+    with_signals,
+)
 from freqexp.answering.encodings import DiskEncodings, encoder_key
 from freqexp.answering.ledger import PageSizes, page_sizes
 from freqexp.answering.measure import free_cuda_cache, stopwatch
@@ -17,7 +25,7 @@ from freqexp.nouns.page import Lines, Page, Pixels
 if TYPE_CHECKING:
     from freqexp.config.run import RunConfig
     from freqexp.nouns.sample import Grade, Sample
-    from freqexp.nouns.vision import VisionTokens
+    from freqexp.nouns.vision import Chooser, Signal, VisionTokens
     from freqexp.readers.base import Reader
     from freqexp.schemas.model import ModelConfig
     from freqexp.schemas.needles import NeedlesConfig
@@ -174,6 +182,8 @@ class Session:
         pixels: Sequence[Pixels],
         lines: Sequence[Lines] = (),
         *,
+        signals: Sequence[Signal] = (),
+        chooser: Chooser | None = None,
         share: bool,
     ) -> tuple[list[VisionTokens], float | None]:
         """Vision tokens of a sample's pages and the milliseconds of encoding now (None: cached).
@@ -182,24 +192,38 @@ class Session:
         another batch may round differently. What is held is the encoder's own output, so it is
         equal to a fresh encoding bit by bit.
         lines: of each page, for a reader that reads by them; others depend on the pixels alone.
+        signals: what comes with the tokens. An encoding with more of them serves, too: they change
+        no feature.
+        chooser: see `Reader.encode`; what it leaves of a page is not held.
         share: whether another run could ask for these pixels again.
         """
         key = pixels_key(pixels, lines if reader.reads_lines else ())
-        held = self._encodings.get(key)
-        if held is None and self._disk is not None:
-            held = self._disk.get(key)
-            if held is not None:
-                self._encodings.put(key, held, held_bytes(held))
+        held = None if chooser is not None else self._held(key, signals)
         if held is not None:
             device = getattr(reader, "device", "cpu")
             return [moved(page, device) for page in held], None
         with stopwatch() as watch:
-            vision = (
-                reader.encode_lines(pixels, lines) if reader.reads_lines else reader.encode(pixels)
-            )
-        if share:
+            if reader.reads_lines:
+                vision = reader.encode_lines(pixels, lines)
+            else:
+                vision = reader.encode(pixels, signals, chooser)
+        if share and chooser is None:
             held = [moved(page, "cpu") for page in vision]
-            self._encodings.put(key, held, held_bytes(held))
+            own_key = with_signals(key, signals)
+            self._encodings.put(own_key, held, held_bytes(held))
             if self._disk is not None:
-                self._disk.put(key, held)
+                self._disk.put(own_key, held)
         return vision, watch.ms
+
+    def _held(self, key: str, signals: Sequence[Signal]) -> list[VisionTokens] | None:
+        """An encoding with at least these signals, from memory or disk, and with no others."""
+        for names in signal_sets(signals):
+            own_key = with_signals(key, names)
+            held = self._encodings.get(own_key)
+            if held is None and self._disk is not None:
+                held = self._disk.get(own_key)
+                if held is not None:
+                    self._encodings.put(own_key, held, held_bytes(held))
+            if held is not None:
+                return [only(page, signals) for page in held]
+        return None

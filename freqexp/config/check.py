@@ -12,6 +12,7 @@ from pathlib import Path
 
 from freqexp.config.run import RunConfig, Tracking
 from freqexp.errors import fault
+from freqexp.schemas.choices import DROPS_BEFORE_ENCODER, SIGNALS, Family
 from freqexp.schemas.method import CompressorConfig
 from freqexp.schemas.render import RenderConfig
 from freqexp.schemas.section import Section, option_name
@@ -36,7 +37,7 @@ def check(cfg: RunConfig) -> list[str]:
         section = getattr(cfg, field.name)
         if isinstance(section, Section):
             faults += section.check(field.name)
-    faults += _schema_faults(cfg, "")
+    faults += _schema_faults(cfg, "") + _model_faults(cfg)
     return faults + _tracking_faults(cfg) + output_faults(cfg.output_dir)
 
 
@@ -61,6 +62,23 @@ def unknown_key(prefix: str, key: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(key, known, n=1)
     hint = f", did you mean {prefix}{close[0]}" if close else ""
     return f"{prefix}{key}: no such key{hint}; known: {', '.join(known)}"
+
+
+def _model_faults(cfg: RunConfig) -> list[str]:
+    """What a method needs and the chosen model can't give, by name."""
+    faults, family = [], cfg.model.family
+    for part in cfg.compressor.parts(cfg.keep_ratio):
+        missing = [name for name in part.config.signals if name not in SIGNALS[family]]
+        if missing:
+            able = ", ".join(f.value for f in Family if not set(missing) - set(SIGNALS[f]))
+            allowed = f"families that give {' and '.join(missing)}: {able}"
+            name = f"{family.value} with compressor {part.config.name}"
+            faults.append(fault("model.family", name, allowed))
+        elif part.config.before_encoder and family not in DROPS_BEFORE_ENCODER:
+            able = ", ".join(f.value for f in Family if f in DROPS_BEFORE_ENCODER)
+            name = f"{family.value} with compressor {part.config.name} before the encoder"
+            faults.append(fault("model.family", name, able))
+    return faults
 
 
 def _tracking_faults(cfg: RunConfig) -> list[str]:

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Signal = Literal["pixels", "attention", "keys", "question"]
+"""What a compressor may ask for beside the features, N = rows * columns tokens of a page:
+
+pixels: uint8 [N, height, width, 3], what the encoder saw of the page at each token's place, after
+    its resizing and before its normalisation.
+attention: float32 [N], the share of all attention of the encoder's last block over the whole page
+    that a token receives: mean over heads and queries, summed over the token's patches. They sum
+    to 1.
+keys: float32 [N, head channels], keys of the same block before any rotation, mean over heads and
+    over the token's patches.
+question: [words, channels], the decoder's embeddings of the question's own tokens, features' dtype.
+"""
+
+Chooser = Callable[["Tensor", tuple[int, int]], "Tensor"]
+"""Pixels (see `Signal`) and the grid of a page -> int64 [kept], strictly increasing raster
+positions of the tokens that reach the encoder."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,12 +34,19 @@ class VisionTokens:
     features: [rows * columns, channels], raster order, the encoder's dtype.
     grid: (rows, columns) after the merge; pages differ, and a grid need not be square.
     deepstack: features [rows * columns, channels] that enter the first decoder layers, one tensor
-    a layer (arXiv 2406.04334); empty in most families. Compressors leave them alone.
+    a layer (arXiv 2406.04334); empty in most families. Methods that drop tokens leave them alone.
+    signals: what the compressor asked for.
+    budget: how many tokens are to stay; None: what the compressor's keep ratio makes of them.
+    places: int64 [kept], raster positions of `features` where the other tokens were dropped before
+    the encoder; None: all are there.
     """
 
     features: Tensor
     grid: tuple[int, int]
     deepstack: tuple[Tensor, ...] = ()
+    signals: Mapping[Signal, Tensor] = field(default_factory=dict)
+    budget: int | None = None
+    places: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +59,8 @@ class CompressedTokens:
     nominal_ratio: bits before over bits after counted from bit depths, never a storage figure.
     stored_bytes: length of a bitstream that was decoded again to `features`; None without one.
     components: bytes by name (`codecs.base.COMPONENTS`), which sum to `stored_bytes`.
-    deepstack: the rows `kept` of the encoder's own; they leave the decoder with their tokens.
+    deepstack: the rows `kept` of the encoder's own, which leave the decoder with their tokens;
+    where tokens were merged, merged with the same weights.
     """
 
     features: Tensor
@@ -48,9 +73,11 @@ class CompressedTokens:
 
 
 def keep_all(tokens: VisionTokens) -> CompressedTokens:
-    """The identity: every token at its place."""
+    """The identity: every token that the encoder made at its place."""
     import torch
 
     rows, columns = tokens.grid
-    kept = torch.arange(rows * columns, device=tokens.features.device)
+    kept = tokens.places
+    if kept is None:
+        kept = torch.arange(rows * columns, device=tokens.features.device)
     return CompressedTokens(tokens.features, kept, tokens.grid, deepstack=tokens.deepstack)

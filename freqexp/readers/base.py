@@ -5,10 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from freqexp.nouns.page import Lines, Pixels
-from freqexp.nouns.vision import CompressedTokens, VisionTokens
+from freqexp.nouns.vision import Chooser, CompressedTokens, Signal, VisionTokens
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +72,11 @@ class Reader(ABC):
     reads_lines: bool = False
     """Whether it reads line by line and has to be told where the lines are (`encode_lines`)."""
 
+    signals: tuple[Signal, ...] = ()
+    """What `encode` can give beside the features; with "question", `question_embeddings` works."""
+    drops_before_encoder: bool = False
+    """Whether `encode` takes a chooser."""
+
     warms_up: bool = False
     """Whether first answers take longer than later ones, and `warm_up` is worth calling."""
 
@@ -85,11 +93,22 @@ class Reader(ABC):
         raise NotImplementedError
 
     @abstractmethod
-    def encode(self, pages: Sequence[Pixels]) -> list[VisionTokens]:
-        """Vision tokens of each page.
+    def encode(
+        self,
+        pages: Sequence[Pixels],
+        signals: Sequence[Signal] = (),
+        chooser: Chooser | None = None,
+    ) -> list[VisionTokens]:
+        """Vision tokens of each page, with the signals asked for, which change no feature.
 
+        chooser: says which of a page's tokens reach the encoder. The others cost it nothing and are
+        not in the result, whose `places` says which are. Signals but pixels are not there then.
         Raises UserError without pages and for a page outside the model's limits.
         """
+
+    def question_embeddings(self, question: str) -> Tensor:
+        """See `Signal`. Called where it is among `signals`."""
+        raise NotImplementedError
 
     def encode_lines(self, pages: Sequence[Pixels], lines: Sequence[Lines]) -> list[VisionTokens]:
         """`encode` with the places of each page's lines, called where `reads_lines`."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from freqexp.nouns.vision import Signal
 
 
 class Family(Enum):
@@ -15,6 +20,24 @@ class Family(Enum):
     llava_onevision = "llava_onevision"
     glm4v_remote = "glm4v_remote"
     ppocr = "ppocr"
+
+
+_TOWERS: tuple[Signal, ...] = ("pixels", "attention", "keys", "question")
+SIGNALS: Mapping[Family, tuple[Signal, ...]] = {
+    Family.glm4v: _TOWERS,
+    Family.qwen2_vl: _TOWERS,
+    Family.qwen2_5_vl: _TOWERS,
+    Family.qwen3_vl: _TOWERS,
+    Family.llava_onevision: _TOWERS,
+    Family.glm4v_remote: ("pixels", "question"),
+    Family.ppocr: (),
+}
+"""What the reader of a family can give a compressor beside vision tokens."""
+
+DROPS_BEFORE_ENCODER = frozenset(
+    {Family.glm4v, Family.qwen2_vl, Family.qwen2_5_vl, Family.qwen3_vl}
+)
+"""Families whose encoder takes any subset of a page's tokens."""
 
 
 class Dtype(Enum):

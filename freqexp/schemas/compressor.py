@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from freqexp.errors import fault
-from freqexp.schemas.choices import Energy, Scale
 from freqexp.schemas.codecs import (
     AvifConfig,
     BlockDctConfig,
@@ -22,88 +21,7 @@ from freqexp.schemas.codecs import (
 )
 from freqexp.schemas.method import CompressorConfig, NoneConfig, Part, StageName
 from freqexp.schemas.section import option_name
-
-if TYPE_CHECKING:
-    from freqexp.schemas.profile import ProfileConfig
-    from freqexp.tokens.base import TokenCompressor
-
-
-@dataclass
-class TokenConfig(CompressorConfig):
-    """DCT, band quantisation and energy pruning of vision tokens (paper, Algorithm 2).
-
-    The parts switch separately: `transform` and `quantize` without `prune`, or `prune` alone.
-    """
-
-    name: str = "token"
-    transform: bool = True
-    quantize: bool = True
-    prune: bool = True
-    energy: Energy = Energy.l2
-    scale: Scale = Scale.channel
-    stage: ClassVar[StageName] = "token"
-
-    @property
-    def uses_keep_ratio(self) -> bool:
-        return self.prune
-
-    @property
-    def uses_profile(self) -> bool:
-        return self.quantize
-
-    def check(self, prefix: str) -> list[str]:
-        if self.quantize and not self.transform:
-            allowed = (
-                f"false while {prefix}.transform is false (the bands are those of the transform)"
-            )
-            return [fault(f"{prefix}.quantize", True, allowed)]
-        return []
-
-    def build(self, keep_ratio: float, profile: ProfileConfig) -> TokenCompressor:
-        from freqexp.tokens.dct import TokenDct
-
-        return TokenDct(
-            keep_ratio=keep_ratio,
-            bits=(profile.bits_low, profile.bits_mid, profile.bits_high),
-            edges=(profile.edge_low, profile.edge_mid),
-            transform=self.transform,
-            quantize=self.quantize,
-            prune=self.prune,
-            energy=self.energy.value,
-            scale=self.scale.value,
-        )
-
-
-@dataclass
-class RandomPruneConfig(CompressorConfig):
-    """Random pruning of vision tokens, a control. seed: another draw."""
-
-    name: str = "random_prune"
-    seed: int = 0
-    stage: ClassVar[StageName] = "token"
-    control: ClassVar[str] = "random pruning of tokens"
-
-    def check(self, prefix: str) -> list[str]:
-        return [] if self.seed >= 0 else [fault(f"{prefix}.seed", self.seed, "0 or more")]
-
-    def build(self, keep_ratio: float, profile: ProfileConfig) -> TokenCompressor:
-        from freqexp.tokens.random_prune import RandomPrune
-
-        return RandomPrune(keep_ratio=keep_ratio, seed=self.seed)
-
-
-@dataclass
-class PoolConfig(CompressorConfig):
-    """Average pooling of vision tokens, a control."""
-
-    name: str = "pool"
-    stage: ClassVar[StageName] = "token"
-    control: ClassVar[str] = "average pooling of tokens"
-
-    def build(self, keep_ratio: float, profile: ProfileConfig) -> TokenCompressor:
-        from freqexp.tokens.pool import Pool
-
-        return Pool(keep_ratio=keep_ratio)
+from freqexp.schemas.tokens import PoolConfig, RandomPruneConfig, TokenConfig
 
 
 @dataclass

@@ -9,6 +9,7 @@ from freqexp.schemas.section import Section
 
 if TYPE_CHECKING:
     from freqexp.codecs.base import Codec
+    from freqexp.nouns.vision import Signal
     from freqexp.schemas.profile import ProfileConfig
     from freqexp.tokens.base import TokenCompressor
 
@@ -32,6 +33,18 @@ class CompressorConfig(Section):
     stage: ClassVar[StageName] = "none"
     control: ClassVar[str] = ""
     """In words, for what any method must beat to be worth its name; empty for a method."""
+    adaptive: ClassVar[bool] = False
+    """Whether the page decides how many tokens stay, see `TokenCompressor.adaptive`."""
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        """What the method needs of a model beside its vision tokens."""
+        return ()
+
+    @property
+    def before_encoder(self) -> bool:
+        """Whether tokens are dropped before the vision encoder."""
+        return False
 
     @property
     def uses_keep_ratio(self) -> bool:

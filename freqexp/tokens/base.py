@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
-from freqexp.nouns.vision import CompressedTokens, VisionTokens
+from freqexp.nouns.vision import CompressedTokens, Signal, VisionTokens
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class TokenCompressor(ABC):
@@ -12,6 +16,20 @@ class TokenCompressor(ABC):
 
     simulated: bool
     """True when the decoder's sequence does not get shorter (every token is kept)."""
+
+    signals: tuple[Signal, ...] = ()
+    """What `compress` needs beside the features: it finds these in `VisionTokens.signals`."""
+
+    adaptive: bool = False
+    """Whether the page decides how many tokens stay; neither a keep ratio nor a budget does."""
+
+    before_encoder: bool = False
+    """Whether tokens are dropped before the encoder (`choose`); `compress` then gets the others, at
+    `VisionTokens.places`."""
+
+    def choose(self, pixels: Tensor, grid: tuple[int, int]) -> Tensor:
+        """A `Chooser`: the tokens that reach the encoder. Called where `before_encoder`."""
+        raise NotImplementedError
 
     @abstractmethod
     def compress(self, tokens: VisionTokens) -> CompressedTokens:

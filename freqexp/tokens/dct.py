@@ -9,12 +9,12 @@ from torch import Tensor
 
 from freqexp.coding.quantize import MAX_BITS
 from freqexp.coding.transforms import band_positions, dct2, idct2
-from freqexp.errors import ConfigError, UserError, fault
+from freqexp.errors import ConfigError, fault
 from freqexp.nouns.vision import CompressedTokens, VisionTokens
 from freqexp.tokens.base import TokenCompressor
 from freqexp.tokens.bitstream import StoredTokens, store
 from freqexp.tokens.coefficients import Quantised, RingsOf, quantise, restored
-from freqexp.tokens.kept import check_keep_ratio, check_tokens, kept_count
+from freqexp.tokens.kept import budget_of, check_keep_ratio, check_tokens
 
 _ENERGY_GRID = 2.0**30
 
@@ -102,8 +102,6 @@ class TokenDct(TokenCompressor):
         """
         check_tokens(tokens)
         features, (rows, columns) = tokens.features, tokens.grid
-        if not torch.isfinite(features.sum(dtype=torch.float64)):
-            raise UserError("vision tokens: the features hold NaN or infinity; try a wider dtype")
         bands = band_positions(tokens.grid, self._edges)
         levels = None
         if self._transform:
@@ -112,7 +110,7 @@ class TokenDct(TokenCompressor):
         else:
             exact = features.double()
         if self._prune:
-            kept = self._most_energetic(exact)
+            kept = self._most_energetic(exact, budget_of(tokens, self._keep_ratio))
             features = features.index_select(0, kept)
         else:
             kept = torch.arange(rows * columns, device=features.device)
@@ -158,14 +156,13 @@ class TokenDct(TokenCompressor):
         stored = StoredTokens(grid, features.shape[1], features.dtype, kept, levels, values)
         return store(stored, RingsOf(self._edges))
 
-    def _most_energetic(self, features: Tensor) -> Tensor:
-        """Increasing positions int64 [K] of the tokens of `features` [N, channels] to keep."""
+    def _most_energetic(self, features: Tensor, count: int) -> Tensor:
+        """Increasing positions int64 [count] of the tokens of `features` [N, channels] to keep."""
         mean = features.mean(dim=0)
         # The norm ranks as its square does, and takes one pass.
         energy = torch.linalg.vector_norm(features - mean, ord=self._norm, dim=1)
         scale = energy.amax() + torch.linalg.vector_norm(mean, ord=self._norm)
         rank = (energy / scale.clamp_min(torch.finfo(scale.dtype).tiny) * _ENERGY_GRID).round_()
-        count = kept_count(len(features), self._keep_ratio)
         return torch.sort(rank, descending=True, stable=True).indices[:count].sort().values
 
 

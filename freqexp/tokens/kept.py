@@ -1,12 +1,14 @@
-"""What pruning and pooling of vision tokens share: checks, the count, and the result."""
+"""What methods that leave fewer vision tokens share: checks, the count, and the result."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
-from freqexp.errors import fault
+from freqexp.errors import UserError, fault
 from freqexp.nouns.vision import CompressedTokens, VisionTokens
 from freqexp.tokens.bitstream import StoredTokens, store
 from freqexp.tokens.coefficients import RingsOf
@@ -18,13 +20,19 @@ def check_keep_ratio(keep_ratio: float) -> list[str]:
 
 
 def check_tokens(tokens: VisionTokens) -> None:
-    """Raises ValueError when the features do not fit the grid, or are not floating."""
+    """Raises ValueError when the features do not fit the grid or its places, or are not floating,
+    and UserError when they hold NaN or infinity.
+    """
     rows, columns = tokens.grid
     shape = tuple(tokens.features.shape)
-    if len(shape) != 2 or rows < 1 or columns < 1 or shape[0] != rows * columns:
-        raise ValueError(f"features: got shape {shape}, allowed: [{rows} * {columns}, channels]")
+    count = rows * columns if tokens.places is None else len(tokens.places)
+    if len(shape) != 2 or rows < 1 or columns < 1 or shape[0] != count:
+        wanted = f"{rows} * {columns}" if tokens.places is None else str(count)
+        raise ValueError(f"features: got shape {shape}, allowed: [{wanted}, channels]")
     if not tokens.features.is_floating_point():
         raise ValueError(f"features: got {tokens.features.dtype}, allowed: a floating dtype")
+    if not torch.isfinite(tokens.features.sum(dtype=torch.float64)):
+        raise UserError("vision tokens: the features hold NaN or infinity; try a wider dtype")
 
 
 def kept_count(tokens: int, keep_ratio: float) -> int:
@@ -32,12 +40,57 @@ def kept_count(tokens: int, keep_ratio: float) -> int:
     return max(1, math.floor(keep_ratio * tokens + 0.5))
 
 
-def kept_tokens(features: Tensor, kept: Tensor, grid: tuple[int, int]) -> CompressedTokens:
-    """Tokens [K, channels] at places `kept` of a grid, stored in their own dtype."""
+def budget_of(tokens: VisionTokens, keep_ratio: float) -> int:
+    """How many of a page's tokens stay: its budget, or `kept_count` without one.
+
+    Raises ValueError for a budget that the page has not as many tokens for.
+    """
+    size = tokens.grid[0] * tokens.grid[1]
+    if tokens.budget is None:
+        return kept_count(size, keep_ratio)
+    if not 1 <= tokens.budget <= size:
+        raise ValueError(fault("keep_tokens", tokens.budget, f"1 to the page's {size} tokens"))
+    return tokens.budget
+
+
+def kept_tokens(
+    features: Tensor,
+    kept: Tensor,
+    grid: tuple[int, int],
+    deepstack: tuple[Tensor, ...] = (),
+) -> CompressedTokens:
+    """Tokens [K, channels] at places `kept` of a grid, stored in their own dtype.
+
+    deepstack: of methods that merge, see `merged_tokens`; () elsewhere, where these features follow
+    `kept` by themselves.
+    """
     stored = StoredTokens(grid, features.shape[1], features.dtype, kept, values=features)
     # Tokens that are stored as they are have no bands.
     data, components = store(stored, RingsOf((0.0, 0.0)))
     ratio = grid[0] * grid[1] / len(kept)
     return CompressedTokens(
-        features, kept, grid, ratio, stored_bytes=len(data), components=components
+        features,
+        kept,
+        grid,
+        ratio,
+        stored_bytes=len(data),
+        deepstack=deepstack,
+        components=components,
     )
+
+
+def pruned_tokens(tokens: VisionTokens, kept: Tensor) -> CompressedTokens:
+    """The tokens at places `kept`, int64 [K] in raster order; their features bit for bit."""
+    return kept_tokens(tokens.features.index_select(0, kept), kept, tokens.grid)
+
+
+def merged_tokens(
+    tokens: VisionTokens, kept: Tensor, merge: Callable[[Tensor], Tensor]
+) -> CompressedTokens:
+    """What `merge`, a linear map of float64 [N, channels] to [K, channels], makes of the features
+    and of each level of the deep stack, at places `kept`, int64 [K] in raster order.
+    """
+    levels = [
+        merge(level.double()).to(level.dtype) for level in (tokens.features, *tokens.deepstack)
+    ]
+    return kept_tokens(levels[0], kept, tokens.grid, tuple(levels[1:]))

@@ -7,11 +7,12 @@ import functools
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from freqexp.errors import ConfigError
 from freqexp.nouns.vision import CompressedTokens, VisionTokens
 from freqexp.tokens.base import TokenCompressor
-from freqexp.tokens.kept import check_keep_ratio, check_tokens, kept_count, kept_tokens
+from freqexp.tokens.kept import budget_of, check_keep_ratio, check_tokens, merged_tokens
 
 Places = npt.NDArray[np.int64]
 
@@ -42,16 +43,19 @@ class Pool(TokenCompressor):
         `nominal_ratio` is N / K.
 
         Raises:
-            ValueError: the features' shape does not fit the grid, or they are not floating.
+            ValueError: see `check_tokens` and `budget_of`.
         """
         check_tokens(tokens)
-        features, device = tokens.features, tokens.features.device
-        places, groups = _pooling(tokens.grid, kept_count(len(features), self._keep_ratio))
+        device = tokens.features.device
+        places, groups = _pooling(tokens.grid, budget_of(tokens, self._keep_ratio))
         kept, nearest = torch.tensor(places, device=device), torch.tensor(groups, device=device)
-        sums = features.new_zeros((len(kept), features.shape[1]), dtype=torch.float64)
-        sums.index_add_(0, nearest, features.double())
         counts = torch.bincount(nearest, minlength=len(kept)).unsqueeze(1)
-        return kept_tokens((sums / counts).to(features.dtype), kept, tokens.grid)
+
+        def means(features: Tensor) -> Tensor:
+            sums = features.new_zeros((len(kept), features.shape[1]))
+            return sums.index_add_(0, nearest, features) / counts
+
+        return merged_tokens(tokens, kept, means)
 
 
 @functools.lru_cache(maxsize=64)

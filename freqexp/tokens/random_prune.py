@@ -11,7 +11,7 @@ from freqexp.errors import ConfigError, fault
 from freqexp.nouns.vision import CompressedTokens, VisionTokens
 from freqexp.tokens.base import TokenCompressor
 from freqexp.tokens.coefficients import raw_bytes
-from freqexp.tokens.kept import check_keep_ratio, check_tokens, kept_count, kept_tokens
+from freqexp.tokens.kept import budget_of, check_keep_ratio, check_tokens, pruned_tokens
 
 
 class RandomPrune(TokenCompressor):
@@ -47,7 +47,7 @@ class RandomPrune(TokenCompressor):
         `nominal_ratio` is N / K.
 
         Raises:
-            ValueError: the features' shape does not fit the grid, or they are not floating.
+            ValueError: see `check_tokens` and `budget_of`.
         """
         check_tokens(tokens)
         features = tokens.features
@@ -55,6 +55,5 @@ class RandomPrune(TokenCompressor):
         digest = hashlib.sha256(plain.tobytes()).digest()
         entropy = [self._seed, *np.frombuffer(digest, dtype="<u4").tolist()]
         order = np.random.Generator(np.random.PCG64(entropy)).permutation(len(features))
-        chosen = np.sort(order[: kept_count(len(features), self._keep_ratio)])
-        kept = torch.from_numpy(chosen).to(features.device)
-        return kept_tokens(features.index_select(0, kept), kept, tokens.grid)
+        chosen = np.sort(order[: budget_of(tokens, self._keep_ratio)])
+        return pruned_tokens(tokens, torch.from_numpy(chosen).to(features.device))

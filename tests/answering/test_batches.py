@@ -121,7 +121,7 @@ def test_a_page_that_fails_leaves_the_batch_before_it_is_answered(
     encode = counting.reader.encode
     counting.samples = uneven_samples
 
-    def picky(pages: Any) -> Any:
+    def picky(pages: Any, *further: Any) -> Any:
         if len(counting.reader.encoded) == 2:
             counting.reader.encoded.append(pages[0])
             raise RuntimeError("a broken page")

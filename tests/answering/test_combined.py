@@ -29,8 +29,9 @@ from freqexp.results.table import render_table
 from freqexp.running.execute import baseline_of, execute, label, run_folder
 from freqexp.running.progress import Lines
 from freqexp.schemas.codecs import BlockDctConfig
-from freqexp.schemas.compressor import CombinedConfig, TokenConfig
+from freqexp.schemas.compressor import CombinedConfig
 from freqexp.schemas.method import NoneConfig
+from freqexp.schemas.tokens import TokenConfig
 
 PRUNE = TokenConfig(transform=False, quantize=False)
 

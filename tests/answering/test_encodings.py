@@ -22,7 +22,7 @@ from freqexp.results.record_file import load_records
 from freqexp.running.execute import execute, run_folder
 from freqexp.running.progress import Lines
 from freqexp.schemas.choices import Attention, Dtype
-from freqexp.schemas.compressor import TokenConfig
+from freqexp.schemas.tokens import TokenConfig
 
 PAGE_BYTES = 12 * 8 * 4
 

@@ -13,7 +13,7 @@ from freqexp.readers.base import Request
 from freqexp.results.record_file import load_records
 from freqexp.running.execute import execute, run_folder
 from freqexp.running.progress import make_progress
-from freqexp.schemas.compressor import RandomPruneConfig
+from freqexp.schemas.tokens import RandomPruneConfig
 
 
 class Warm(FakeReader):

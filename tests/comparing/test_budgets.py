@@ -10,7 +10,7 @@ from freqexp.comparing.budgets import AXES, Point, pareto, pareto_axes
 from freqexp.comparing.compare import compare
 from freqexp.comparing.comparison import Comparison
 from freqexp.comparing.load import load
-from freqexp.schemas.compressor import TokenConfig
+from freqexp.schemas.tokens import TokenConfig
 
 STORED, TOKENS, *_ = AXES
 

@@ -16,7 +16,7 @@ from freqexp.results.intervals import changes, interval, scores
 from freqexp.results.summarize import Baseline, summarize
 from freqexp.schemas.choices import Text
 from freqexp.schemas.codecs import BlockDctConfig
-from freqexp.schemas.compressor import TokenConfig
+from freqexp.schemas.tokens import TokenConfig
 
 GENERATOR = np.random.default_rng(7)
 BASE = [float(x) for x in GENERATOR.choice([0.0, 0.5, 1.0], size=60)]

@@ -6,7 +6,7 @@ from report_runs import write_run
 
 from freqexp.comparing.compare import compare
 from freqexp.comparing.load import load
-from freqexp.schemas.compressor import TokenConfig
+from freqexp.schemas.tokens import TokenConfig
 
 GREEDY = {"do_sample": False, "repetition_penalty": 1.1}
 

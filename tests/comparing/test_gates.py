@@ -13,7 +13,7 @@ from freqexp.comparing.findings import findings
 from freqexp.comparing.gates import gates, overall
 from freqexp.comparing.load import load
 from freqexp.schemas.codecs import BlockDctConfig
-from freqexp.schemas.compressor import PoolConfig, RandomPruneConfig, TokenConfig
+from freqexp.schemas.tokens import PoolConfig, RandomPruneConfig, TokenConfig
 
 FEWER = {"decoder_tokens": 94, "kv_cache_bytes": 9216 * 94, "decode_ms": 90.0}
 ABOVE = [0.9, 0.8] * 20

@@ -10,7 +10,7 @@ from report_runs import write_run, write_sweep
 from freqexp.comparing.load import load
 from freqexp.comparing.run import Run
 from freqexp.errors import UserError
-from freqexp.schemas.compressor import TokenConfig
+from freqexp.schemas.tokens import TokenConfig
 
 
 def only(outputs: Path) -> Run:

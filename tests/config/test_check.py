@@ -14,9 +14,9 @@ from freqexp.composing.compose import compose
 from freqexp.config.check import check
 from freqexp.config.run import RunConfig, Tracking
 from freqexp.schemas.choices import Text
-from freqexp.schemas.compressor import TokenConfig
 from freqexp.schemas.needles import NeedlesConfig
 from freqexp.schemas.render import GlyphRender
+from freqexp.schemas.tokens import TokenConfig
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ from freqexp.errors import UserError
 from freqexp.paths import package_dir
 from freqexp.schemas.choices import Attention, Dtype, Fit, Form, Threshold
 from freqexp.schemas.codecs import BlockDctConfig
-from freqexp.schemas.compressor import TokenConfig
 from freqexp.schemas.method import CompressorConfig, NoneConfig
 from freqexp.schemas.render import CellsRender, GlyphRender
+from freqexp.schemas.tokens import TokenConfig
 
 Composed = Callable[..., RunConfig]
 

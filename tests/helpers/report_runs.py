@@ -16,12 +16,12 @@ from freqexp.results.record import Record
 from freqexp.results.summarize import summarize
 from freqexp.schemas.choices import Device, Form
 from freqexp.schemas.codecs import BlockDctConfig
-from freqexp.schemas.compressor import TokenConfig
 from freqexp.schemas.method import CompressorConfig, NoneConfig
 from freqexp.schemas.model import ModelConfig
 from freqexp.schemas.needles import NeedlesConfig
 from freqexp.schemas.profile import ProfileConfig
 from freqexp.schemas.render import CellsRender
+from freqexp.schemas.tokens import TokenConfig
 
 PROFILE = ProfileConfig(
     name="aggressive", bits_low=8, bits_mid=4, bits_high=0, edge_low=4, edge_mid=8

@@ -21,7 +21,7 @@ from freqexp.config.run import RunConfig, Tracking
 from freqexp.config.saved import to_yaml
 from freqexp.nouns.page import Pixels
 from freqexp.nouns.sample import Sample, Turn
-from freqexp.nouns.vision import CompressedTokens, VisionTokens
+from freqexp.nouns.vision import CompressedTokens, Signal, VisionTokens
 from freqexp.readers.base import Answer, Reader, Request
 from freqexp.schemas.choices import Device, Form
 from freqexp.schemas.method import NoneConfig
@@ -111,7 +111,9 @@ class FakeReader(Reader):
         answers = [self.answer(request.question, request.vision) for request in requests]
         return [replace(answer, batch_size=len(requests)) for answer in answers]
 
-    def encode(self, pages: Sequence[Pixels]) -> list[VisionTokens]:
+    def encode(
+        self, pages: Sequence[Pixels], signals: Sequence[Signal] = (), chooser: Any = None
+    ) -> list[VisionTokens]:
         import torch
 
         self.encoded += pages

@@ -117,7 +117,9 @@ class ActingReader:
         self.number = -1
         self._write(f"gpu {os.environ.get('CUDA_VISIBLE_DEVICES', '')}\n")
 
-    def encode(self, pages: Sequence[Any]) -> list[Any]:
+    def encode(
+        self, pages: Sequence[Any], signals: Sequence[Any] = (), chooser: Any = None
+    ) -> list[Any]:
         import numpy as np
         import torch
 

@@ -9,7 +9,7 @@ import pytest
 from report_runs import HOSTILE, write_run
 
 from freqexp.report.__main__ import main
-from freqexp.schemas.compressor import TokenConfig
+from freqexp.schemas.tokens import TokenConfig
 
 wandb_settings = {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
 

@@ -12,7 +12,7 @@ from freqexp.comparing.load import load
 from freqexp.report.build import Report, write_report
 from freqexp.report.mirror import attach
 from freqexp.report.pages import Limits
-from freqexp.schemas.compressor import TokenConfig
+from freqexp.schemas.tokens import TokenConfig
 
 wandb = pytest.importorskip("wandb")
 

@@ -28,7 +28,7 @@ from freqexp.report.build import write_report
 from freqexp.report.drawer import Redrawn
 from freqexp.report.page import render_page
 from freqexp.report.pages import Limits, redraw
-from freqexp.schemas.compressor import TokenConfig
+from freqexp.schemas.tokens import TokenConfig
 
 ALL = Limits(seconds=math.inf)
 PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")

@@ -18,7 +18,7 @@ from freqexp.comparing.load import load
 from freqexp.nouns.page import png_size_bytes
 from freqexp.report.pages import Limits, redraw
 from freqexp.schemas.codecs import BlockDctConfig
-from freqexp.schemas.compressor import TokenConfig
+from freqexp.schemas.tokens import TokenConfig
 
 ALL = Limits(seconds=math.inf)
 

@@ -21,8 +21,8 @@ from freqexp.report import published
 from freqexp.report.__main__ import main
 from freqexp.schemas.choices import Fit
 from freqexp.schemas.codecs import BlockDctConfig
-from freqexp.schemas.compressor import TokenConfig
 from freqexp.schemas.needles import NeedlesConfig
+from freqexp.schemas.tokens import TokenConfig
 
 PAPER_DCT = BlockDctConfig(fit=Fit.resize, bitstream=False)
 

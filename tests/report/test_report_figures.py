@@ -18,7 +18,7 @@ from freqexp.report.drawing import looks, style
 from freqexp.report.figures import draw_all
 from freqexp.report.row_figures import mix_figures
 from freqexp.schemas.codecs import BlockDctConfig
-from freqexp.schemas.compressor import TokenConfig
+from freqexp.schemas.tokens import TokenConfig
 
 
 @pytest.fixture

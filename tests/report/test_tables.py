@@ -15,7 +15,7 @@ from freqexp.comparing.findings import findings
 from freqexp.comparing.load import load
 from freqexp.report.columns import Column, columns, legend
 from freqexp.report.tables import csv_table, latex_table, markdown_report, terminal
-from freqexp.schemas.compressor import RandomPruneConfig, TokenConfig
+from freqexp.schemas.tokens import RandomPruneConfig, TokenConfig
 
 
 @pytest.fixture

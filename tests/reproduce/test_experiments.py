@@ -41,8 +41,8 @@ from freqexp.published.table import cells, part_lines, published_significance
 from freqexp.reproduce.__main__ import main
 from freqexp.running.execute import baseline_of
 from freqexp.schemas.codecs import BlockDctConfig
-from freqexp.schemas.compressor import TokenConfig
 from freqexp.schemas.needles import NeedlesConfig
+from freqexp.schemas.tokens import TokenConfig
 
 PAPER = ("paper_table1", "paper_table2", "paper_table3", "paper_figures")
 POINTS = dict(zip(PAPER, (3, 4, 2, 2), strict=True))

@@ -13,8 +13,8 @@ from freqexp.results.summarize import Baseline, changed_options, summarize
 from freqexp.results.summary import FIGURES, Summary, finished_records, write_summary
 from freqexp.schemas.choices import Fit
 from freqexp.schemas.codecs import BlockDctConfig
-from freqexp.schemas.compressor import TokenConfig
 from freqexp.schemas.method import NoneConfig
+from freqexp.schemas.tokens import TokenConfig
 
 
 def record(name: str, score: float | None, **more: Any) -> Record:

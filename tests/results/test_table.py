@@ -9,7 +9,7 @@ from freqexp.results.record import Record, settle
 from freqexp.results.summarize import summarize
 from freqexp.results.table import place, render_table, size, times
 from freqexp.schemas.codecs import BlockDctConfig
-from freqexp.schemas.compressor import TokenConfig
+from freqexp.schemas.tokens import TokenConfig
 
 
 def record(name: str, score: float | None, **more: Any) -> Record:

@@ -28,9 +28,9 @@ from freqexp.results.summary import Summary
 from freqexp.running.execute import baseline_of, execute, run_folder
 from freqexp.running.progress import Lines
 from freqexp.schemas.codecs import BlockDctConfig
-from freqexp.schemas.compressor import TokenConfig
 from freqexp.schemas.method import NoneConfig
 from freqexp.schemas.needles import NeedlesConfig
+from freqexp.schemas.tokens import TokenConfig
 
 IDS = [f"sample-{number:03d}" for number in range(6, 0, -1)]
 

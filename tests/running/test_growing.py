@@ -24,8 +24,8 @@ from freqexp.running.execute import execute, execute_share, run_folder
 from freqexp.running.progress import Lines
 from freqexp.running.shares import Share
 from freqexp.running.sweep import run_points
-from freqexp.schemas.compressor import TokenConfig
 from freqexp.schemas.needles import NeedlesConfig
+from freqexp.schemas.tokens import TokenConfig
 from freqexp.status.points import sweep_status
 
 

@@ -17,9 +17,9 @@ from freqexp.running.progress import Lines
 from freqexp.running.sweep import PointsError, complete_deltas, finished, run_points
 from freqexp.running.sweep_file import write_sweep
 from freqexp.schemas.codecs import BlockDctConfig
-from freqexp.schemas.compressor import TokenConfig
 from freqexp.schemas.method import NoneConfig
 from freqexp.schemas.needles import NeedlesConfig
+from freqexp.schemas.tokens import TokenConfig
 
 
 def run(points: Any, counting: Counting, **more: Any) -> Any:

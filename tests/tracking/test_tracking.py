@@ -22,7 +22,7 @@ from wandb_double import Double, wandb_double
 from freqexp.config.run import Tracking
 from freqexp.running.progress import Lines
 from freqexp.running.sweep import run_points
-from freqexp.schemas.compressor import TokenConfig
+from freqexp.schemas.tokens import TokenConfig
 from freqexp.tracking import client as wandb_client
 from freqexp.tracking import server as wandb_server
 from freqexp.tracking.mirror import Mirrors

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from freqexp.errors import UserError, fault
 from freqexp.nouns.page import Pixels
-from freqexp.nouns.vision import CompressedTokens, VisionTokens
+from freqexp.nouns.vision import Chooser, CompressedTokens, Signal, VisionTokens
 from freqexp.readers.base import WARM_UP_TOKENS, Answer, Reader, Request
 from freqexp.readers.check import check_tokens
 from freqexp.readers.decoding import answer_text
@@ -98,7 +98,12 @@ class Glm4vRemoteReader(Reader):
         """Where the model is."""
         return torch.device(self.model.device)
 
-    def encode(self, pages: Sequence[Pixels]) -> list[VisionTokens]:
+    def encode(
+        self,
+        pages: Sequence[Pixels],
+        signals: Sequence[Signal] = (),
+        chooser: Chooser | None = None,
+    ) -> list[VisionTokens]:
         """The one page's tokens. Raises UserError for any other number of pages."""
         _one_page(len(pages))
         with torch.inference_mode():

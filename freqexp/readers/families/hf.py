@@ -17,7 +17,7 @@ from torch import Tensor
 
 from freqexp.errors import UserError
 from freqexp.nouns.page import Pixels
-from freqexp.nouns.vision import CompressedTokens, VisionTokens
+from freqexp.nouns.vision import Chooser, CompressedTokens, Signal, VisionTokens
 from freqexp.readers.base import WARM_UP_TOKENS, Answer, Reader, Request
 from freqexp.readers.check import check_tokens
 from freqexp.readers.decoding import (
@@ -97,7 +97,12 @@ class HfReader(Reader):
     def encoder_output(self, vision: Sequence[CompressedTokens]) -> Any:
         """What the model wants of its image encoder, for the kept tokens of these pages."""
 
-    def encode(self, pages: Sequence[Pixels]) -> list[VisionTokens]:
+    def encode(
+        self,
+        pages: Sequence[Pixels],
+        signals: Sequence[Signal] = (),
+        chooser: Chooser | None = None,
+    ) -> list[VisionTokens]:
         """Vision tokens of each page, one page at a time so that memory stays bounded."""
         if not pages:
             raise UserError("sample: got no pages, allowed: at least one")

@@ -18,7 +18,7 @@ import torch
 
 from freqexp.errors import UserError, fault
 from freqexp.nouns.page import Lines, Pixels
-from freqexp.nouns.vision import CompressedTokens, VisionTokens
+from freqexp.nouns.vision import Chooser, CompressedTokens, Signal, VisionTokens
 from freqexp.readers.base import Answer, Reader
 from freqexp.readers.check import check_tokens
 from freqexp.readers.recogniser.graph import CHANNELS, TOKENS, split
@@ -62,7 +62,12 @@ class PpocrReader(Reader):
         """The installed recogniser. Raises UserError when it is not installed."""
         return cls(model_path().read_bytes(), config.render.build().marks)
 
-    def encode(self, pages: Sequence[Pixels]) -> list[VisionTokens]:
+    def encode(
+        self,
+        pages: Sequence[Pixels],
+        signals: Sequence[Signal] = (),
+        chooser: Chooser | None = None,
+    ) -> list[VisionTokens]:
         """Raises UserError: without their lines pages can't be read, see `encode_lines`."""
         return self.encode_lines(pages, [()] * len(pages))
 
