@@ -23,6 +23,13 @@ class TokenCompressor(ABC):
     adaptive: bool = False
     """Whether the page decides how many tokens stay; neither a keep ratio nor a budget does."""
 
+    fills_budget: bool = True
+    """Whether exactly as many tokens stay as asked for; a method that makes a smaller grid leaves
+    the largest one that the budget has room for."""
+
+    nested: bool = True
+    """Whether the places kept of a page at a smaller budget are among those at a larger one."""
+
     before_encoder: bool = False
     """Whether tokens are dropped before the encoder (`choose`); `compress` then gets the others, at
     `VisionTokens.places`."""
