@@ -26,7 +26,7 @@ FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 # What a person has to fill in stands in capitals or is left open.
 PLACEHOLDER = re.compile(r"=[A-Z][A-Z_]+\b|\.\.\.|<|\[")
 # Defined by the worked example alone.
-EXAMPLE_OPTION = "largest_norm"
+EXAMPLE_OPTION = "variance_prune"
 
 
 def name(page: Path) -> str:
@@ -142,10 +142,10 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path, text in zip(paths, (module, option), strict=True):
         assert not (copy / path).exists()
         (copy / path).write_text(text)
-    schemas = copy / "freqexp" / "schemas" / "compressor.py"
+    schemas = copy / "freqexp" / "schemas" / "tokens.py"
     class_name = re.search(r"class (\w+)", entry)
     assert class_name is not None
-    before, opening, after = schemas.read_text().partition("\nCOMPRESSORS: ")
+    before, opening, after = schemas.read_text().partition("\nTOKEN_METHODS: ")
     assert opening
     listed = re.sub(r",?\s*\)", f", {class_name[1]})", after, count=1)
     schemas.write_text(f"{before}\n{entry}\n{opening}{listed}")
@@ -195,7 +195,7 @@ def test_the_example_runs(example: Path) -> None:
 
 
 def test_the_example_is_well_kept(example: Path) -> None:
-    module, schemas = "freqexp/tokens/largest_norm.py", "freqexp/schemas/compressor.py"
+    module, schemas = "freqexp/tokens/variance_prune.py", "freqexp/schemas/tokens.py"
     run_in(example, "-m", "ruff", "format", "--no-cache", "--check", module)
     run_in(example, "-m", "ruff", "format", "--no-cache", schemas)  # the tuple may need a new line
     run_in(example, "-m", "ruff", "check", "--no-cache", module, schemas)

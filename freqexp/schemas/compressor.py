@@ -21,7 +21,7 @@ from freqexp.schemas.codecs import (
 )
 from freqexp.schemas.method import CompressorConfig, NoneConfig, Part, StageName
 from freqexp.schemas.section import option_name
-from freqexp.schemas.tokens import PoolConfig, RandomPruneConfig, TokenConfig
+from freqexp.schemas.tokens import TOKEN_METHODS, TokenConfig
 
 
 @dataclass
@@ -106,8 +106,6 @@ COMPRESSORS: tuple[type[CompressorConfig], ...] = (
     JxlConfig,
     PosterizeConfig,
     DownsampleConfig,
-    TokenConfig,
-    RandomPruneConfig,
-    PoolConfig,
+    *TOKEN_METHODS,
     CombinedConfig,
 )

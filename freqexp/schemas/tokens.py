@@ -90,3 +90,6 @@ class PoolConfig(CompressorConfig):
         from freqexp.tokens.pool import Pool
 
         return Pool(keep_ratio=keep_ratio)
+
+
+TOKEN_METHODS: tuple[type[CompressorConfig], ...] = (TokenConfig, RandomPruneConfig, PoolConfig)
