@@ -17,11 +17,14 @@ import numpy as np
 import pytest
 import torch
 
+from freqexp.answering.cache import moved
+from freqexp.answering.storage import keep_deepstack
 from freqexp.codecs.base import COMPONENTS, Codec, CodecResult, decode
 from freqexp.coding.bitstream import BitstreamError
 from freqexp.composing.compose import compose
+from freqexp.errors import UserError
 from freqexp.nouns.page import Pixels
-from freqexp.nouns.vision import CompressedTokens, VisionTokens
+from freqexp.nouns.vision import CompressedTokens, Signal, VisionTokens
 from freqexp.paths import conf_dir
 from freqexp.schemas.method import CompressorConfig
 from freqexp.schemas.profile import ProfileConfig
@@ -109,9 +112,37 @@ def make_pages(text_page: Pixels, colour_page: Pixels) -> list[Pixels]:
     return copies
 
 
-def make_tokens(grid: tuple[int, int], dtype: torch.dtype = torch.float32) -> VisionTokens:
-    features = np.random.default_rng(grid).normal(size=(grid[0] * grid[1], 16))
-    return VisionTokens(torch.from_numpy(features).to(dtype), grid)
+def make_tokens(
+    grid: tuple[int, int], dtype: torch.dtype = torch.float32, budget: int | None = None
+) -> VisionTokens:
+    """A page that is blank from the middle of each line on, with every signal there is."""
+    size, rng = grid[0] * grid[1], np.random.default_rng(grid)
+    features = torch.from_numpy(rng.normal(size=(size, 16))).to(dtype)
+    pixels = rng.integers(0, 256, (*grid, 4, 4, 3), dtype=np.uint8)
+    pixels[:, grid[1] // 2 :] = 255
+    attention = torch.from_numpy(rng.random(size)).float()
+    signals: dict[Signal, torch.Tensor] = {
+        "pixels": torch.from_numpy(pixels).flatten(0, 1),
+        "attention": attention / attention.sum(),
+        "keys": torch.from_numpy(rng.normal(size=(size, 8))).float(),
+        "question": torch.from_numpy(rng.normal(size=(5, 16))).to(dtype),
+    }
+    return VisionTokens(features, grid, signals=signals, budget=budget)
+
+
+def only_signals(tokens: VisionTokens, names: tuple[Signal, ...]) -> VisionTokens:
+    return replace(tokens, signals={name: tokens.signals[name] for name in names})
+
+
+def as_asked(tokens: VisionTokens, compressor: TokenCompressor) -> VisionTokens:
+    """With the signals that a compressor asks for and no other; before the encoder, the tokens that
+    it lets through.
+    """
+    asked = only_signals(tokens, compressor.signals)
+    if not compressor.before_encoder:
+        return asked
+    places = compressor.choose(tokens.signals["pixels"], tokens.grid)
+    return replace(asked, features=tokens.features[places], places=places, signals={})
 
 
 def same_page(one: CodecResult, other: CodecResult) -> bool:
@@ -265,24 +296,32 @@ def test_codec_uses_only_what_its_schema_says(case: Case, text_page: Pixels) -> 
         assert all(same_page(result, results[0]) for result in results)
 
 
+def check_count(compressor: TokenCompressor, kept: int, wanted: int) -> None:
+    """Whether as many tokens stay as the compressor's word for it allows."""
+    if compressor.adaptive:
+        return
+    assert kept == wanted if compressor.fills_budget else 1 <= kept <= wanted
+
+
 @of_stage("token")
 @pytest.mark.parametrize("keep_ratio", KEEP_RATIOS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_token_result(case: Case, keep_ratio: float, dtype: torch.dtype) -> None:
     compressor = build_token(case, keep_ratio)
     for grid in GRIDS:
-        tokens = make_tokens(grid, dtype)
+        tokens = as_asked(make_tokens(grid, dtype), compressor)
         before, size = tokens.features.clone(), grid[0] * grid[1]
         result = compressor.compress(tokens)
         assert result.features.dtype == dtype
         assert result.features.shape == (len(result.kept), 16)
+        assert bool(torch.isfinite(result.features).all())
         assert result.kept.dtype == torch.int64
         assert result.kept.device == result.features.device == tokens.features.device
         assert result.kept.tolist() == sorted(set(result.kept.tolist()))
         assert 0 <= int(result.kept[0]) <= int(result.kept[-1]) < size
         assert result.grid == grid
         wanted = size if compressor.simulated else max(1, math.floor(keep_ratio * size + 0.5))
-        assert len(result.kept) == wanted
+        check_count(compressor, len(result.kept), wanted)
         check_counts(result.nominal_ratio, result.stored_bytes)
         assert torch.equal(tokens.features, before)
         assert same_tokens(compressor.compress(tokens), result)
@@ -290,9 +329,65 @@ def test_token_result(case: Case, keep_ratio: float, dtype: torch.dtype) -> None
 
 
 @of_stage("token")
-def test_token_sets_are_nested(case: Case) -> None:
+def test_token_compressor_says_what_its_schema_says(case: Case) -> None:
+    compressor = build_token(case, 0.5)
+    assert compressor.signals == case.config.signals
+    assert compressor.before_encoder == case.config.before_encoder
+    assert compressor.adaptive == case.config.adaptive
+    assert not (compressor.adaptive and case.config.uses_keep_ratio)
+
+
+@of_stage("token")
+def test_token_budget_goes_before_the_keep_ratio(case: Case) -> None:
+    compressor = build_token(case, 0.5)
     for grid in GRIDS:
-        results = [build_token(case, ratio).compress(make_tokens(grid)) for ratio in KEEP_RATIOS]
+        size = grid[0] * grid[1]
+        for budget in {1, (size + 2) // 3, size}:
+            tokens = as_asked(make_tokens(grid, budget=budget), compressor)
+            wanted = size if compressor.simulated else budget
+            check_count(compressor, len(compressor.compress(tokens).kept), wanted)
+    if compressor.adaptive or compressor.simulated:
+        return
+    for budget in (0, 145):
+        with pytest.raises(ValueError, match=f"keep_tokens: got {budget}, allowed: 1 to .* 144"):
+            compressor.compress(as_asked(make_tokens((12, 12), budget=budget), compressor))
+
+
+@of_stage("token")
+def test_token_compressor_of_a_page_of_equal_tokens(case: Case) -> None:
+    for value, keep_ratio in itertools.product((0.0, 1.0), (0.01, 0.5)):
+        compressor, page = build_token(case, keep_ratio), make_tokens((6, 5))
+        flat: dict[Signal, torch.Tensor] = {
+            "pixels": torch.full_like(page.signals["pixels"], 255),
+            "attention": torch.full_like(page.signals["attention"], 1 / 30),
+            "keys": torch.full_like(page.signals["keys"], value),
+            "question": torch.full_like(page.signals["question"], value),
+        }
+        page = replace(page, features=torch.full_like(page.features, value), signals=flat)
+        result = compressor.compress(as_asked(page, compressor))
+        assert result.kept.tolist() == sorted(set(result.kept.tolist()))
+        assert bool(torch.isfinite(result.features).all())
+        if not compressor.simulated:
+            check_count(compressor, len(result.kept), max(1, math.floor(keep_ratio * 30 + 0.5)))
+
+
+@of_stage("token")
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_token_features_that_are_no_numbers(case: Case, value: float) -> None:
+    compressor = build_token(case, 0.5)
+    tokens = as_asked(make_tokens((12, 12)), compressor)
+    tokens.features[3, 5] = value
+    with pytest.raises(UserError, match="NaN or infinity"):
+        compressor.compress(tokens)
+
+
+@of_stage("token")
+def test_token_sets_are_nested(case: Case) -> None:
+    if not build_token(case, 0.5).nested:
+        return
+    for grid in GRIDS:
+        built = [build_token(case, ratio) for ratio in KEEP_RATIOS]
+        results = [each.compress(as_asked(make_tokens(grid), each)) for each in built]
         kept = [set(result.kept.tolist()) for result in results]
         assert all(fewer <= more for fewer, more in itertools.pairwise(kept))
 
@@ -300,16 +395,35 @@ def test_token_sets_are_nested(case: Case) -> None:
 @of_stage("token")
 def test_token_compressor_that_keeps_everything_is_simulated(case: Case) -> None:
     compressor = build_token(case, 1.0)
-    assert compressor.simulated
-    if not case.config.uses_profile:
+    assert compressor.simulated != compressor.adaptive
+    if not case.config.uses_profile and not compressor.adaptive:
         for grid in GRIDS:
-            tokens = make_tokens(grid)
+            tokens = as_asked(make_tokens(grid), compressor)
             assert torch.equal(compressor.compress(tokens).features, tokens.features)
 
 
 @of_stage("token")
+def test_token_deep_stack_goes_the_way_of_its_tokens(case: Case) -> None:
+    """With the features as a level of the deep stack, what becomes of it is what became of them,
+    unless these went through a transform of their own.
+    """
+    for grid in ((12, 12), (5, 7)):
+        compressor = build_token(case, 0.5)
+        tokens = as_asked(make_tokens(grid, torch.float64), compressor)
+        levels = (tokens.features, -2 * tokens.features)
+        given = replace(tokens, deepstack=levels)
+        result = keep_deepstack(given, compressor.compress(given))
+        assert torch.equal(result.features, compressor.compress(tokens).features)
+        assert [level.shape for level in result.deepstack] == [result.features.shape] * 2
+        if not case.config.uses_profile and not getattr(case.config, "transform", False):
+            torch.testing.assert_close(result.deepstack[0], result.features)
+            torch.testing.assert_close(result.deepstack[1], -2 * result.features)
+
+
+@of_stage("token")
 def test_token_compressor_is_the_same_with_any_number_of_threads(case: Case) -> None:
-    compressor, tokens = build_token(case, 0.5), make_tokens((30, 21))
+    compressor = build_token(case, 0.5)
+    tokens = as_asked(make_tokens((30, 21)), compressor)
     results = [compressor.compress(tokens) for _ in each_thread_count()]
     for result in results:
         assert torch.equal(result.kept, results[0].kept)
@@ -318,13 +432,22 @@ def test_token_compressor_is_the_same_with_any_number_of_threads(case: Case) -> 
 
 @of_stage("token")
 def test_token_compressor_uses_only_what_its_schema_says(case: Case) -> None:
-    tokens = make_tokens((12, 12))
+    tokens = as_asked(make_tokens((12, 12)), build_token(case, 0.5))
     if not case.config.uses_profile:
         results = [build_token(case, 0.5, name).compress(tokens) for name in PROFILES]
         assert all(same_tokens(result, results[0]) for result in results)
     if not case.config.uses_keep_ratio:
         results = [build_token(case, ratio).compress(tokens) for ratio in KEEP_RATIOS]
         assert all(same_tokens(result, results[0]) for result in results)
+
+
+@of_stage("token")
+def test_token_compressor_without_a_signal_it_needs(case: Case) -> None:
+    compressor = build_token(case, 0.5)
+    for name in () if compressor.before_encoder else compressor.signals:
+        rest = tuple(other for other in compressor.signals if other != name)
+        with pytest.raises(ValueError, match=name):
+            compressor.compress(only_signals(make_tokens((12, 12)), rest))
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -344,9 +467,10 @@ def test_token_compressors_take_every_profile(profile: str) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_token_compressor_is_the_same_on_a_gpu(case: Case) -> None:
     for grid in GRIDS:
-        tokens = make_tokens(grid)
-        expected = build_token(case, 0.5).compress(tokens)
-        result = build_token(case, 0.5).compress(VisionTokens(tokens.features.cuda(), grid))
+        compressor = build_token(case, 0.5)
+        tokens = as_asked(make_tokens(grid), compressor)
+        expected = compressor.compress(tokens)
+        result = build_token(case, 0.5).compress(moved(tokens, "cuda"))
         assert result.features.is_cuda
         assert torch.equal(result.kept.cpu(), expected.kept)
         torch.testing.assert_close(result.features.cpu(), expected.features, rtol=1e-6, atol=1e-6)

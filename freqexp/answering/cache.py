@@ -61,6 +61,7 @@ def moved(page: VisionTokens, device: torch.device | str) -> VisionTokens:
         features=page.features.to(device),
         deepstack=tuple(level.to(device) for level in page.deepstack),
         signals={name: tensor.to(device) for name, tensor in page.signals.items()},
+        places=None if page.places is None else page.places.to(device),
     )
 
 

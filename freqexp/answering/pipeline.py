@@ -21,7 +21,7 @@ from freqexp.answering.work import PageImages, Work, figures, graded
 from freqexp.benchmarks.legibility import character_error_rate
 from freqexp.codecs.base import Codec
 from freqexp.nouns.page import Lines, Page, Pixels, png_size_bytes, scaled_lines
-from freqexp.nouns.vision import CompressedTokens, VisionTokens, keep_all
+from freqexp.nouns.vision import Chooser, CompressedTokens, VisionTokens, keep_all
 from freqexp.readers.base import Request
 from freqexp.results.record import Record
 from freqexp.tokens.base import TokenCompressor
@@ -65,7 +65,7 @@ class Pipeline:
         self._page_signals = tuple(name for name in OF_PAGES if name in asked)
         self._chooser = None
         if compressor is not None and compressor.before_encoder:
-            self._chooser = compressor.choose
+            self._chooser = TimedChooser(compressor.choose)
         self._reader = session.reader(cfg)
         self.batch_size = cfg.model.batch_size if self._reader.can_batch else 1
 
@@ -129,7 +129,7 @@ class Pipeline:
         work = Work(sample, dict(self._flags))
         try:
             work.images = self._pages(work)
-            vision, work.found["encode_ms"] = self._session.encode(
+            vision, encode_ms = self._session.encode(
                 self._reader,
                 work.images.after,
                 _lines_after(work.pages, work.images.after),
@@ -138,7 +138,9 @@ class Pipeline:
                 # No other run asks for what a codec alone made; token compressors behind it do.
                 share=self._codec is None or self._compressor is not None,
             )
-            work.tokens = self._tokens(vision, sample, work.found)
+            choosing_ms = 0.0 if self._chooser is None else self._chooser.taken_ms()
+            work.found["encode_ms"] = None if encode_ms is None else encode_ms - choosing_ms
+            work.tokens = self._tokens(vision, sample, work.found, choosing_ms)
         except Exception as error:
             work.fail(describe(error))
         return work
@@ -164,8 +166,13 @@ class Pipeline:
         return PageImages(before, after)
 
     def _tokens(
-        self, vision: Sequence[VisionTokens], sample: Sample, found: dict[str, Any]
+        self,
+        vision: Sequence[VisionTokens],
+        sample: Sample,
+        found: dict[str, Any],
+        choosing_ms: float = 0.0,
     ) -> list[CompressedTokens]:
+        """choosing_ms: what a choice before the encoder took; it is the method's own."""
         if self._compressor is None:
             return [keep_all(page) for page in vision]
         with stopwatch() as watch:
@@ -173,7 +180,7 @@ class Pipeline:
                 question = self._reader.question_embeddings(sample.question)
                 vision = [with_question(page, question) for page in vision]
             compressed = [keep_deepstack(page, self._compressor.compress(page)) for page in vision]
-        self._note("token", watch.ms, stored_tokens(vision, compressed), found)
+        self._note("token", watch.ms + choosing_ms, stored_tokens(vision, compressed), found)
         found["kept"] = kept_bitmaps(compressed)
         return compressed
 
@@ -241,6 +248,25 @@ class Pipeline:
             work.found.update(figures(answer))
             work.found.update(graded(grade, answer, work.sample.answer))
         return None
+
+
+class TimedChooser:
+    """A chooser whose time is the method's and not the encoder's."""
+
+    def __init__(self, chooser: Chooser) -> None:
+        self._chooser = chooser
+        self._ms = 0.0
+
+    def __call__(self, pixels: Tensor, grid: tuple[int, int]) -> Tensor:
+        with stopwatch() as watch:
+            kept = self._chooser(pixels, grid)
+        self._ms += watch.ms
+        return kept
+
+    def taken_ms(self) -> float:
+        """Milliseconds since this was last asked."""
+        taken, self._ms = self._ms, 0.0
+        return taken
 
 
 def with_question(page: VisionTokens, question: Tensor) -> VisionTokens:
