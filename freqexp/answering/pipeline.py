@@ -258,6 +258,7 @@ class TimedChooser:
         self._ms = 0.0
 
     def __call__(self, pixels: Tensor, grid: tuple[int, int]) -> Tensor:
+        """The choice, timed."""
         with stopwatch() as watch:
             kept = self._chooser(pixels, grid)
         self._ms += watch.ms
