@@ -410,7 +410,7 @@ def test_token_deep_stack_goes_the_way_of_its_tokens(case: Case) -> None:
     for grid in ((12, 12), (5, 7)):
         compressor = build_token(case, 0.5)
         tokens = as_asked(make_tokens(grid, torch.float64), compressor)
-        levels = (tokens.features, -2 * tokens.features)
+        levels = (tokens.features.clone(), -2 * tokens.features)
         given = replace(tokens, deepstack=levels)
         result = keep_deepstack(given, compressor.compress(given))
         assert torch.equal(result.features, compressor.compress(tokens).features)

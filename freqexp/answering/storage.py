@@ -78,10 +78,13 @@ def keep_deepstack(page: VisionTokens, result: CompressedTokens) -> CompressedTo
     """`result` with the deep-stack features of the tokens it kept.
 
     These enter early decoder layers at the places of their tokens, so they go where those go; a
-    compressor that sees to them itself is left alone.
+    compressor that sees to them itself is left alone. Those of tokens that were dropped before the
+    encoder are not there.
     """
     if not page.deepstack or result.deepstack:
         return result
+    if page.places is not None:
+        return replace(result, deepstack=page.deepstack)
     kept = result.kept
     return replace(result, deepstack=tuple(level[kept] for level in page.deepstack))
 

@@ -99,6 +99,20 @@ class Energy(Enum):
     l1 = "l1"
 
 
+class KeptNorm(Enum):
+    """Which vision tokens stay, by their norm."""
+
+    largest = "largest"
+    smallest = "smallest"
+
+
+class Where(Enum):
+    """Where vision tokens leave: before the decoder, or before the vision encoder already."""
+
+    decoder = "decoder"
+    encoder = "encoder"
+
+
 class Scale(Enum):
     """What shares one quantiser scale: each channel, or the whole tensor."""
 

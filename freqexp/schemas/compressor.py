@@ -20,6 +20,7 @@ from freqexp.schemas.codecs import (
     WebpLosslessConfig,
 )
 from freqexp.schemas.method import CompressorConfig, NoneConfig, Part, StageName
+from freqexp.schemas.page_methods import PAGE_METHODS
 from freqexp.schemas.section import option_name
 from freqexp.schemas.tokens import TOKEN_METHODS, TokenConfig
 
@@ -107,5 +108,6 @@ COMPRESSORS: tuple[type[CompressorConfig], ...] = (
     PosterizeConfig,
     DownsampleConfig,
     *TOKEN_METHODS,
+    *PAGE_METHODS,
     CombinedConfig,
 )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from freqexp.errors import UserError, fault
-from freqexp.nouns.vision import CompressedTokens, VisionTokens
+from freqexp.nouns.vision import CompressedTokens, Signal, VisionTokens
 from freqexp.tokens.bitstream import StoredTokens, store
 from freqexp.tokens.coefficients import RingsOf
 
@@ -33,6 +33,14 @@ def check_tokens(tokens: VisionTokens) -> None:
         raise ValueError(f"features: got {tokens.features.dtype}, allowed: a floating dtype")
     if not torch.isfinite(tokens.features.sum(dtype=torch.float64)):
         raise UserError("vision tokens: the features hold NaN or infinity; try a wider dtype")
+
+
+def signal_of(tokens: VisionTokens, name: Signal) -> Tensor:
+    """A signal that came with a page's tokens. Raises ValueError without it."""
+    if name not in tokens.signals:
+        got = ", ".join(tokens.signals) or "no signals"
+        raise ValueError(f"signals: got {got}, allowed: those with {name}, which this method needs")
+    return tokens.signals[name]
 
 
 def kept_count(tokens: int, keep_ratio: float) -> int:
@@ -82,6 +90,12 @@ def kept_tokens(
 def pruned_tokens(tokens: VisionTokens, kept: Tensor) -> CompressedTokens:
     """The tokens at places `kept`, int64 [K] in raster order; their features bit for bit."""
     return kept_tokens(tokens.features.index_select(0, kept), kept, tokens.grid)
+
+
+def whole(tokens: VisionTokens) -> CompressedTokens:
+    """All tokens as they are."""
+    kept = torch.arange(len(tokens.features), device=tokens.features.device)
+    return kept_tokens(tokens.features, kept, tokens.grid, tokens.deepstack)
 
 
 def merged_tokens(

@@ -1,0 +1,32 @@
+"""What methods that compare vision tokens share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_STEPS = 2.0**30
+
+
+def on_grid(values: Tensor) -> Tensor:
+    """Values of about 1 in steps of 2^-30, so that the last bits, which depend on threads and
+    device, decide nothing: what is that near is equal.
+    """
+    steps: Tensor = values * _STEPS
+    return steps.round_().div_(_STEPS)
+
+
+def unit_rows(features: Tensor) -> Tensor:
+    """Rows [N, channels] of length 1 in float64; rows of zeros stay."""
+    rows = features.double()
+    norm = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    return rows / norm.clamp_min(torch.finfo(rows.dtype).tiny)
+
+
+def cosines(features: Tensor, others: Tensor | None = None) -> Tensor:
+    """Cosine of every row [N, channels] with every row of `others` [M, channels] (None: itself):
+    float64 [N, M] in [-1, 1], in steps of 2^-30.
+    """
+    rows = unit_rows(features)
+    columns = rows if others is None else unit_rows(others)
+    return on_grid(rows @ columns.T).clamp_(-1, 1)
