@@ -65,7 +65,8 @@ class Pipeline:
         self._page_signals = tuple(name for name in OF_PAGES if name in asked)
         self._chooser = None
         if compressor is not None and compressor.before_encoder:
-            self._chooser = TimedChooser(compressor.choose)
+            # It looks at the pixels by itself.
+            self._page_signals, self._chooser = (), TimedChooser(compressor.choose)
         self._reader = session.reader(cfg)
         self.batch_size = cfg.model.batch_size if self._reader.can_batch else 1
 

@@ -99,6 +99,13 @@ class Energy(Enum):
     l1 = "l1"
 
 
+class Metric(Enum):
+    """What of two vision tokens is compared: the encoder's keys, or the features."""
+
+    keys = "keys"
+    features = "features"
+
+
 class KeptNorm(Enum):
     """Which vision tokens stay, by their norm."""
 

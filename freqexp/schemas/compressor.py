@@ -22,6 +22,7 @@ from freqexp.schemas.codecs import (
 from freqexp.schemas.method import CompressorConfig, NoneConfig, Part, StageName
 from freqexp.schemas.page_methods import PAGE_METHODS
 from freqexp.schemas.section import option_name
+from freqexp.schemas.selection import SELECTION_METHODS
 from freqexp.schemas.tokens import TOKEN_METHODS, TokenConfig
 
 
@@ -109,5 +110,6 @@ COMPRESSORS: tuple[type[CompressorConfig], ...] = (
     DownsampleConfig,
     *TOKEN_METHODS,
     *PAGE_METHODS,
+    *SELECTION_METHODS,
     CombinedConfig,
 )

@@ -12,15 +12,15 @@ def on_grid(values: Tensor) -> Tensor:
     """Values of about 1 in steps of 2^-30, so that the last bits, which depend on threads and
     device, decide nothing: what is that near is equal.
     """
-    steps: Tensor = values * _STEPS
-    return steps.round_().div_(_STEPS)
+    return torch.round(values * _STEPS) / _STEPS
 
 
 def unit_rows(features: Tensor) -> Tensor:
     """Rows [N, channels] of length 1 in float64; rows of zeros stay."""
     rows = features.double()
     norm = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    return rows / norm.clamp_min(torch.finfo(rows.dtype).tiny)
+    units: Tensor = rows / norm.clamp_min(torch.finfo(rows.dtype).tiny)
+    return units
 
 
 def cosines(features: Tensor, others: Tensor | None = None) -> Tensor:

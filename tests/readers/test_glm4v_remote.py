@@ -22,6 +22,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from freqexp.composing.compose import collect, compose
 from freqexp.errors import UserError
 from freqexp.nouns.page import Pixels
 from freqexp.nouns.vision import CompressedTokens, VisionTokens, keep_all
@@ -29,8 +30,11 @@ from freqexp.readers.base import Request
 from freqexp.readers.bundled import weights_hash
 from freqexp.readers.families.glm4v_remote import Glm4vRemoteReader
 from freqexp.readers.load import load_reader
+from freqexp.running.sweep import run_points
 from freqexp.schemas.choices import Family
+from freqexp.schemas.compressor import COMPRESSORS
 from freqexp.schemas.model import ModelConfig
+from freqexp.schemas.section import option_name
 from freqexp.tokens.dct import TokenDct
 
 Configure = Callable[..., ModelConfig]
@@ -372,3 +376,33 @@ def test_settings_it_can_not_follow(
 ) -> None:
     with pytest.raises(UserError, match=rf"model\.{field}: got {value}, allowed: {allowed}"):
         Glm4vRemoteReader.load(configure(checkpoint, **{field: value}))
+
+
+def test_token_methods_run(checkpoint: Path, tmp_path: Path) -> None:
+    """Those whose signals this family gives; the others are refused (test_token_methods.py)."""
+    methods = [
+        option_name(option)
+        for option in COMPRESSORS
+        if option.stage == "token"
+        and set(compose((f"compressor={option_name(option)}",)).compressor.signals)
+        <= {"pixels", "question"}
+    ]
+    assert {"pixel_prune", "blank_prune", "pool"} <= set(methods)
+    points = collect(
+        [
+            "-m",
+            f"compressor={','.join(methods)}",
+            "model.family=glm4v_remote",
+            f"model.path={checkpoint}",
+            "model.trust_remote_code=true",
+            "model.max_new_tokens=3",
+            "model.render.rows=40",
+            "model.render.columns=40",
+            "samples=1",
+            "tracking=off",
+            f"output_dir={tmp_path}",
+        ]
+    )
+    summaries = run_points([point.config for point in points], lambda cfg: ())
+    assert {summary.compressor for summary in summaries} == {"none", *methods}
+    assert [summary.failed for summary in summaries] == [0] * len(summaries)

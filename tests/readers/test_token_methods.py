@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from glm4v_remote_checkpoint import build_checkpoint as build_remote
 from llava_checkpoint import build_checkpoint as build_llava
 from reader_fixtures import Loaded
 
@@ -26,9 +25,7 @@ SIGNALLED = {
 }
 
 
-def run(
-    family: Family, folder: Path, tmp_path: Path, methods: list[str], *more: str
-) -> list[Summary]:
+def run(family: Family, folder: Path, tmp_path: Path, methods: list[str]) -> list[Summary]:
     """One command over all methods, a sample each."""
     points = collect(
         [
@@ -41,7 +38,6 @@ def run(
             "samples=1",
             "tracking=off",
             f"output_dir={tmp_path}",
-            *more,
         ]
     )
     return run_points([point.config for point in points], lambda cfg: (), session=Session())
@@ -92,12 +88,3 @@ def test_dropping_before_an_encoder_that_cannot_is_refused(family: Family) -> No
         )
     wanted = f"{family.value} with compressor pixel_prune"
     assert any(wanted in fault for fault in caught.value.faults)
-
-
-def test_methods_run_on_a_remote_model(tmp_path: Path) -> None:
-    able = set(SIGNALS[Family.glm4v_remote])
-    methods = [name for name in METHODS if set(SIGNALLED.get(name, ())) <= able]
-    folder = build_remote(tmp_path / "weights")
-    one_page = ("model.render.rows=40", "model.render.columns=40")
-    more = ("model.trust_remote_code=true", *one_page)
-    check(run(Family.glm4v_remote, folder, tmp_path, methods, *more), methods)

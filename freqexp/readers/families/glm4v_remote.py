@@ -38,10 +38,15 @@ from freqexp.readers.check import check_tokens
 from freqexp.readers.decoding import answer_text
 from freqexp.readers.families.forward_decoding import Decoded, Row, decode
 from freqexp.readers.families.remote_code import load_remote
+from freqexp.readers.families.signals import whole_levels
 
 if TYPE_CHECKING:
     from freqexp.readers.weights import Parts
     from freqexp.schemas.model import ModelConfig
+
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 
 class Glm4vRemoteReader(Reader):
@@ -49,6 +54,7 @@ class Glm4vRemoteReader(Reader):
 
     can_batch = True
     warms_up = True
+    signals: tuple[Signal, ...] = ("pixels", "question")
 
     def __init__(self, parts: Parts, config: ModelConfig) -> None:
         self.model = parts.model
@@ -106,14 +112,42 @@ class Glm4vRemoteReader(Reader):
     ) -> list[VisionTokens]:
         """The one page's tokens. Raises UserError for any other number of pages."""
         _one_page(len(pages))
+        if chooser is not None:
+            raise UserError("GLM-4V-9B: no tokens can be dropped before its encoder")
+        images = self._images(pages[0])
         with torch.inference_mode():
-            marked = self._encode(pages[0])
+            marked = self._encode(images)
         self._ends_of_image = (marked[:1].clone(), marked[-1:].clone())
-        return [VisionTokens(marked[1:-1], self.grid)]
+        found: dict[Signal, Tensor] = (
+            {"pixels": self._squares(images)} if "pixels" in signals else {}
+        )
+        return [VisionTokens(marked[1:-1], self.grid, signals=found)]
 
-    def _encode(self, page: Pixels) -> Tensor:
+    def question_embeddings(self, question: str) -> Tensor:
+        """Embeddings [words, channels] of the question's own tokens, without the chat around it."""
+        ids = self.tokenizer(question, add_special_tokens=False, return_tensors="pt")["input_ids"]
+        with torch.inference_mode():
+            words: Tensor = self.model.get_input_embeddings()(ids.to(self.device))
+        return words.reshape(-1, words.shape[-1])
+
+    def _images(self, page: Pixels) -> Tensor:
+        """A page as the encoder takes it, float32 [1, 3, side, side]."""
+        return torch.as_tensor(self._chat("", page)["images"]).to(self.device)
+
+    def _squares(self, images: Tensor) -> Tensor:
+        """Pixels [tokens, height, width, 3]; normalised are they as for CLIP."""
+        mean, deviation = (
+            torch.tensor(numbers, device=images.device).view(1, 3, 1, 1)
+            for numbers in (CLIP_MEAN, CLIP_DEVIATION)
+        )
+        levels = whole_levels((images.float() * deviation + mean) * 255)
+        rows, columns = self.grid
+        squares = levels.view(3, rows, levels.shape[2] // rows, columns, -1)
+        return squares.permute(1, 3, 2, 4, 0).flatten(0, 1).to(torch.uint8)
+
+    def _encode(self, images: Tensor) -> Tensor:
         """Tokens of a page between the markers, [1 + rows * columns + 1, channels]."""
-        images = self._chat("", page)["images"].to(self.device, self.model.dtype)
+        images = images.to(self.model.dtype)
         marked: Tensor = self.model.transformer.vision(images)[0]
         expected = self.grid[0] * self.grid[1] + 2
         if len(marked) != expected:
@@ -169,7 +203,7 @@ class Glm4vRemoteReader(Reader):
     def _markers(self) -> tuple[Tensor, Tensor]:
         """The two vectors [1, channels] the encoder puts around the tokens of any page."""
         if self._ends_of_image is None:
-            marked = self._encode(np.zeros((1, 1), np.uint8))
+            marked = self._encode(self._images(np.zeros((1, 1), np.uint8)))
             self._ends_of_image = (marked[:1].clone(), marked[-1:].clone())
         return self._ends_of_image
 

@@ -1,0 +1,94 @@
+"""Selection of vision tokens that are diverse and concern the question."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from freqexp.errors import ConfigError
+from freqexp.nouns.vision import CompressedTokens, Signal, VisionTokens
+from freqexp.tokens.base import TokenCompressor
+from freqexp.tokens.kept import (
+    budget_of,
+    check_keep_ratio,
+    check_tokens,
+    pruned_tokens,
+    signal_of,
+    whole,
+)
+from freqexp.tokens.similarity import cosines, on_grid
+
+LEAST = 1e-6
+"""Relevance of the least relevant token, so that it is not lost altogether."""
+JITTER = 1e-6
+"""On the kernel's diagonal, so that copies of a token stay a (bad) choice."""
+
+
+class CdPrune(TokenCompressor):
+    """Keep the tokens of a determinantal point process (CDPruner, arXiv 2506.10967).
+
+    Kernel L_ij = r_i S_ij r_j with S the cosines of the features and r the relevance: a token's
+    mean cosine with the question's words, scaled to [0, 1] over the page (all 1 where it is
+    constant). The set of the largest determinant is approached greedily by an incremental Cholesky
+    factor. Equal gains go by raster position.
+
+    The paper measures relevance with CLIP's text encoder, where it takes the negative cosine; here
+    the words are the decoder's own embeddings, in the space that the features are in, and the sign
+    is positive.
+    """
+
+    signals: tuple[Signal, ...] = ("question",)
+
+    def __init__(self, keep_ratio: float = 0.5) -> None:
+        """Check and keep the setting. Raises ConfigError for a keep ratio outside (0, 1]."""
+        faults = check_keep_ratio(keep_ratio)
+        if faults:
+            raise ConfigError(faults)
+        self.simulated = keep_ratio == 1
+        self._keep_ratio = keep_ratio
+
+    def compress(self, tokens: VisionTokens) -> CompressedTokens:
+        """Compress one page's tokens; features [N, channels] -> [K, channels].
+
+        Raises ValueError and UserError, see `check_tokens`, `budget_of` and `signal_of`.
+        """
+        check_tokens(tokens)
+        question = signal_of(tokens, "question")
+        count = budget_of(tokens, self._keep_ratio)
+        if count == len(tokens.features):
+            return whole(tokens)
+        weight = relevance(tokens.features, question)
+        kernel = weight[:, None] * cosines(tokens.features) * weight
+        return pruned_tokens(tokens, most_determinant(kernel, count))
+
+
+def relevance(features: Tensor, question: Tensor) -> Tensor:
+    """Float64 [N], LEAST to 1, of features [N, channels] for words [M, channels]; M may be 0."""
+    if not len(question):
+        return torch.ones(len(features), dtype=torch.float64, device=features.device)
+    mean = on_grid(cosines(features, question).mean(dim=1))
+    span = mean.amax() - mean.amin()
+    if not bool(span > 0):
+        return torch.ones_like(mean)
+    return (mean - mean.amin()) / span * (1 - LEAST) + LEAST
+
+
+def most_determinant(kernel: Tensor, count: int) -> Tensor:
+    """Increasing places int64 [count] of the greedy choice for a kernel float64 [N, N] >= 0.
+
+    Row k of `factor` is what the k-th choice explains of every token; what is left of a token's own
+    entry is the factor by which choosing it multiplies the determinant (Chen et al. 2018, alg. 1).
+    """
+    size = len(kernel)
+    factor = kernel.new_zeros((count, size))
+    left = kernel.diagonal() + JITTER
+    chosen = torch.zeros(size, dtype=torch.bool, device=kernel.device)
+    for step in range(count):
+        place = int(torch.argmax(on_grid(left).masked_fill(chosen, -1)))
+        chosen[place] = True
+        explained = factor[:step, place] @ factor[:step]
+        row = kernel[place] - explained
+        row[place] = row[place] + JITTER
+        factor[step] = row / left[place].clamp_min(torch.finfo(left.dtype).tiny).sqrt()
+        left = (left - factor[step] ** 2).clamp_min_(0)
+    return chosen.nonzero()[:, 0]

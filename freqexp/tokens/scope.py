@@ -1,0 +1,82 @@
+"""Selection of vision tokens that stand for the others and that the encoder looks at."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from freqexp.errors import ConfigError, fault
+from freqexp.nouns.vision import CompressedTokens, Signal, VisionTokens
+from freqexp.tokens.base import TokenCompressor
+from freqexp.tokens.kept import (
+    budget_of,
+    check_keep_ratio,
+    check_tokens,
+    pruned_tokens,
+    signal_of,
+    whole,
+)
+from freqexp.tokens.similarity import cosines, on_grid
+
+
+class Scope(TokenCompressor):
+    """Keep tokens by saliency times coverage (SCOPE, NeurIPS 2025).
+
+    With S the cosines of the features, negative ones 0, and m_i the largest S_ij to a chosen j (0
+    at first), the next token is that of the largest sum_i max(0, S_ij - m_i) a_j^alpha: how much
+    better all tokens are covered with it, times the attention a_j that it receives. Equal gains go
+    by raster position. The paper takes features and attention of a layer before the last, with a
+    class token; here they are the encoder's output and the attention received from all patches.
+
+    alpha: weight of saliency, 0 (coverage alone, which needs no attention) or more.
+    """
+
+    def __init__(self, keep_ratio: float = 0.5, alpha: float = 1.0) -> None:
+        """Check and keep the settings.
+
+        Raises:
+            ConfigError: a value is outside what is allowed; names all such values.
+        """
+        faults = check_keep_ratio(keep_ratio)
+        if not 0 <= alpha < float("inf"):
+            faults.append(fault("alpha", alpha, "0 or more"))
+        if faults:
+            raise ConfigError(faults)
+        self.simulated = keep_ratio == 1
+        self.signals: tuple[Signal, ...] = ("attention",) if alpha else ()
+        self._keep_ratio = keep_ratio
+        self._alpha = alpha
+
+    def compress(self, tokens: VisionTokens) -> CompressedTokens:
+        """Compress one page's tokens; features [N, channels] -> [K, channels].
+
+        Raises ValueError and UserError, see `check_tokens`, `budget_of` and `signal_of`.
+        """
+        check_tokens(tokens)
+        similarity = cosines(tokens.features).clamp_min_(0)
+        weight = torch.ones(len(similarity), dtype=torch.float64, device=similarity.device)
+        if self._alpha:
+            attention = signal_of(tokens, "attention").double()
+            weight = (attention / attention.amax()) ** self._alpha
+        count = budget_of(tokens, self._keep_ratio)
+        if count == len(similarity):
+            return whole(tokens)
+        return pruned_tokens(tokens, best_covering(similarity, weight, count))
+
+
+def best_covering(similarity: Tensor, weight: Tensor, count: int) -> Tensor:
+    """Increasing places int64 [count] of the greedy choice; similarity float64 [N, N] of at least
+    0, weight float64 [N].
+    """
+    chosen = torch.zeros(len(similarity), dtype=torch.bool, device=similarity.device)
+    covered = torch.zeros_like(weight)
+    # One row for each candidate: what it covers of every token.
+    reach = similarity.T.contiguous()
+    left = torch.empty_like(reach)
+    for _ in range(count):
+        torch.sub(reach, covered, out=left).clamp_min_(0)
+        gain = on_grid(left.sum(dim=1) / len(weight) * weight)
+        place = int(torch.argmax(gain.masked_fill(chosen, -1)))
+        chosen[place] = True
+        torch.maximum(covered, reach[place], out=covered)
+    return chosen.nonzero()[:, 0]
