@@ -7,7 +7,7 @@ from torch import Tensor
 
 from freqexp.nouns.vision import CompressedTokens, Signal, VisionTokens
 from freqexp.tokens.base import TokenCompressor
-from freqexp.tokens.kept import check_tokens, pruned_tokens, signal_of
+from freqexp.tokens.kept import check_tokens, pixels_of, pruned_tokens
 
 
 class BlankPrune(TokenCompressor):
@@ -33,10 +33,10 @@ class BlankPrune(TokenCompressor):
     def compress(self, tokens: VisionTokens) -> CompressedTokens:
         """Compress one page's tokens; features [N, channels] -> [K, channels].
 
-        Raises ValueError and UserError, see `check_tokens` and `signal_of`.
+        Raises ValueError and UserError, see `check_tokens` and `pixels_of`.
         """
         check_tokens(tokens)
-        stays = ~blank(signal_of(tokens, "pixels"))
+        stays = ~blank(pixels_of(tokens))
         if self._line_ends:
             shown = stays.view(tokens.grid)
             column = torch.arange(tokens.grid[1], device=shown.device)

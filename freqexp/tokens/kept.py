@@ -43,6 +43,22 @@ def signal_of(tokens: VisionTokens, name: Signal) -> Tensor:
     return tokens.signals[name]
 
 
+def pixels_of(tokens: VisionTokens) -> Tensor:
+    """The page's pixels at each token's place. Raises ValueError, see `check_pixels`."""
+    pixels = signal_of(tokens, "pixels")
+    check_pixels(pixels, tokens.grid)
+    return pixels
+
+
+def check_pixels(pixels: Tensor, grid: tuple[int, int]) -> None:
+    """Raises ValueError for pixels that are not uint8 [rows * columns, height, width, 3]."""
+    shape, count = tuple(pixels.shape), grid[0] * grid[1]
+    fits = len(shape) == 4 and shape[0] == count and shape[3] == 3 and 0 not in shape
+    if not fits or pixels.dtype is not torch.uint8:
+        wanted = f"uint8 [{grid[0]} * {grid[1]}, height, width, 3]"
+        raise ValueError(f"pixels: got {pixels.dtype} {shape}, allowed: {wanted}")
+
+
 def kept_count(tokens: int, keep_ratio: float) -> int:
     """How many tokens stay: floor(keep_ratio tokens + 0.5), at least 1."""
     return max(1, math.floor(keep_ratio * tokens + 0.5))

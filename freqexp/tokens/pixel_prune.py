@@ -8,7 +8,13 @@ from torch import Tensor
 from freqexp.errors import ConfigError, fault
 from freqexp.nouns.vision import CompressedTokens, Signal, VisionTokens
 from freqexp.tokens.base import TokenCompressor
-from freqexp.tokens.kept import check_tokens, kept_tokens, pruned_tokens, signal_of
+from freqexp.tokens.kept import (
+    check_pixels,
+    check_tokens,
+    kept_tokens,
+    pixels_of,
+    pruned_tokens,
+)
 
 MOST = 255
 
@@ -39,7 +45,11 @@ class PixelPrune(TokenCompressor):
         self._threshold = threshold
 
     def choose(self, pixels: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Raster positions int64 [kept] of what the predictor misses; pixels [N, ..., values]."""
+        """Raster positions int64 [kept] of what the predictor misses; pixels [N, ..., values].
+
+        Raises ValueError, see `check_pixels`.
+        """
+        check_pixels(pixels, grid)
         values = pixels.flatten(1).short()
         if self._threshold == 0:
             # What was dropped equals its predictor: every neighbour is known beforehand.
@@ -58,12 +68,15 @@ class PixelPrune(TokenCompressor):
     def compress(self, tokens: VisionTokens) -> CompressedTokens:
         """Compress one page's tokens; features [N, channels] -> [K, channels].
 
-        Raises ValueError and UserError, see `check_tokens` and `signal_of`.
+        Raises ValueError and UserError, see `check_tokens` and `pixels_of`; ValueError where tokens
+        were to be dropped before the encoder and were not.
         """
         check_tokens(tokens)
-        if tokens.places is not None:
-            return kept_tokens(tokens.features, tokens.places, tokens.grid)
-        return pruned_tokens(tokens, self.choose(signal_of(tokens, "pixels"), tokens.grid))
+        if not self.before_encoder:
+            return pruned_tokens(tokens, self.choose(pixels_of(tokens), tokens.grid))
+        if tokens.places is None:
+            raise ValueError(fault("places", None, "those of the tokens that reached the encoder"))
+        return kept_tokens(tokens.features, tokens.places, tokens.grid)
 
 
 def predicted(values: Tensor, places: Tensor, columns: int, threshold: int) -> Tensor:
