@@ -6,9 +6,12 @@ import importlib
 import json
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 DOUBLE = Path(__file__).parent / "glm4v_remote_double"
@@ -30,6 +33,19 @@ AUTO_MAP = {
     "AutoModel": "modeling_chatglm.ChatGLMForConditionalGeneration",
     "AutoModelForCausalLM": "modeling_chatglm.ChatGLMForConditionalGeneration",
 }
+
+
+@contextmanager
+def code_cache_in(folder: Path) -> Iterator[Path]:
+    """Code of checkpoints is copied to `folder` and not to the user's cache. What another folder
+    brought in before is forgotten: modules would be looked for there.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in sys.modules if name.startswith("transformers_modules")]:
+            patch.delitem(sys.modules, name)
+        patch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(folder))
+        patch.syspath_prepend(folder)
+        yield folder
 
 
 def build_checkpoint(folder: Path) -> Path:

@@ -46,10 +46,7 @@ MARKERS = 2
 @pytest.fixture(scope="module", autouse=True)
 def code_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Code of checkpoints is copied here and not to the user's cache."""
-    folder = tmp_path_factory.mktemp("modules")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(folder))
-        patch.syspath_prepend(folder)
+    with ckpt.code_cache_in(tmp_path_factory.mktemp("modules")) as folder:
         yield folder
 
 

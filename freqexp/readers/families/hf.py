@@ -28,6 +28,7 @@ from freqexp.readers.decoding import (
     greedy,
     pad_left,
 )
+from freqexp.readers.families.signals import question_words
 from freqexp.readers.meter import Meter
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class HfReader(Reader):
 
     can_batch = True
     warms_up = True
-    signals: tuple[Signal, ...] = ("pixels", "attention", "keys", "question")
+    signals = ("pixels", "attention", "keys", "question")
 
     def __init__(self, parts: Parts, config: ModelConfig) -> None:
         self.model = parts.model
@@ -81,8 +82,9 @@ class HfReader(Reader):
     def encode_page(
         self, page: Pixels, signals: Sequence[Signal], chooser: Chooser | None
     ) -> list[VisionTokens]:
-        """Vision tokens of one page, one entry a grid, in inference mode; see `encode`.
+        """Vision tokens of one page, one entry a grid, in inference mode.
 
+        chooser: only where the family drops before its encoder.
         Raises UserError outside the limits.
         """
 
@@ -119,11 +121,8 @@ class HfReader(Reader):
         return encoded
 
     def question_embeddings(self, question: str) -> Tensor:
-        """Embeddings [words, channels] of the question's own tokens, without the chat around it."""
-        encoded = self.tokenizer(question, add_special_tokens=False, return_tensors="pt")
-        with torch.inference_mode():
-            words: Tensor = self.model.get_input_embeddings()(encoded["input_ids"].to(self.device))
-        return words[0]
+        """Without the chat template and special tokens."""
+        return question_words(self.model, self.tokenizer, question)
 
     def prompt_ids(self, question: str, sizes: Sequence[int]) -> Tensor:
         """Token ids int64 [length] of the chat: all pages, then the question; `sizes[i]`

@@ -20,8 +20,8 @@ at which no page of text can be read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -35,14 +35,9 @@ from freqexp.nouns.vision import Chooser, CompressedTokens, Signal, VisionTokens
 from freqexp.readers.base import Request
 from freqexp.readers.check import check_tokens
 from freqexp.readers.decoding import Prompt
+from freqexp.readers.families.crops import looks, pixels, tap
 from freqexp.readers.families.hf import HfReader
-from freqexp.readers.families.signals import (
-    Caught,
-    caught_input,
-    denormalised,
-    received_attention,
-    wants_block,
-)
+from freqexp.readers.families.signals import of_attention
 from freqexp.readers.weights import Parts, load_parts
 
 if TYPE_CHECKING:
@@ -107,102 +102,29 @@ class LlavaOnevisionReader(HfReader):
     def encode_page(
         self, page: Pixels, signals: Sequence[Signal], chooser: Chooser | None
     ) -> list[VisionTokens]:
-        """Base and detail grid of one page [height, width] or [height, width, 3] uint8.
-
-        Signals come from each crop for itself and go the way of the features to the two grids, also
-        through the interpolation of a detail grid that is too large. Attention is that within the
-        crop, scaled so that each grid's sums to 1.
-        """
-        if chooser is not None:
-            raise UserError("LLaVA-OneVision: no tokens can be dropped before its encoder")
+        """Base and detail grid of one page [height, width] or [height, width, 3] uint8."""
         height, width = page.shape[:2]
         color = page[..., None].repeat(3, axis=-1) if page.ndim == 2 else page
+        model = self.model.model
         try:
             inputs = self.processor(images=[color], return_tensors="pt").to(self.device)
-            with self._watched_layer(signals) as caught:
-                packed = self.model.model.get_image_features(
-                    inputs["pixel_values"].to(self.model.dtype), inputs["image_sizes"]
-                ).pooler_output[0]
-            grids = self._unpack(packed)
-            found = self._crop_signals(inputs["pixel_values"][0], caught, signals)
-            for name, crops in found.items():
-                grids = self._with_signal(grids, name, crops, inputs["image_sizes"])
-            return grids
+            crops, sizes = inputs["pixel_values"], inputs["image_sizes"]
+            with tap(model) if of_attention(signals) else nullcontext() as seen:
+                output = model.get_image_features(crops.to(self.model.dtype), sizes)
+            grids = self._unpack(output.pooler_output[0])
         except torch.OutOfMemoryError:
             raise
         except (ValueError, RuntimeError, ZeroDivisionError) as error:
             allowed = "a page that leaves tokens at the model's resolutions"
             raise UserError(f"got {width} x {height} px, allowed: {allowed} ({error})") from error
-
-    @contextmanager
-    def _watched_layer(self, signals: Sequence[Signal]) -> Iterator[Caught]:
-        if not wants_block(signals):
-            yield Caught()
-            return
-        with caught_input(self._last_layer()) as caught:
-            yield caught
-
-    def _last_layer(self) -> Any:
-        """Attention of the last layer on the way to the features."""
-        chosen = self.model.config.vision_feature_layer
-        deepest = chosen if isinstance(chosen, int) else chosen[-1]
-        layers = self.model.model.vision_tower.encoder.layers
-        return layers[deepest if deepest < 0 else deepest - 1].self_attn
-
-    def _crop_signals(
-        self, crops: Tensor, caught: Caught, signals: Sequence[Signal]
-    ) -> dict[Signal, Tensor]:
-        """Signals of every patch, float32 [crops, patches, values]."""
-        found: dict[Signal, Tensor] = {}
+        found: list[dict[Signal, Tensor]] = [{}, {}]
+        if seen is not None:
+            found = looks(model, seen, sizes, signals)
         if "pixels" in signals:
-            levels = denormalised(crops, self.processor, channel_dim=1)
-            side = int(self.model.config.vision_config.patch_size)
-            found["pixels"] = torch.nn.functional.unfold(levels, side, stride=side).mT
-        if not wants_block(signals):
-            return found
-        layer = self._last_layer()
-        assert caught.hidden is not None
-        shape = (*caught.hidden.shape[:-1], layer.num_heads, layer.head_dim)
-        queries, keys = (p(caught.hidden).view(shape) for p in (layer.q_proj, layer.k_proj))
-        if "attention" in signals:
-            shares = [
-                received_attention(q, k, layer.scale) for q, k in zip(queries, keys, strict=True)
-            ]
-            found["attention"] = torch.stack(shares).unsqueeze(-1)
-        if "keys" in signals:
-            found["keys"] = keys.float().mean(dim=2)
-        return found
-
-    def _with_signal(
-        self, grids: Sequence[VisionTokens], name: Signal, crops: Tensor, sizes: Tensor
-    ) -> list[VisionTokens]:
-        """Both grids with a signal of the crops, [crops, patches, values]."""
-        newline = crops.new_zeros(crops.shape[-1])
-        (packed,), _ = self.model.model.pack_image_features(
-            [crops],
-            sizes,
-            image_newline=newline,
-            vision_aspect_ratio=self.model.config.vision_aspect_ratio,
-        )
-        base, detail = grids
-        rows, columns = detail.grid
-        count = len(base.features)
-        inside = packed[count:].view(rows, columns + 1, -1)[:, :-1].flatten(0, 1)
-        parts = [packed[:count], inside]
-        return [
-            replace(grid, signals={**grid.signals, name: self._as_signal(name, part)})
-            for grid, part in zip(grids, parts, strict=True)
-        ]
-
-    def _as_signal(self, name: Signal, values: Tensor) -> Tensor:
-        """A signal of tokens in its own form, of values float32 [tokens, values]."""
-        if name == "attention":
-            return values[:, 0] / values.sum()
-        if name == "pixels":
-            side = int(self.model.config.vision_config.patch_size)
-            squares = values.view(-1, 3, side, side).permute(0, 2, 3, 1)
-            return squares.round().to(torch.uint8)
-        return values
+            squares = pixels(model, self.processor, crops[0], sizes)
+            for own, grid in zip(found, squares, strict=True):
+                own["pixels"] = grid
+        return [replace(grid, signals=own) for grid, own in zip(grids, found, strict=True)]
 
     def _unpack(self, packed: Tensor) -> list[VisionTokens]:
         """Base and detail grid of packed [base + rows * (columns + 1), channels].

@@ -7,29 +7,19 @@ position.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.vision_utils import get_vision_window_index
 
 from freqexp.errors import UserError
 from freqexp.nouns.page import Pixels
 from freqexp.nouns.vision import Chooser, CompressedTokens, Signal, VisionTokens
 from freqexp.readers.families.hf import HfReader
-from freqexp.readers.families.signals import (
-    Caught,
-    caught_input,
-    denormalised,
-    joint_queries_keys,
-    per_token,
-    received_attention,
-    token_squares,
-    wants_block,
-)
-from freqexp.readers.families.tower import encode_kept
+from freqexp.readers.families.signals import block_pixels, of_attention
+from freqexp.readers.families.tower import encode_part, looks, tap
 
 
 class EncoderOutput:
@@ -46,17 +36,40 @@ class EncoderOutput:
 class MropeReader(HfReader):
     """Encoding and positions of a model with `get_image_features` and `get_rope_index`."""
 
+    drops_before_encoder = True
+
     @property
     def page_pixels(self) -> int:
         """Most pixels a page may have."""
         return int(self.processor.size["longest_edge"])
 
-    drops_before_encoder = True
-
     def encode_page(
         self, page: Pixels, signals: Sequence[Signal], chooser: Chooser | None
     ) -> list[VisionTokens]:
         """Vision tokens of one page [height, width] or [height, width, 3] uint8."""
+        patches, thw = self._patches(page)
+        _, rows, columns = thw[0].tolist()
+        merge = self.processor.merge_size
+        grid = (rows // merge, columns // merge)
+        found: dict[Signal, Tensor] = {}
+        if "pixels" in signals or chooser is not None:
+            found["pixels"] = block_pixels(patches, self.processor)
+        patches = patches.to(self.model.dtype)
+        if chooser is not None:
+            return [self._encode_chosen(patches, thw, grid, chooser, found["pixels"])]
+        tower = self.model.model.visual
+        with tap(tower) if of_attention(signals) else nullcontext() as seen:
+            output = self.model.model.get_image_features(patches, thw)
+        if seen is not None:
+            found.update(looks(tower, seen, thw, signals))
+        layers = getattr(output, "deepstack_features", None) or []
+        deepstack = tuple(layer[0] for layer in layers)
+        return [VisionTokens(output.pooler_output[0], grid, deepstack, found)]
+
+    def _patches(self, page: Pixels) -> tuple[Tensor, Tensor]:
+        """What the processor makes of a page: float32 [patches, values] and its grid in patches,
+        int64 [1, 3].
+        """
         height, width = page.shape[:2]
         side = self.processor.patch_size * self.processor.merge_size
         if height * width > self.page_pixels:
@@ -68,77 +81,22 @@ class MropeReader(HfReader):
             inputs = self.processor(images=[color], return_tensors="pt").to(self.device)
         except ValueError as error:
             raise UserError(f"got {width} x {height} px: {error}") from error
-        values, shape = inputs["pixel_values"], inputs["image_grid_thw"]
-        _, rows, columns = shape[0].tolist()
-        merge = self.processor.merge_size
-        grid = (rows // merge, columns // merge)
-        patches = values.to(self.model.dtype)
-        if chooser is not None:
-            return [self._encode_kept(patches, shape, grid, chooser(self._squares(values), grid))]
-        found: dict[Signal, Tensor] = {}
-        if "pixels" in signals:
-            found["pixels"] = self._squares(values)
-        with self._watched_block(signals) as caught:
-            output = self.model.model.get_image_features(patches, shape)
-        if wants_block(signals):
-            found |= self._block_signals(caught, shape, signals)
-        layers = getattr(output, "deepstack_features", None) or []
-        deepstack = tuple(layer[0] for layer in layers)
-        return [VisionTokens(output.pooler_output[0], grid, deepstack, found)]
+        return inputs["pixel_values"], inputs["image_grid_thw"]
 
-    def _encode_kept(
-        self, patches: Tensor, shape: Tensor, grid: tuple[int, int], kept: Tensor
+    def _encode_chosen(
+        self,
+        patches: Tensor,
+        thw: Tensor,
+        grid: tuple[int, int],
+        chooser: Chooser,
+        pixels: Tensor,
     ) -> VisionTokens:
-        output = encode_kept(self._tower, patches, shape, kept)
-        deepstack = tuple(getattr(output, "deepstack_features", None) or [])
-        return VisionTokens(output.pooler_output, grid, deepstack, places=kept)
-
-    @property
-    def _tower(self) -> Any:
-        return self.model.model.visual
-
-    def _squares(self, values: Tensor) -> Tensor:
-        """Pixels [tokens, height, width, 3] of the processor's patches [patches, values]."""
-        frames, side = self.processor.temporal_patch_size, self.processor.patch_size
-        # Every frame of a page is the same.
-        patches = values.view(len(values), 3, frames, side, side)[:, :, 0]
-        levels = denormalised(patches, self.processor, channel_dim=1)
-        return token_squares(levels, self.processor.merge_size)
-
-    def _whole_page_block(self) -> Any:
-        """Attention of the last block in which every patch sees the whole page."""
-        whole = getattr(self._tower, "fullatt_block_indexes", None)
-        return self._tower.blocks[-1 if whole is None else max(whole)].attn
-
-    @contextmanager
-    def _watched_block(self, signals: Sequence[Signal]) -> Iterator[Caught]:
-        if not wants_block(signals):
-            yield Caught()
-            return
-        with caught_input(self._whole_page_block()) as caught:
-            yield caught
-
-    def _block_signals(
-        self, caught: Caught, shape: Tensor, signals: Sequence[Signal]
-    ) -> dict[Signal, Tensor]:
-        """Attention and keys of each token, in raster order."""
-        attention, unit = self._whole_page_block(), self.processor.merge_size**2
-        queries, keys, plain = joint_queries_keys(attention, caught)
-        found: dict[Signal, Tensor] = {}
-        if "attention" in signals:
-            received = received_attention(queries, keys, attention.scaling)
-            found["attention"] = per_token(received, unit) * unit
-        if "keys" in signals:
-            found["keys"] = per_token(plain.float().mean(dim=1), unit)
-        if not hasattr(self._tower, "fullatt_block_indexes"):
-            return found
-        # Blocks see tokens window by window.
-        tower = self._tower
-        index, _ = get_vision_window_index(
-            shape, tower.spatial_merge_size, tower.window_size, tower.patch_size
-        )
-        back = torch.argsort(index.to(shape.device))
-        return {name: values[back] for name, values in found.items()}
+        """The tokens that `chooser` lets through, with their pixels."""
+        kept = chooser(pixels, grid).to(patches.device)
+        output = encode_part(self.model.model.visual, patches, thw, kept)
+        layers = getattr(output, "deepstack_features", None) or []
+        signals: dict[Signal, Tensor] = {"pixels": pixels[kept]}
+        return VisionTokens(output.pooler_output, grid, tuple(layers), signals, places=kept)
 
     def positions(self, ids: Tensor, vision: Sequence[CompressedTokens]) -> Tensor:
         """Order in the sequence and M-RoPE positions [4, length] (text, time, height, width)."""

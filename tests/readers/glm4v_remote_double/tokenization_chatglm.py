@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from transformers import BatchEncoding, PreTrainedTokenizer
 
-MEAN = np.array([0.48145466, 0.4578275, 0.40821073], dtype=np.float32)
-DEVIATION = np.array([0.26862954, 0.26130258, 0.27577711], dtype=np.float32)
+MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
+STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
 
 
 class ChatGLM4Tokenizer(PreTrainedTokenizer):
@@ -50,8 +50,7 @@ class ChatGLM4Tokenizer(PreTrainedTokenizer):
         """One user message with an image; keys input_ids, attention_mask, position_ids, images."""
         (message,) = conversation
         image = message["image"].convert("RGB").resize((self.image_size,) * 2, Image.BICUBIC)
-        levels = np.asarray(image, dtype=np.float32) / 255
-        pixels = torch.from_numpy((levels - MEAN) / DEVIATION)
+        pixels = torch.from_numpy((np.asarray(image, dtype=np.float32) / 255 - MEAN) / STD)
         start = ["[gMASK]", "<sop>", "<|user|>", "\n"]
         marks = ["<|begin_of_image|>", "<|endoftext|>", "<|end_of_image|>"]
         ids = self.convert_tokens_to_ids(start + marks)
