@@ -44,6 +44,7 @@ class HfReader(Reader):
 
     can_batch = True
     warms_up = True
+    signals = ("pixels", "attention", "keys", "question")
 
     def __init__(self, parts: Parts, config: ModelConfig) -> None:
         self.model = parts.model
@@ -77,9 +78,12 @@ class HfReader(Reader):
         return self.model.model.language_model
 
     @abstractmethod
-    def encode_page(self, page: Pixels) -> list[VisionTokens]:
+    def encode_page(
+        self, page: Pixels, signals: Sequence[Signal], chooser: Chooser | None
+    ) -> list[VisionTokens]:
         """Vision tokens of one page, one entry a grid, in inference mode.
 
+        chooser: only where the family drops before its encoder.
         Raises UserError outside the limits.
         """
 
@@ -110,10 +114,19 @@ class HfReader(Reader):
         with torch.inference_mode():
             for number, page in enumerate(pages, start=1):
                 try:
-                    encoded += self.encode_page(page)
+                    encoded += self.encode_page(page, signals, chooser)
                 except UserError as error:
                     raise UserError(f"page {number}: {error}") from error
         return encoded
+
+    def question_embeddings(self, question: str) -> Tensor:
+        """Without the chat template and special tokens."""
+        ids = self.tokenizer(question, add_special_tokens=False)["input_ids"]
+        with torch.inference_mode():
+            words: Tensor = self.model.get_input_embeddings()(
+                torch.tensor(ids, dtype=torch.int64, device=self.device)
+            )
+        return words
 
     def prompt_ids(self, question: str, sizes: Sequence[int]) -> Tensor:
         """Token ids int64 [length] of the chat: all pages, then the question; `sizes[i]`

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from freqexp.errors import UserError, fault
 from freqexp.nouns.page import Pixels
-from freqexp.nouns.vision import CompressedTokens, VisionTokens
+from freqexp.nouns.vision import Chooser, CompressedTokens, Signal, VisionTokens
 from freqexp.readers.base import Request
 from freqexp.readers.check import check_tokens
 from freqexp.readers.decoding import Prompt
@@ -95,7 +95,9 @@ class LlavaOnevisionReader(HfReader):
                     f"{wanted}"
                 )
 
-    def encode_page(self, page: Pixels) -> list[VisionTokens]:
+    def encode_page(
+        self, page: Pixels, signals: Sequence[Signal], chooser: Chooser | None
+    ) -> list[VisionTokens]:
         """Base and detail grid of one page [height, width] or [height, width, 3] uint8."""
         height, width = page.shape[:2]
         color = page[..., None].repeat(3, axis=-1) if page.ndim == 2 else page

@@ -8,6 +8,7 @@ position.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -15,8 +16,10 @@ from torch import Tensor
 
 from freqexp.errors import UserError
 from freqexp.nouns.page import Pixels
-from freqexp.nouns.vision import CompressedTokens, VisionTokens
+from freqexp.nouns.vision import Chooser, CompressedTokens, Signal, VisionTokens
 from freqexp.readers.families.hf import HfReader
+from freqexp.readers.families.signals import block_pixels, of_attention
+from freqexp.readers.families.tower import encode_part, looks, tap
 
 
 class EncoderOutput:
@@ -33,13 +36,40 @@ class EncoderOutput:
 class MropeReader(HfReader):
     """Encoding and positions of a model with `get_image_features` and `get_rope_index`."""
 
+    drops_before_encoder = True
+
     @property
     def page_pixels(self) -> int:
         """Most pixels a page may have."""
         return int(self.processor.size["longest_edge"])
 
-    def encode_page(self, page: Pixels) -> list[VisionTokens]:
+    def encode_page(
+        self, page: Pixels, signals: Sequence[Signal], chooser: Chooser | None
+    ) -> list[VisionTokens]:
         """Vision tokens of one page [height, width] or [height, width, 3] uint8."""
+        patches, thw = self._patches(page)
+        _, rows, columns = thw[0].tolist()
+        merge = self.processor.merge_size
+        grid = (rows // merge, columns // merge)
+        found: dict[Signal, Tensor] = {}
+        if "pixels" in signals or chooser is not None:
+            found["pixels"] = block_pixels(patches, self.processor)
+        patches = patches.to(self.model.dtype)
+        if chooser is not None:
+            return [self._encode_chosen(patches, thw, grid, chooser, found["pixels"])]
+        tower = self.model.model.visual
+        with tap(tower) if of_attention(signals) else nullcontext() as seen:
+            output = self.model.model.get_image_features(patches, thw)
+        if seen is not None:
+            found.update(looks(tower, seen, thw, signals))
+        layers = getattr(output, "deepstack_features", None) or []
+        deepstack = tuple(layer[0] for layer in layers)
+        return [VisionTokens(output.pooler_output[0], grid, deepstack, found)]
+
+    def _patches(self, page: Pixels) -> tuple[Tensor, Tensor]:
+        """What the processor makes of a page: float32 [patches, values] and its grid in patches,
+        int64 [1, 3].
+        """
         height, width = page.shape[:2]
         side = self.processor.patch_size * self.processor.merge_size
         if height * width > self.page_pixels:
@@ -51,17 +81,22 @@ class MropeReader(HfReader):
             inputs = self.processor(images=[color], return_tensors="pt").to(self.device)
         except ValueError as error:
             raise UserError(f"got {width} x {height} px: {error}") from error
-        pixels = inputs["pixel_values"].to(self.model.dtype)
-        output = self.model.model.get_image_features(pixels, inputs["image_grid_thw"])
-        _, rows, columns = inputs["image_grid_thw"][0].tolist()
-        merge = self.processor.merge_size
+        return inputs["pixel_values"], inputs["image_grid_thw"]
+
+    def _encode_chosen(
+        self,
+        patches: Tensor,
+        thw: Tensor,
+        grid: tuple[int, int],
+        chooser: Chooser,
+        pixels: Tensor,
+    ) -> VisionTokens:
+        """The tokens that `chooser` lets through, with their pixels."""
+        kept = chooser(pixels, grid).to(patches.device)
+        output = encode_part(self.model.model.visual, patches, thw, kept)
         layers = getattr(output, "deepstack_features", None) or []
-        tokens = VisionTokens(
-            output.pooler_output[0],
-            (rows // merge, columns // merge),
-            tuple(layer[0] for layer in layers),
-        )
-        return [tokens]
+        signals: dict[Signal, Tensor] = {"pixels": pixels[kept]}
+        return VisionTokens(output.pooler_output, grid, tuple(layers), signals, places=kept)
 
     def positions(self, ids: Tensor, vision: Sequence[CompressedTokens]) -> Tensor:
         """Order in the sequence and M-RoPE positions [4, length] (text, time, height, width)."""
