@@ -37,11 +37,15 @@ from freqexp.readers.base import WARM_UP_TOKENS, Answer, Reader, Request
 from freqexp.readers.check import check_tokens
 from freqexp.readers.decoding import answer_text
 from freqexp.readers.families.forward_decoding import Decoded, Row, decode
-from freqexp.readers.families.remote_code import load_remote
+from freqexp.readers.families.remote_code import end_tokens, load_remote
+from freqexp.readers.families.signals import denormalised, grid_pixels, question_words
 
 if TYPE_CHECKING:
     from freqexp.readers.weights import Parts
     from freqexp.schemas.model import ModelConfig
+
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+"""How its tokenizer normalises an image."""
 
 
 class Glm4vRemoteReader(Reader):
@@ -49,6 +53,7 @@ class Glm4vRemoteReader(Reader):
 
     can_batch = True
     warms_up = True
+    signals = ("pixels", "question")
 
     def __init__(self, parts: Parts, config: ModelConfig) -> None:
         self.model = parts.model
@@ -61,7 +66,7 @@ class Glm4vRemoteReader(Reader):
         own = self.model.config
         side = int(own.vision_config["image_size"]) // int(own.vision_config["patch_size"]) // 2
         self.grid = (side, side)
-        self.ends = _ends(self.model).to(self.device)
+        self.ends = end_tokens(self.model).to(self.device)
         if config.context is not None and config.context > own.seq_length:
             allowed = f"at most {own.seq_length} for these weights"
             raise UserError(fault("model.context", config.context, allowed))
@@ -107,14 +112,22 @@ class Glm4vRemoteReader(Reader):
         """The one page's tokens. Raises UserError for any other number of pages."""
         _one_page(len(pages))
         with torch.inference_mode():
-            marked = self._encode(pages[0])
+            images = self._chat("", pages[0])["images"].to(self.device)
+            marked = self._encode(images)
         self._ends_of_image = (marked[:1].clone(), marked[-1:].clone())
-        return [VisionTokens(marked[1:-1], self.grid)]
+        found: dict[Signal, Tensor] = {}
+        if "pixels" in signals:
+            whole = denormalised(images[0], CLIP_MEAN, CLIP_STD, 1 / 255)
+            found["pixels"] = grid_pixels(whole, self.grid)
+        return [VisionTokens(marked[1:-1], self.grid, signals=found)]
 
-    def _encode(self, page: Pixels) -> Tensor:
+    def question_embeddings(self, question: str) -> Tensor:
+        """Without the chat template and special tokens."""
+        return question_words(self.model, self.tokenizer, question)
+
+    def _encode(self, images: Tensor) -> Tensor:
         """Tokens of a page between the markers, [1 + rows * columns + 1, channels]."""
-        images = self._chat("", page)["images"].to(self.device, self.model.dtype)
-        marked: Tensor = self.model.transformer.vision(images)[0]
+        marked: Tensor = self.model.transformer.vision(images.to(self.model.dtype))[0]
         expected = self.grid[0] * self.grid[1] + 2
         if len(marked) != expected:
             raise UserError(
@@ -169,7 +182,8 @@ class Glm4vRemoteReader(Reader):
     def _markers(self) -> tuple[Tensor, Tensor]:
         """The two vectors [1, channels] the encoder puts around the tokens of any page."""
         if self._ends_of_image is None:
-            marked = self._encode(np.zeros((1, 1), np.uint8))
+            blank = self._chat("", np.zeros((1, 1), np.uint8))["images"]
+            marked = self._encode(blank.to(self.device))
             self._ends_of_image = (marked[:1].clone(), marked[-1:].clone())
         return self._ends_of_image
 
@@ -234,12 +248,3 @@ def _one_page(count: int) -> None:
             f"sample: got {count} pages, allowed: exactly 1 (GLM-4V-9B reads one image a prompt); "
             "take shorter samples or a layout with more text on a page"
         )
-
-
-def _ends(model: Any) -> Tensor:
-    """End tokens [ends] of the checkpoint. Raises UserError when it names none."""
-    for settings in (model.generation_config, model.config):
-        named = getattr(settings, "eos_token_id", None)
-        if named is not None:
-            return torch.as_tensor(named).reshape(-1)
-    raise UserError("model.path: the checkpoint names no end token (eos_token_id)")

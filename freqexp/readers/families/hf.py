@@ -28,6 +28,7 @@ from freqexp.readers.decoding import (
     greedy,
     pad_left,
 )
+from freqexp.readers.families.signals import question_words
 from freqexp.readers.meter import Meter
 
 if TYPE_CHECKING:
@@ -121,12 +122,7 @@ class HfReader(Reader):
 
     def question_embeddings(self, question: str) -> Tensor:
         """Without the chat template and special tokens."""
-        ids = self.tokenizer(question, add_special_tokens=False)["input_ids"]
-        with torch.inference_mode():
-            words: Tensor = self.model.get_input_embeddings()(
-                torch.tensor(ids, dtype=torch.int64, device=self.device)
-            )
-        return words
+        return question_words(self.model, self.tokenizer, question)
 
     def prompt_ids(self, question: str, sizes: Sequence[int]) -> Tensor:
         """Token ids int64 [length] of the chat: all pages, then the question; `sizes[i]`

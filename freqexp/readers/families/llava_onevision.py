@@ -21,6 +21,8 @@ at which no page of text can be read.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +35,9 @@ from freqexp.nouns.vision import Chooser, CompressedTokens, Signal, VisionTokens
 from freqexp.readers.base import Request
 from freqexp.readers.check import check_tokens
 from freqexp.readers.decoding import Prompt
+from freqexp.readers.families.crops import looks, pixels, tap
 from freqexp.readers.families.hf import HfReader
+from freqexp.readers.families.signals import of_attention
 from freqexp.readers.weights import Parts, load_parts
 
 if TYPE_CHECKING:
@@ -101,17 +105,26 @@ class LlavaOnevisionReader(HfReader):
         """Base and detail grid of one page [height, width] or [height, width, 3] uint8."""
         height, width = page.shape[:2]
         color = page[..., None].repeat(3, axis=-1) if page.ndim == 2 else page
+        model = self.model.model
         try:
             inputs = self.processor(images=[color], return_tensors="pt").to(self.device)
-            packed = self.model.model.get_image_features(
-                inputs["pixel_values"].to(self.model.dtype), inputs["image_sizes"]
-            ).pooler_output[0]
-            return self._unpack(packed)
+            crops, sizes = inputs["pixel_values"], inputs["image_sizes"]
+            with tap(model) if of_attention(signals) else nullcontext() as seen:
+                output = model.get_image_features(crops.to(self.model.dtype), sizes)
+            grids = self._unpack(output.pooler_output[0])
         except torch.OutOfMemoryError:
             raise
         except (ValueError, RuntimeError, ZeroDivisionError) as error:
             allowed = "a page that leaves tokens at the model's resolutions"
             raise UserError(f"got {width} x {height} px, allowed: {allowed} ({error})") from error
+        found: list[dict[Signal, Tensor]] = [{}, {}]
+        if seen is not None:
+            found = looks(model, seen, sizes, signals)
+        if "pixels" in signals:
+            squares = pixels(model, self.processor, crops[0], sizes)
+            for own, grid in zip(found, squares, strict=True):
+                own["pixels"] = grid
+        return [replace(grid, signals=own) for grid, own in zip(grids, found, strict=True)]
 
     def _unpack(self, packed: Tensor) -> list[VisionTokens]:
         """Base and detail grid of packed [base + rows * (columns + 1), channels].

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from freqexp.errors import UserError, fault
 from freqexp.readers.weights import (
@@ -57,6 +58,15 @@ def load_remote(config: ModelConfig) -> Parts:
                 source, revision=config.revision, trust_remote_code=True
             )
         return Parts(model.eval().to(device), tokenizer, tokenizer)
+
+
+def end_tokens(model: Any) -> Tensor:
+    """End tokens [ends] of the checkpoint. Raises UserError when it names none."""
+    for settings in (model.generation_config, model.config):
+        named = getattr(settings, "eos_token_id", None)
+        if named is not None:
+            return torch.as_tensor(named).reshape(-1)
+    raise UserError("model.path: the checkpoint names no end token (eos_token_id)")
 
 
 def _check_fields(source: str, revision: str | None) -> None:

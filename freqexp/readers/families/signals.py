@@ -118,6 +118,14 @@ def denormalised(normalised: Tensor, mean: Any, std: Any, factor: float) -> Tens
     return rounded.to(torch.uint8)
 
 
+def grid_pixels(pixels: Tensor, grid: tuple[int, int]) -> Tensor:
+    """[rows * columns, height, width, 3]: the cells of a grid over pixels [3, height, width]."""
+    rows, columns = grid
+    _, height, width = pixels.shape
+    cells = pixels.view(CHANNELS, rows, height // rows, columns, width // columns)
+    return cells.permute(1, 3, 2, 4, 0).flatten(0, 1).contiguous()
+
+
 def block_pixels(patches: Tensor, processor: Any) -> Tensor:
     """uint8 [tokens, side, side, 3]: the square that each merged token covers.
 
@@ -129,3 +137,12 @@ def block_pixels(patches: Tensor, processor: Any) -> Tensor:
     pixels = whole_pixels(frames[:, :, 0], processor)
     squares = pixels.view(-1, merge, merge, CHANNELS, size, size).permute(0, 1, 4, 2, 5, 3)
     return squares.reshape(-1, merge * size, merge * size, CHANNELS)
+
+
+def question_words(model: Any, tokenizer: Any, question: str) -> Tensor:
+    """Word embeddings [words, channels] of a question without chat template and special tokens."""
+    ids = tokenizer(question, add_special_tokens=False)["input_ids"]
+    with torch.inference_mode():
+        ids = torch.tensor(ids, dtype=torch.int64, device=model.device)
+        words: Tensor = model.get_input_embeddings()(ids)
+    return words

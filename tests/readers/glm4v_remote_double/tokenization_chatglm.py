@@ -13,6 +13,9 @@ import torch
 from PIL import Image
 from transformers import BatchEncoding, PreTrainedTokenizer
 
+MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
+STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
+
 
 class ChatGLM4Tokenizer(PreTrainedTokenizer):
     vocab_files_names: ClassVar = {"vocab_file": "characters.json"}
@@ -47,7 +50,7 @@ class ChatGLM4Tokenizer(PreTrainedTokenizer):
         """One user message with an image; keys input_ids, attention_mask, position_ids, images."""
         (message,) = conversation
         image = message["image"].convert("RGB").resize((self.image_size,) * 2, Image.BICUBIC)
-        pixels = torch.from_numpy(np.asarray(image, dtype=np.float32) / 127.5 - 1)
+        pixels = torch.from_numpy((np.asarray(image, dtype=np.float32) / 255 - MEAN) / STD)
         start = ["[gMASK]", "<sop>", "<|user|>", "\n"]
         marks = ["<|begin_of_image|>", "<|endoftext|>", "<|end_of_image|>"]
         ids = self.convert_tokens_to_ids(start + marks)
