@@ -19,6 +19,7 @@ from freqexp.schemas.codecs import (
     WebpConfig,
     WebpLosslessConfig,
 )
+from freqexp.schemas.in_decoder import DartConfig, FastvConfig
 from freqexp.schemas.method import CompressorConfig, NoneConfig, Part, StageName
 from freqexp.schemas.section import option_name
 from freqexp.schemas.tokens import PoolConfig, RandomPruneConfig, TokenConfig
@@ -109,5 +110,7 @@ COMPRESSORS: tuple[type[CompressorConfig], ...] = (
     TokenConfig,
     RandomPruneConfig,
     PoolConfig,
+    FastvConfig,
+    DartConfig,
     CombinedConfig,
 )
