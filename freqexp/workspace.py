@@ -16,6 +16,7 @@ from freqexp.errors import DONE, UserError, exit_code
 BUDGETS = {
     "Tokens": {
         "decoder_tokens": "tokens the decoder saw",
+        "mean_layer_tokens": "tokens a layer of the decoder saw, mean over layers",
         "vision_tokens_out": "vision tokens after compression",
     },
     "KV cache": {"kv_cache_bytes": "bytes of the KV cache"},

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from enum import Enum
 from functools import cache
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -24,11 +25,12 @@ from freqexp.coding.bitstream import BitstreamError
 from freqexp.composing.compose import compose
 from freqexp.errors import UserError
 from freqexp.nouns.page import Pixels
-from freqexp.nouns.vision import CompressedTokens, Signal, VisionTokens
+from freqexp.nouns.vision import CompressedTokens, LayerView, Signal, VisionTokens
 from freqexp.paths import conf_dir
-from freqexp.schemas.method import CompressorConfig
+from freqexp.schemas.method import CompressorConfig, StageName
 from freqexp.schemas.profile import ProfileConfig
 from freqexp.tokens.base import TokenCompressor
+from freqexp.tokens.layer_base import LayerMethod
 
 KEEP_RATIOS = (0.01, 0.3, 0.5, 0.7, 1.0)
 GRIDS = ((12, 12), (30, 21), (1, 7), (7, 1), (1, 1))
@@ -45,7 +47,7 @@ class Case:
 
     def build(
         self, keep_ratio: float, profile: str = "aggressive"
-    ) -> Codec | TokenCompressor | None:
+    ) -> Codec | TokenCompressor | LayerMethod | None:
         return self.config.build(keep_ratio, load_profile(profile))
 
 
@@ -163,7 +165,7 @@ def check_counts(nominal_ratio: float | None, stored_bytes: int | None) -> None:
 
 
 def test_the_stages_are_all_there() -> None:
-    assert {case.config.stage for case in CASES} == {"none", "codec", "token", "combined"}
+    assert {case.config.stage for case in CASES} == set(get_args(StageName))
     names = {case.config.name for case in CASES}
     assert names == set(OPTIONS)
 
@@ -474,6 +476,41 @@ def test_token_compressor_is_the_same_on_a_gpu(case: Case) -> None:
         assert result.features.is_cuda
         assert torch.equal(result.kept.cpu(), expected.kept)
         torch.testing.assert_close(result.features.cpu(), expected.features, rtol=1e-6, atol=1e-6)
+
+
+def make_view(tokens: int, budget: int | None = None) -> LayerView:
+    """A request of some words before, between and after its vision tokens."""
+    rng = np.random.default_rng(tokens)
+    length = tokens + 9
+    hidden, keys, query = (
+        torch.from_numpy(rng.normal(size=size)).float()
+        for size in ((length, 16), (2, length, 8), (4, 8))
+    )
+    vision = torch.arange(length)[3 : length - 6]
+    return LayerView(hidden, keys, query, 8**-0.5, vision, budget)
+
+
+@of_stage("decoder")
+@pytest.mark.parametrize("tokens", [1, 2, 7, 288])
+def test_method_inside_the_decoder(case: Case, tokens: int) -> None:
+    kept: list[set[int]] = []
+    for keep_ratio in KEEP_RATIOS:
+        method = case.build(keep_ratio)
+        assert isinstance(method, LayerMethod)
+        assert method.simulated == (keep_ratio == 1)
+        assert method.layer == case.config.layer  # type: ignore[attr-defined]
+        places = method.choose(make_view(tokens)).tolist()
+        assert places == sorted(set(places))
+        assert 0 <= places[0] <= places[-1] < tokens
+        assert len(places) == max(1, math.floor(keep_ratio * tokens + 0.5))
+        budget = max(1, tokens // 3)
+        assert len(method.choose(make_view(tokens, budget))) == budget
+        with pytest.raises(ValueError, match=f"keep_tokens: got {tokens + 1}"):
+            method.choose(make_view(tokens, tokens + 1))
+        assert all(method.choose(make_view(tokens)).tolist() == places for _ in each_thread_count())
+        kept.append(set(places))
+    if method.nested:
+        assert all(fewer <= more for fewer, more in itertools.pairwise(kept))
 
 
 def each_thread_count() -> Iterator[int]:

@@ -14,6 +14,7 @@ from freqexp.answering.storage import (
     Stored,
     keep_deepstack,
     kept_bitmaps,
+    kept_of,
     stored_pages,
     stored_tokens,
 )
@@ -25,6 +26,7 @@ from freqexp.nouns.vision import Chooser, CompressedTokens, VisionTokens, keep_a
 from freqexp.readers.base import Request
 from freqexp.results.record import Record
 from freqexp.tokens.base import TokenCompressor
+from freqexp.tokens.layer_base import LayerMethod
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,7 +45,7 @@ class Pipeline:
     """Takes samples of one run through every stage. Making it loads the model.
 
     batch_size: how many samples are answered together from now on; it falls when the memory does
-    not suffice for a batch.
+    not suffice for a batch, and is 1 for methods inside the decoder: each sample drops its own.
 
     Raises UserError when the model or a compressor cannot be had.
     """
@@ -59,8 +61,13 @@ class Pipeline:
         assert codec is None or isinstance(codec, Codec)
         assert compressor is None or isinstance(compressor, TokenCompressor)
         self._codec, self._compressor = codec, compressor
+        pruner = built.get("decoder")
+        assert pruner is None or isinstance(pruner, LayerMethod)
+        self._pruner = pruner
         flags = {f"{stage}_simulated": part.simulated for stage, part in built.items() if part}
         self._flags = {"simulated": any(flags.values()), **flags}
+        # A method inside the decoder acts alone, so the run's own flag is its flag.
+        self._flags.pop("decoder_simulated", None)
         asked = () if compressor is None else compressor.signals
         self._page_signals = tuple(name for name in OF_PAGES if name in asked)
         self._chooser = None
@@ -69,6 +76,9 @@ class Pipeline:
             self._page_signals, self._chooser = (), TimedChooser(compressor.choose)
         self._reader = session.reader(cfg)
         self.batch_size = cfg.model.batch_size if self._reader.can_batch else 1
+        if pruner is not None:
+            self._reader.check_layer(pruner.layer)
+            self.batch_size = 1
 
     @property
     def generation(self) -> Mapping[str, Any]:
@@ -91,7 +101,7 @@ class Pipeline:
                 pixels = [self._codec.compress(page).pixels for page in pixels]
             vision = self._reader.encode(pixels, self._page_signals, self._chooser)
             tokens = self._tokens(vision, sample, {})
-            self._reader.warm_up(Request(sample.question, tokens))
+            self._reader.warm_up(Request(sample.question, tokens, self._pruner))
         except Exception as error:
             log.debug("warm-up: %s", describe(error))
             free_cuda_cache()
@@ -228,8 +238,8 @@ class Pipeline:
         Only text leaves the handler: the exception's frames hold the tensors of the failed batch.
         """
         try:
-            requests = [Request(work.sample.question, work.tokens) for work in works]
-            if len(requests) == 1:
+            requests = [Request(work.sample.question, work.tokens, self._pruner) for work in works]
+            if len(requests) == 1 and self._pruner is None:
                 answers = [self._reader.answer(requests[0].question, requests[0].vision)]
             else:
                 answers = self._reader.answer_batch(requests)
@@ -245,6 +255,8 @@ class Pipeline:
         except Exception as error:
             return describe(error), is_out_of_memory(error)
         for work, answer, grade in zip(works, answers, grades, strict=True):
+            if answer.kept is not None and len(answer.kept) < answer.vision_tokens_out:
+                work.found["kept"] = kept_bitmaps(kept_of(work.tokens, answer.kept))
             work.tokens = []
             work.found.update(figures(answer))
             work.found.update(graded(grade, answer, work.sample.answer))

@@ -98,6 +98,18 @@ def kept_bitmaps(results: Sequence[CompressedTokens]) -> str | None:
     return " ".join(map(_bitmap, results))
 
 
+def kept_of(pages: Sequence[CompressedTokens], chosen: Sequence[int]) -> list[CompressedTokens]:
+    """The pages with what is left of them, numbered over all of their tokens in turn."""
+    import torch
+
+    numbers, left = torch.tensor(chosen), []
+    for page in pages:
+        own = numbers[(numbers >= 0) & (numbers < len(page.kept))].to(page.kept.device)
+        left.append(replace(page, kept=page.kept[own]))
+        numbers = numbers - len(page.kept)
+    return left
+
+
 def _bitmap(result: CompressedTokens) -> str:
     rows, columns = result.grid
     digits = -(-rows * columns // 4)

@@ -10,7 +10,7 @@ from freqexp.benchmarks.parts import derailed
 from freqexp.nouns.page import Page, Pixels
 from freqexp.nouns.vision import CompressedTokens
 from freqexp.readers.base import Answer
-from freqexp.results.record import Record
+from freqexp.results.record import Record, mean
 
 if TYPE_CHECKING:
     from freqexp.nouns.sample import Grade, Sample
@@ -53,7 +53,9 @@ class Work:
 
 def figures(answer: Answer) -> dict[str, Any]:
     """What an answer says of itself, by the names of a record."""
+    chosen = {} if answer.choose_ms is None else {"compress_ms": answer.choose_ms}
     return {
+        **chosen,
         "answer": answer.text,
         "raw_answer": None if answer.raw_text == answer.text else answer.raw_text,
         "truncated": answer.truncated,
@@ -64,6 +66,7 @@ def figures(answer: Answer) -> dict[str, Any]:
         "prefill_ms": answer.prefill_ms,
         "decode_ms": answer.decode_ms,
         "new_tokens": answer.new_tokens,
+        "mean_layer_tokens": mean(answer.cache_tokens),
         "cache_tokens_min": min(answer.cache_tokens, default=None),
         "cache_tokens_max": max(answer.cache_tokens, default=None),
         "batch_size": answer.batch_size,

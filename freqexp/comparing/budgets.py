@@ -1,7 +1,7 @@
 """What a run costs, as it was measured, and the Pareto set of accuracy over it.
 
-A nominal ratio is no budget. What counts was measured: bytes that are stored, tokens the decoder
-saw, bytes of its cache. Milliseconds inform, but depend on the machine and its load.
+A nominal ratio is no budget. What counts was measured: bytes that are stored, tokens the decoder's
+layers saw, bytes of its cache. Milliseconds inform, but depend on the machine and its load.
 """
 
 from __future__ import annotations
@@ -50,7 +50,11 @@ def _stored(row: Row) -> float | None:
 
 
 def _decoder_tokens(row: Row) -> float | None:
-    return row.means.get("decoder_tokens")
+    """Tokens that a layer of the decoder sees, mean over layers: those at its input unless a method
+    drops some on the way. Records of before that was measured have only the latter.
+    """
+    layers = row.means.get("mean_layer_tokens")
+    return row.means.get("decoder_tokens") if layers is None else layers
 
 
 def _fewer_tokens(row: Row, base: Row) -> bool:

@@ -13,7 +13,10 @@ from freqexp.comparing.deltas import shared_pairs
 from freqexp.results.record import mean
 from freqexp.results.stats import ALPHA, holm, permutation_p_value
 
-_COSTS = ("stored_bytes", "lossless_bytes", "png_bytes", "decoder_tokens", "kv_cache_bytes")
+_COSTS = (
+    *("stored_bytes", "lossless_bytes", "png_bytes"),
+    *("decoder_tokens", "mean_layer_tokens", "kv_cache_bytes"),
+)
 
 VERDICTS = ("passes", "at chance", "ahead", "fails", "untested", "saves nothing")
 """From the best to what says least; see `Gate`."""

@@ -12,8 +12,11 @@ from pathlib import Path
 
 from freqexp.config.run import RunConfig, Tracking
 from freqexp.errors import fault
-from freqexp.schemas.choices import DROPS_BEFORE_ENCODER, SIGNALS, Family
+from freqexp.readers.bundled import decoder_layers
+from freqexp.schemas.choices import DROPS_BEFORE_ENCODER, PRUNES_IN_DECODER, SIGNALS, Family
+from freqexp.schemas.in_decoder import InDecoderConfig
 from freqexp.schemas.method import CompressorConfig
+from freqexp.schemas.model import ModelConfig
 from freqexp.schemas.render import RenderConfig
 from freqexp.schemas.section import Section, option_name
 
@@ -78,7 +81,24 @@ def _model_faults(cfg: RunConfig) -> list[str]:
             able = ", ".join(f.value for f in Family if f in DROPS_BEFORE_ENCODER)
             name = f"{family.value} with compressor {part.config.name} before the encoder"
             faults.append(fault("model.family", name, able))
+        elif isinstance(part.config, InDecoderConfig):
+            faults += _layer_faults(part.config, cfg.model)
     return faults
+
+
+def _layer_faults(method: InDecoderConfig, model: ModelConfig) -> list[str]:
+    """A family whose decoder can't drop tokens, and a layer outside local weights; those of the hub
+    say how many layers they have when they are loaded.
+    """
+    if model.family not in PRUNES_IN_DECODER:
+        able = ", ".join(f.value for f in Family if f in PRUNES_IN_DECODER)
+        name = f"{model.family.value} with compressor {method.name} inside the decoder"
+        return [fault("model.family", name, able)]
+    layers = decoder_layers(model)
+    if layers is None or method.layer < layers:
+        return []
+    allowed = f"1 to {layers - 1} for these weights of {layers} layers"
+    return [fault("compressor.layer", method.layer, allowed)]
 
 
 def _tracking_faults(cfg: RunConfig) -> list[str]:

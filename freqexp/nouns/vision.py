@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,6 +70,43 @@ class CompressedTokens:
     stored_bytes: int | None = None
     deepstack: tuple[Tensor, ...] = ()
     components: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerView:
+    """What can be seen of one request's prefill, a sequence of length L, at the input of a decoder
+    layer K >= 1.
+
+    hidden: [L, channels], input of layer K after the decoder's final norm.
+    keys: [KV heads, L, head channels], of layer K - 1 as they are cached, after the rotation.
+    query: [heads, head channels], of the last token in layer K - 1, after the rotation; head h
+        reads the keys of KV head h // (heads / KV heads).
+    scale: what layer K - 1 multiplies query times key by.
+    vision: int64 [N], places of the request's vision tokens in the sequence, increasing.
+    budget: how many of them are to stay; None: what the method's keep ratio makes of them.
+    """
+
+    hidden: Tensor
+    keys: Tensor
+    query: Tensor
+    scale: float
+    vision: Tensor
+    budget: int | None = None
+
+
+class LayerPruner(Protocol):
+    """Drops vision tokens in the middle of the decoder: layers from `layer` on, counted from 0, go
+    without them.
+    """
+
+    @property
+    def layer(self) -> int:
+        """1 or more."""
+
+    def choose(self, view: LayerView) -> Tensor:
+        """int64 [kept], strictly increasing: which of the vision tokens, numbered from 0 in the
+        order of `view.vision`, stay.
+        """
 
 
 def keep_all(tokens: VisionTokens) -> CompressedTokens:

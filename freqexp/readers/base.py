@@ -7,8 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from freqexp.errors import UserError, fault
 from freqexp.nouns.page import Lines, Pixels
-from freqexp.nouns.vision import Chooser, CompressedTokens, Signal, VisionTokens
+from freqexp.nouns.vision import (
+    Chooser,
+    CompressedTokens,
+    LayerPruner,
+    Signal,
+    VisionTokens,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,10 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """A question about pages, whose (compressed) tokens come before it."""
+    """A question about pages, whose (compressed) tokens come before it.
+
+    pruner: drops vision tokens inside the decoder, for readers with `prunes_in_decoder`.
+    budget: how many vision tokens it is to leave; None: what its keep ratio makes of them.
+    """
 
     question: str
     vision: Sequence[CompressedTokens]
+    pruner: LayerPruner | None = None
+    budget: int | None = None
 
 
 @dataclass(frozen=True)
@@ -30,14 +43,16 @@ class Answer:
     truncated: generation stopped at max_new_tokens, not at an end token.
     vision_tokens_in / vision_tokens_out: vision tokens before compression / in the decoder's
     sequence.
-    decoder_tokens: prompt length the decoder really saw at prefill (text and vision tokens),
-    without the padding of a batch.
+    decoder_tokens: prompt length the decoder really saw at its input at prefill (text and vision
+    tokens), without the padding of a batch.
     kv_cache_bytes: size of the cache tensors right after prefill, without the padding of a batch;
         None for a reader without a cache.
     prefill_ms / decode_ms: wall time of the prefill / of all later steps; of a batch, its time
-    divided by its size.
+    divided by its size. Without `choose_ms`, so that the sum of all stages counts it once.
     cache_tokens: tokens in each layer's cache right after prefill, without padding; empty where the
     cache can't be read.
+    choose_ms: of the prefill's wall time, what a pruner inside the decoder took to choose; None
+        without one. kept: what it chose, see `LayerPruner`.
     new_tokens: generated tokens, the end token included.
     raw_text: all that was generated, special tokens removed.
     batch_size: requests that were answered together.
@@ -58,6 +73,8 @@ class Answer:
     raw_text: str | None = None
     batch_size: int = 1
     transcript: tuple[str, ...] | None = None
+    choose_ms: float | None = None
+    kept: tuple[int, ...] | None = None
 
 
 WARM_UP_TOKENS = 4
@@ -76,6 +93,8 @@ class Reader(ABC):
     """What `encode` can give beside the features; with "question", `question_embeddings` works."""
     drops_before_encoder: bool = False
     """Whether `encode` takes a chooser."""
+    prunes_in_decoder: bool = False
+    """Whether `answer_batch` takes requests with a pruner."""
 
     warms_up: bool = False
     """Whether first answers take longer than later ones, and `warm_up` is worth calling."""
@@ -122,6 +141,12 @@ class Reader(ABC):
         fit their grid or the model.
         """
 
+    def check_layer(self, layer: int) -> None:
+        """Raises UserError unless vision tokens can be dropped at the input of decoder layer
+        `layer`.
+        """
+        raise UserError(fault("compressor.layer", layer, "no layer of this model family"))
+
     def prompt_tokens(self, request: Request) -> int | None:
         """Length of the sequence the decoder would see; None where only answering tells."""
         return None
@@ -129,6 +154,7 @@ class Reader(ABC):
     def answer_batch(self, requests: Sequence[Request]) -> list[Answer]:
         """Answers in the order of the requests, each as `answer` would give it in float32.
 
+        Requests with a pruner are answered one by one: each leaves its own tokens.
         Raises what `answer` raises, for the whole batch.
         """
         return [self.answer(request.question, request.vision) for request in requests]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,19 @@ def weights_hash(model: ModelConfig) -> str:
         )
     stamps = tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files)
     return _hash_files(path, stamps)
+
+
+def decoder_layers(model: ModelConfig) -> int | None:
+    """Decoder layers of local weights by their config.json; None where it can't be read, and of a
+    hub model.
+    """
+    path = folder() if model.path is None else Path(model.path).expanduser()
+    try:
+        config = json.loads((path / "config.json").read_bytes())
+        layers = config.get("text_config", config).get("num_hidden_layers")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return layers if isinstance(layers, int) else None
 
 
 @functools.lru_cache(maxsize=32)

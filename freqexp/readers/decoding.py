@@ -52,12 +52,14 @@ class Prompt:
 
     ids: int64 [kept]. positions: [axes, kept], those of the full sequence.
     vision_in / vision_out: vision tokens before compression / among `ids`.
+    vision: int64, places in `ids` of the tokens that pages are made of.
     """
 
     ids: Tensor
     positions: Tensor
     vision_in: int
     vision_out: int
+    vision: Tensor
 
 
 def answer_text(tokenizer: Any, ids: Tensor, mark: str | None) -> str:

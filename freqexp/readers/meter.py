@@ -58,6 +58,7 @@ class Meter:
         )
 
     def __enter__(self) -> Meter:
+        # What enters counts: a decoder may drop tokens on the way.
         self._hook = self._text_model.register_forward_hook(self._after, with_kwargs=True)
         self._started = time.perf_counter()
         return self
@@ -74,10 +75,11 @@ class Meter:
     def _after(self, module: Any, args: Any, kwargs: Any, output: Any) -> None:
         if self._sequence is not None:
             return
+        inputs = kwargs["inputs_embeds"]
         if output.last_hidden_state.is_cuda:
             torch.cuda.synchronize(output.last_hidden_state.device)
         self._prefill_ms = (time.perf_counter() - self._started) * 1000
-        self._sequence = int(output.last_hidden_state.shape[1])
+        self._sequence = int(inputs.shape[1])
         self._layers = cache_layers(output.past_key_values)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from freqexp.comparing.budgets import AXES, pareto_axes
 from freqexp.comparing.comparison import Comparison, Estimate, Row
 from freqexp.comparing.text import plain
-from freqexp.results.table import count, number, percent, place, size
+from freqexp.results.table import count, layer_tokens, number, percent, place, size
 
 MISSING = "-"
 LETTERS = dict(zip((axis.name for axis in AXES), "stkm", strict=True))
@@ -47,6 +47,10 @@ def _tokens(row: Row) -> str:
     return count(after) if before == after else f"{count(before)} -> {count(after)}"
 
 
+def _layer_tokens(row: Row) -> str:
+    return layer_tokens(row.means.get("decoder_tokens"), row.means.get("mean_layer_tokens"))
+
+
 def _value(estimate: Estimate | None) -> float | None:
     return None if estimate is None else estimate.value
 
@@ -66,6 +70,7 @@ def _rounded(value: float | None) -> str:
 
 _PLACE_HEAD = "right place"
 _CER_HEAD = "CER %"
+_LAYERS_HEAD = "layer tokens"
 
 
 def columns(comparison: Comparison) -> list[Column]:
@@ -137,6 +142,7 @@ def columns(comparison: Comparison) -> list[Column]:
         Column("n non-inferior", lambda r: _needed(r, 0), lambda r: _samples(r, 0), False),
         Column("n loss", lambda r: _needed(r, 1), lambda r: _samples(r, 1), False),
         Column("tokens", _tokens, lambda r: r.means.get("vision_tokens_out")),
+        Column(_LAYERS_HEAD, _layer_tokens, lambda r: r.means.get("mean_layer_tokens")),
         Column(
             "KV cache",
             lambda r: size(r.means.get("kv_cache_bytes")),
@@ -181,7 +187,8 @@ _LEGEND = (
     "that would see a loss of the margin; n/a where these samples have answered.",
     "stored: bytes that were decoded again; for the baseline its pages as lossless images.",
     "ms: medians of compress + encode + prefill + decode; an encoding made by another run counts.",
-    "Pareto: on the Pareto set by s stored bytes, t decoder tokens, k KV cache, m milliseconds.",
+    "Pareto: on the Pareto set by s stored bytes, t decoder tokens (mean over layers), k KV cache,",
+    "m milliseconds.",
 )
 _PARTS = (
     "right place: replies that begin as the wanted one (in brackets: how many other turns do).",
@@ -189,7 +196,8 @@ _PARTS = (
     "other turn: replies that copy another turn (in brackets: one of the same request).",
 )
 _CER = ("CER: characters a line reader misread; it measures legibility, without a language model.",)
-_MORE = {_PLACE_HEAD: _PARTS, _CER_HEAD: _CER}
+_LAYERS = ("layer tokens: text and vision tokens that enter the decoder -> mean over its layers.",)
+_MORE = {_PLACE_HEAD: _PARTS, _CER_HEAD: _CER, _LAYERS_HEAD: _LAYERS}
 
 
 def legend(chosen: Sequence[Column]) -> list[str]:

@@ -18,7 +18,7 @@ from freqexp.comparing.comparison import Comparison, Row
 from freqexp.report.drawer import Redrawn, SampleImages
 from freqexp.results.mix import KINDS, kind
 from freqexp.results.record import Record
-from freqexp.results.table import count, number, size
+from freqexp.results.table import MISSING, count, layer_tokens, number, size
 
 TEXT_BYTES = 8 << 20
 """Texts of all samples together; above it long answers are cut until they fit."""
@@ -190,6 +190,12 @@ def _parts(record: Record) -> list[tuple[str, str]]:
     return found
 
 
+def _inside(record: Record) -> list[tuple[str, str]]:
+    """What tokens dropped inside the decoder leave; nothing where none were."""
+    shown = layer_tokens(record.decoder_tokens, record.mean_layer_tokens)
+    return [] if shown == MISSING else [("layer tokens (mean)", shown)]
+
+
 def _record(record: Record, limit: int) -> dict[str, Any]:
     facts = [
         ("prefix", {True: "hit", False: "missed", None: "-"}[record.prefix_hit]),
@@ -198,6 +204,7 @@ def _record(record: Record, limit: int) -> dict[str, Any]:
         *_parts(record),
         ("tokens", f"{count(record.vision_tokens_in)} -> {count(record.vision_tokens_out)}"),
         ("decoder tokens", count(record.decoder_tokens)),
+        *_inside(record),
         ("KV cache", size(record.kv_cache_bytes)),
         ("stored", size(record.stored_bytes)),
         ("prefill / decode ms", f"{number(record.prefill_ms, 0)} / {number(record.decode_ms, 0)}"),

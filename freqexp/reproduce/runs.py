@@ -22,6 +22,7 @@ SIZES = (
     "vision_tokens_in",
     "vision_tokens_out",
     "decoder_tokens",
+    "mean_layer_tokens",
     "kv_cache_bytes",
     "raw_bytes",
     "nominal_ratio",

@@ -25,10 +25,12 @@ class Record:
     answer: what was graded. raw_answer: all that was generated, where that is more (thinking).
     character_error_rate: of a reader that transcribes, see `freqexp.benchmarks.legibility`.
     vision_tokens_in / vision_tokens_out / decoder_tokens / kv_cache_bytes / new_tokens: as the
-        decoder saw them, see `Answer`. cache_tokens_min / cache_tokens_max: length of the layers'
-        caches after prefill, shortest and longest.
+        decoder saw them at its input, see `Answer`. cache_tokens_min / cache_tokens_max /
+        mean_layer_tokens: length of the layers' caches after prefill, shortest, longest and mean;
+        shorter than decoder_tokens where tokens were dropped inside the decoder.
     kept: which vision tokens of each page remained, "rows x columns" of its grid and a bitmap in
-        raster order, as in "2x2:a 2x2:f"; None when all did.
+        raster order, as in "2x2:a 2x2:f"; None when all did. Of a method inside the decoder: from
+        its layer on.
     raw_bytes: the pages' pixels, uncompressed. png_bytes / png_bytes_after: their PNGs before /
         after the codec (equal without a codec). page_pixels, lossless_bytes, text_brotli_bytes: see
         `PageSizes`.
@@ -39,6 +41,7 @@ class Record:
     codec_* / token_*: the same figures of each method by the stage it acts at (None: none acts
         there). With several, compress_ms is the sum of their times, and stored_bytes and
         nominal_ratio are None: pages and tokens are stored in different places.
+    compress_ms: inside the decoder the time of the choice, which prefill_ms is without.
     render_ms, encode_ms: None when the pages or their encoding came from a cache.
     batch_size: samples answered together in the end, this one included (smaller than
         model.batch_size after a lack of memory or an error in the batch). prefill_ms, decode_ms: of
@@ -106,6 +109,7 @@ class Record:
     new_tokens: int | None = None
     cache_tokens_min: int | None = None
     cache_tokens_max: int | None = None
+    mean_layer_tokens: float | None = None
     batch_size: int | None = None
     peak_memory_bytes: int | None = None
 

@@ -56,6 +56,7 @@ FIGURES = (
     "new_tokens",
     "cache_tokens_min",
     "cache_tokens_max",
+    "mean_layer_tokens",
     "batch_size",
     "peak_memory_bytes",
 )
@@ -148,6 +149,7 @@ class Summary:
     new_tokens: float | None
     cache_tokens_min: float | None
     cache_tokens_max: float | None
+    mean_layer_tokens: float | None
     batch_size: float | None
     peak_memory_bytes: float | None
     render_ms_median: float | None = None

@@ -58,6 +58,15 @@ def count(value: float | None) -> str:
     return number(value, 0 if value is None or value == int(value) else 1)
 
 
+def layer_tokens(entering: float | None, mean: float | None) -> str:
+    """Tokens that enter the decoder and their mean over its layers, as in `166 -> 94`; a dash where
+    none leaves on the way.
+    """
+    if entering is None or mean is None or mean == entering:
+        return MISSING
+    return change(entering, mean, count)
+
+
 def times(summary: Summary) -> str:
     """Median milliseconds of the stages, as in `1.2 / 30 / 15 / 250`; three digits are plenty."""
     stages = (
@@ -112,6 +121,7 @@ COLUMNS: tuple[tuple[str, Cell], ...] = (
     ("CER %", lambda s: percent(s.character_error_rate)),
     ("delta [95 %]", lambda s: interval(s.delta, s.delta_low, s.delta_high, sign=True)),
     ("tokens", lambda s: change(s.vision_tokens_in, s.vision_tokens_out, count)),
+    ("layer tokens", lambda s: layer_tokens(s.decoder_tokens, s.mean_layer_tokens)),
     ("KV cache", lambda s: size(s.kv_cache_bytes)),
     ("PNG", lambda s: change(s.png_bytes, s.png_bytes_after, size)),
     ("stored", stored),
@@ -121,7 +131,10 @@ COLUMNS: tuple[tuple[str, Cell], ...] = (
 )
 WHEN_DIFFERENT = ("model", "needles", "samples")
 """Columns that go into the line above the table while every row says the same."""
-WHEN_FILLED = ("options", "profile", "place", "copied", "CER %", "stored", "notes")
+WHEN_FILLED = (
+    *("options", "profile", "place", "copied", "CER %"),
+    *("layer tokens", "stored", "notes"),
+)
 """Columns that are left out while no row says anything."""
 
 LEGEND = (
@@ -137,6 +150,9 @@ PARTS = (
     "and a copy that broke off or does not end."
 )
 """Added to the legend where scores were taken apart."""
+
+IN_DECODER = "layer tokens: text and vision tokens that enter the decoder -> mean over its layers."
+"""Added to the legend where a run dropped tokens inside the decoder."""
 
 LEGIBILITY = (
     "CER: characters a line reader misread. It measures legibility: it locates the turn in what\n"
@@ -163,5 +179,6 @@ def render_table(summaries: Sequence[Summary]) -> str:
     title = [", ".join(shared)] if shared else []
     reads = any(summary.character_error_rate is not None for summary in summaries)
     apart = any(summary.copied_share is not None for summary in summaries)
-    legend = [LEGEND, *[PARTS] * apart, *[LEGIBILITY] * reads]
+    inside = any("layer tokens" in column for column in columns)
+    legend = [LEGEND, *[PARTS] * apart, *[IN_DECODER] * inside, *[LEGIBILITY] * reads]
     return "\n".join([*title, head, rule, *rows, "", *legend])

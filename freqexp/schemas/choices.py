@@ -39,6 +39,17 @@ DROPS_BEFORE_ENCODER = frozenset(
 )
 """Families whose encoder takes any subset of a page's tokens."""
 
+PRUNES_IN_DECODER = frozenset(
+    {
+        Family.glm4v,
+        Family.qwen2_vl,
+        Family.qwen2_5_vl,
+        Family.qwen3_vl,
+        Family.llava_onevision,
+    }
+)
+"""Families whose decoder goes on without tokens from any layer but the first on."""
+
 
 class Dtype(Enum):
     """Number format of weights and activations."""

@@ -19,6 +19,7 @@ from freqexp.schemas.codecs import (
     WebpConfig,
     WebpLosslessConfig,
 )
+from freqexp.schemas.in_decoder import DECODER_METHODS
 from freqexp.schemas.method import CompressorConfig, NoneConfig, Part, StageName
 from freqexp.schemas.page_methods import PAGE_METHODS
 from freqexp.schemas.section import option_name
@@ -111,5 +112,6 @@ COMPRESSORS: tuple[type[CompressorConfig], ...] = (
     *TOKEN_METHODS,
     *PAGE_METHODS,
     *SELECTION_METHODS,
+    *DECODER_METHODS,
     CombinedConfig,
 )

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from freqexp.nouns.vision import Signal
     from freqexp.schemas.profile import ProfileConfig
     from freqexp.tokens.base import TokenCompressor
+    from freqexp.tokens.layer_base import LayerMethod
 
 # Where a method acts: nowhere, on page images before the vision encoder, on vision tokens after it,
-# or at several of these places at once.
-StageName = Literal["none", "codec", "token", "combined"]
+# on those inside the decoder, or at several of the first two places at once.
+StageName = Literal["none", "codec", "token", "decoder", "combined"]
 
 
 class Part(NamedTuple):
@@ -68,7 +69,9 @@ class CompressorConfig(Section):
         """
         return () if self.stage == "none" else (Part(self, keep_ratio),)
 
-    def build(self, keep_ratio: float, profile: ProfileConfig) -> Codec | TokenCompressor | None:
+    def build(
+        self, keep_ratio: float, profile: ProfileConfig
+    ) -> Codec | TokenCompressor | LayerMethod | None:
         """The compressor of these settings; None where nothing is compressed.
 
         For a method alone: a combination is built part by part (`parts`).

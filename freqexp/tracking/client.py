@@ -31,6 +31,7 @@ METRICS = (
     "vision_tokens_in",
     "vision_tokens_out",
     "decoder_tokens",
+    "mean_layer_tokens",
     "kv_cache_bytes",
     "png_bytes",
     "png_bytes_after",
@@ -48,6 +49,7 @@ METRICS = (
 BUDGETS = (
     "vision_tokens_out",
     "decoder_tokens",
+    "mean_layer_tokens",
     "kv_cache_bytes",
     "png_bytes_after",
     "stored_bytes",

@@ -89,8 +89,9 @@ def test_options_and_schemas_say_the_same(group: str, classes: tuple[type, ...])
 def test_a_compressor_builds_what_its_stage_says(option: type[CompressorConfig]) -> None:
     from freqexp.codecs.base import Codec
     from freqexp.tokens.base import TokenCompressor
+    from freqexp.tokens.layer_base import LayerMethod
 
-    kinds = {"codec": Codec, "token": TokenCompressor}
+    kinds = {"codec": Codec, "token": TokenCompressor, "decoder": LayerMethod}
     parts = option(name=option_name(option)).parts(0.5)
     assert [part.config.stage for part in parts] == {
         "none": [],

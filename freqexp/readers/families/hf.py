@@ -10,12 +10,14 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from freqexp.errors import UserError
+from freqexp.errors import UserError, fault
 from freqexp.nouns.page import Pixels
 from freqexp.nouns.vision import Chooser, CompressedTokens, Signal, VisionTokens
 from freqexp.readers.base import WARM_UP_TOKENS, Answer, Reader, Request
@@ -28,6 +30,7 @@ from freqexp.readers.decoding import (
     greedy,
     pad_left,
 )
+from freqexp.readers.families.in_decoder import Dropping
 from freqexp.readers.families.signals import question_words
 from freqexp.readers.meter import Meter
 
@@ -46,6 +49,7 @@ class HfReader(Reader):
     can_batch = True
     warms_up = True
     signals = ("pixels", "attention", "keys", "question")
+    prunes_in_decoder = True
 
     def __init__(self, parts: Parts, config: ModelConfig) -> None:
         self.model = parts.model
@@ -165,12 +169,22 @@ class HfReader(Reader):
         # The first axis tells where a token stands in the cache, not on the page.
         positions[0] = torch.arange(len(short), device=short.device)
         self._check_length(len(short), len(ids))
-        return Prompt(short, positions, sum(sizes), sum(len(page.kept) for page in vision))
+        content = (short == self.image_id).nonzero()[:, 0]
+        return Prompt(short, positions, sum(sizes), len(content), content)
 
     @property
     def deepstack_layers(self) -> int:
         """Decoder layers that take vision features of their own."""
         return 0
+
+    def check_layer(self, layer: int) -> None:
+        """Raises UserError outside the model, and for layers whose caches forget."""
+        text = self.model.config.get_text_config()
+        if not 1 <= layer < text.num_hidden_layers:
+            allowed = f"1 to {text.num_hidden_layers - 1} for these weights"
+            raise UserError(fault("compressor.layer", layer, allowed))
+        if "sliding_attention" in (getattr(text, "layer_types", None) or ()):
+            raise UserError("model.path: layers with sliding attention can't drop tokens")
 
     def prompt_tokens(self, request: Request) -> int | None:
         """Length of the sequence the decoder would see, without tokenizing twice."""
@@ -191,21 +205,48 @@ class HfReader(Reader):
         return self.answer_batch([Request(question, vision)])[0]
 
     def answer_batch(self, requests: Sequence[Request]) -> list[Answer]:
-        """Answers of one `generate` over all requests, padded on the left."""
+        """Answers of one `generate` over all requests, padded on the left; with a pruner among
+        them, of one `generate` each.
+        """
         if not requests:
             return []
-        new, prompts, meter = self._generate(requests, self._generation)
-        return [self._answer(row, new[row], prompts[row], meter) for row in range(len(prompts))]
+        if len(requests) > 1 and any(request.pruner is not None for request in requests):
+            return [answer for one in requests for answer in self.answer_batch([one])]
+        new, prompts, meter, dropping = self._generate(requests, self._generation)
+        answers = [self._answer(row, new[row], prompts[row], meter) for row in range(len(prompts))]
+        if dropping is None:
+            return answers
+        (answer,) = answers
+        return [
+            replace(
+                answer,
+                prefill_ms=answer.prefill_ms - dropping.choose_ms,
+                choose_ms=dropping.choose_ms,
+                kept=tuple(dropping.kept.tolist()),
+            )
+        ]
 
     def _generate(
         self, requests: Sequence[Request], generation: Any
-    ) -> tuple[Tensor, list[Prompt], Meter]:
-        """The new tokens [batch, steps] of a `generate`, its prompts and what it took."""
+    ) -> tuple[Tensor, list[Prompt], Meter, Dropping | None]:
+        """The new tokens [batch, steps] of a `generate`, its prompts, what it took, and what was
+        dropped on the way.
+
+        Of several requests none has a pruner.
+        """
         with torch.inference_mode():
             prompts = [self.prompt(request) for request in requests]
             ids, mask, positions = pad_left(prompts)
             pages = [page for request in requests for page in request.vision]
-            with Meter(self.text_model, [len(prompt.ids) for prompt in prompts]) as meter:
+            dropping, pruner = None, requests[0].pruner
+            if pruner is not None:
+                self.check_layer(pruner.layer)
+                vision, budget = prompts[0].vision, requests[0].budget
+                dropping = Dropping(self.text_model, pruner, vision, budget)
+            with (
+                Meter(self.text_model, [len(prompt.ids) for prompt in prompts]) as meter,
+                dropping or nullcontext(),
+            ):
                 output = self.model.generate(
                     input_ids=ids,
                     attention_mask=mask,
@@ -213,7 +254,7 @@ class HfReader(Reader):
                     mm_encoder_outputs={"image": self.encoder_output(pages)},
                     generation_config=generation,
                 )
-        return output[:, ids.shape[1] :], prompts, meter
+        return output[:, ids.shape[1] :], prompts, meter, dropping
 
     def _answer(self, row: int, new: Tensor, prompt: Prompt, meter: Meter) -> Answer:
         ends = torch.as_tensor(self._generation.eos_token_id, device=new.device)

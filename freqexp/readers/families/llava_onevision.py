@@ -173,14 +173,17 @@ class LlavaOnevisionReader(HfReader):
         sizes = [_size(base) + _size(detail, newlines=True) for base, detail in pairs]
         ids = self.prompt_ids(request.question, sizes)
         is_image = ids == self.image_id
-        stays = ~is_image
+        stays, content = ~is_image, torch.zeros_like(is_image)
         for place, (base, detail) in zip(is_image.nonzero()[:, 0].split(sizes), pairs, strict=True):
-            inside = torch.cat([base.kept, _size(base) + torch.cat(_detail_places(detail))])
-            stays[place[inside.to(place.device)]] = True
+            places, ends = (_size(base) + inside for inside in _detail_places(detail))
+            content[place[torch.cat([base.kept, places]).to(place.device)]] = True
+            stays[place[ends.to(place.device)]] = True
+        stays |= content
         short = ids[stays]
         self._check_length(len(short), len(ids))
         kept = int((short == self.image_id).sum())
-        return Prompt(short, self.positions(ids, request.vision)[:, stays], sum(sizes), kept)
+        positions = self.positions(ids, request.vision)[:, stays]
+        return Prompt(short, positions, sum(sizes), kept, content[stays].nonzero()[:, 0])
 
     def prompt_tokens(self, request: Request) -> int | None:
         """Length of the sequence the decoder would see, without tokenizing twice."""
