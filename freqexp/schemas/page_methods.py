@@ -54,7 +54,7 @@ class PixelPruneConfig(CompressorConfig):
 
 @dataclass
 class BlankPruneConfig(CompressorConfig):
-    """Blank tokens are dropped. line_ends: but one at the end of each line."""
+    """Blank tokens are dropped. line_ends: but one at the end of each row."""
 
     name: str = "blank_prune"
     line_ends: bool = True

@@ -16,10 +16,10 @@ class BlankPrune(TokenCompressor):
 
     A token is blank if all of its pixels have the background's colour: the most common one among
     the tokens of a single colour, the smallest of several (by red, green, blue). A page without
-    such tokens keeps all, a blank page its first token. How many stay is up to the page.
+    such tokens keeps all, and at least one token stays. How many stay is up to the page.
 
-    line_ends: in a row that shows something, the first blank token after the last that is not
-    blank stays, too.
+    line_ends: in every row the first blank token after all that is shown stays, too, so that rows
+    still end, and empty ones are still there.
     """
 
     simulated = False
@@ -41,7 +41,7 @@ class BlankPrune(TokenCompressor):
             shown = stays.view(tokens.grid)
             column = torch.arange(tokens.grid[1], device=shown.device)
             last = torch.where(shown, column, -1).amax(dim=1, keepdim=True)
-            stays = stays | ((last >= 0) & (column == last + 1)).view(-1)
+            stays = stays | (column == last + 1).view(-1)
         if not bool(stays.any()):
             stays[0] = True
         return pruned_tokens(tokens, stays.nonzero()[:, 0])

@@ -128,7 +128,7 @@ def test_blank_prune_keeps_what_shows_something() -> None:
     rows = [".......", ".ab.c..", ".......", "abcdefg", ".a....."]
     shown = [8, 9, 11, *range(21, 28), 29]
     assert kept_of(rows, line_ends=False) == shown
-    assert kept_of(rows, line_ends=True) == sorted([*shown, 12, 30])
+    assert kept_of(rows, line_ends=True) == sorted([0, *shown, 12, 14, 30])
 
 
 def test_blank_is_exactly_the_background() -> None:
@@ -138,7 +138,8 @@ def test_blank_is_exactly_the_background() -> None:
     assert BlankPrune(False).compress(page(pixels, grid)).kept.tolist() == [1, 4, 7]
     mixed = torch.arange(4 * 12, dtype=torch.uint8).view(4, 2, 2, 3)
     assert len(BlankPrune().compress(page(mixed, (2, 2))).kept) == 4
-    assert kept_of(["..", ".."], line_ends=True) == [0]
+    assert kept_of(["..", ".."], line_ends=True) == [0, 2]
+    assert kept_of(["..", ".."], line_ends=False) == [0]
     assert kept_of(["ab", "ba"], line_ends=False) == [1, 2]
 
 

@@ -110,8 +110,9 @@ def loop_blank(pixels: Tensor, grid: tuple[int, int], line_ends: bool) -> list[i
     kept = {place for place, is_blank in enumerate(blank) if not is_blank}
     for row in range(grid[0]) if line_ends else ():
         shown = [c for c in range(grid[1]) if not blank[row * grid[1] + c]]
-        if shown and shown[-1] + 1 < grid[1]:
-            kept.add(row * grid[1] + shown[-1] + 1)
+        end = shown[-1] + 1 if shown else 0
+        if end < grid[1]:
+            kept.add(row * grid[1] + end)
     return sorted(kept or {0})
 
 
@@ -131,7 +132,7 @@ def test_blank_tokens_go(grid: tuple[int, int], line_ends: bool) -> None:
 @pytest.mark.parametrize("line_ends", [True, False])
 def test_a_page_without_text_and_a_page_without_background(line_ends: bool) -> None:
     blank = tokens_of(pixels_of(np.full((3, 4), 200)), (3, 4))
-    assert BlankPrune(line_ends).compress(blank).kept.tolist() == [0]
+    assert BlankPrune(line_ends).compress(blank).kept.tolist() == ([0, 4, 8] if line_ends else [0])
     full = pixels_of(np.full((3, 4), 200))
     full[:, 0, 0] = torch.arange(12, dtype=torch.uint8).view(-1, 1)
     assert BlankPrune(line_ends).compress(tokens_of(full, (3, 4))).kept.tolist() == list(range(12))
