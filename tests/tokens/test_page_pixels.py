@@ -126,7 +126,7 @@ def test_blank_tokens_go(grid: tuple[int, int], line_ends: bool) -> None:
             kept = BlankPrune(line_ends).compress(tokens_of(pixels, grid)).kept.tolist()
             assert kept == loop_blank(pixels, grid, line_ends)
             lost += grid[0] * grid[1] - len(kept)
-    assert lost or grid == (1, 1)
+    assert lost or grid == (1, 1) or (line_ends and grid[1] == 1)
 
 
 @pytest.mark.parametrize("line_ends", [True, False])
