@@ -21,11 +21,12 @@ from freqexp.codecs.base import COMPONENTS, Codec, CodecResult, decode
 from freqexp.coding.bitstream import BitstreamError
 from freqexp.composing.compose import compose
 from freqexp.nouns.page import Pixels
-from freqexp.nouns.vision import CompressedTokens, VisionTokens
+from freqexp.nouns.vision import CompressedTokens, LayerView, VisionTokens
 from freqexp.paths import conf_dir
 from freqexp.schemas.method import CompressorConfig
 from freqexp.schemas.profile import ProfileConfig
 from freqexp.tokens.base import TokenCompressor
+from freqexp.tokens.layer_base import LayerMethod
 
 KEEP_RATIOS = (0.01, 0.3, 0.5, 0.7, 1.0)
 GRIDS = ((12, 12), (30, 21), (1, 7), (7, 1), (1, 1))
@@ -42,7 +43,7 @@ class Case:
 
     def build(
         self, keep_ratio: float, profile: str = "aggressive"
-    ) -> Codec | TokenCompressor | None:
+    ) -> Codec | TokenCompressor | LayerMethod | None:
         return self.config.build(keep_ratio, load_profile(profile))
 
 
@@ -132,7 +133,9 @@ def check_counts(nominal_ratio: float | None, stored_bytes: int | None) -> None:
 
 
 def test_the_stages_are_all_there() -> None:
-    assert {case.config.stage for case in CASES} == {"none", "codec", "token", "combined"}
+    assert {case.config.stage for case in CASES} == {
+        *("none", "codec", "token", "decoder", "combined"),
+    }
     names = {case.config.name for case in CASES}
     assert names == set(OPTIONS)
 
@@ -361,3 +364,46 @@ def each_thread_count() -> Iterator[int]:
             yield count
     finally:
         torch.set_num_threads(threads)
+
+
+def make_view(vision: int, others: int = 9) -> LayerView:
+    """A request whose vision tokens stand between other ones."""
+    random = np.random.default_rng((vision, others))
+    length = vision + others
+
+    def noise(*shape: int) -> torch.Tensor:
+        return torch.from_numpy(random.normal(size=shape)).float()
+
+    places = torch.arange(vision) + others // 2
+    return LayerView(noise(length, 16), noise(2, length, 8), noise(4, 8), 8**-0.5, places)
+
+
+@of_stage("decoder")
+def test_a_method_inside_the_decoder_keeps_what_it_says(case: Case) -> None:
+    """As many as the keep ratio or a budget says, in order, deterministic, nested where it says
+    so, and no key of the profile reaches it.
+    """
+    assert case.config.uses_keep_ratio
+    assert not case.config.uses_profile
+    for tokens in (1, 7, 144):
+        view, last = make_view(tokens), set[int]()
+        for keep_ratio in KEEP_RATIOS:
+            method = case.build(keep_ratio)
+            assert isinstance(method, LayerMethod)
+            assert method.layer == getattr(case.config, "layer", None)
+            assert method.simulated == (keep_ratio == 1)
+            kept = method.choose(view)
+            count = max(1, math.floor(keep_ratio * tokens + 0.5))
+            assert (kept.dtype, kept.shape) == (torch.int64, (count,))
+            assert int(kept[0]) >= 0
+            assert int(kept[-1]) < tokens
+            assert bool((kept[1:] > kept[:-1]).all())
+            again = case.build(keep_ratio)
+            assert isinstance(again, LayerMethod)
+            assert torch.equal(again.choose(view), kept)
+            budgeted = again.choose(replace(view, budget=count))
+            assert torch.equal(budgeted, kept)
+            assert not method.nested or last <= set(kept.tolist())
+            last = set(kept.tolist())
+            for name in ("hidden", "keys", "query", "vision"):
+                assert torch.equal(getattr(view, name), getattr(make_view(tokens), name))

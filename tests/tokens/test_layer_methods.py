@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -100,7 +101,7 @@ def dart_by_loops(view: LayerView, count: int) -> list[int]:
     for number, pivot in enumerate(pivots):
         share = wanted // len(pivots) + (1 if number < wanted % len(pivots) else 0)
         free = [place for place in places if place not in kept]
-        free.sort(key=lambda place: (cosine(hidden[place], hidden[pivot]), place))  # noqa: B023
+        free.sort(key=lambda place: (cosine(hidden[place], hidden[pivot]), place))
         kept = kept + free[:share]
     return sorted(places.index(place) for place in kept)
 
@@ -183,7 +184,7 @@ def test_a_budget_takes_the_place_of_the_keep_ratio(method: type[LayerMethod]) -
 
 def test_fastv_is_nested() -> None:
     kept = [set(Fastv(ratio).choose(view_of()).tolist()) for ratio in RATIOS]
-    assert all(one <= other for one, other in zip(kept, kept[1:], strict=False))
+    assert all(one <= other for one, other in itertools.pairwise(kept))
 
 
 @pytest.mark.parametrize("method", METHODS)
