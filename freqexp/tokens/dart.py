@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from freqexp.nouns.vision import LayerView
-from freqexp.tokens.layer_base import GRID, LayerMethod, check_finite, highest
+from freqexp.tokens.layer_kept import GRID, SharePruner, check_finite, highest
 
 PIVOTS = 4
 """Among the vision tokens, and as many among the others (arXiv 2502.11494, section 4.2)."""
 
 
-class Dart(LayerMethod):
+class Dart(SharePruner):
     """Keep a few pivots and, for each, the vision tokens of the lowest cosine to it (arXiv
     2502.11494).
 
@@ -29,7 +29,7 @@ class Dart(LayerMethod):
     nested = False
 
     def choose(self, view: LayerView) -> Tensor:
-        """See `LayerMethod`."""
+        """See `LayerPruner`. Raises what `count` raises, and UserError for NaN and infinity."""
         count = self.count(view)
         norms = view.keys.double().abs().sum(dim=(0, 2))
         others = torch.ones_like(norms, dtype=torch.bool)
