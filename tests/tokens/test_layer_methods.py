@@ -141,6 +141,13 @@ def test_dart_takes_what_is_unlike_its_pivots() -> None:
     assert view.vision[chosen].tolist() == sorted([6, 7, 8, 9, *odd])
 
 
+def test_many_tokens_are_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    view = view_of()
+    whole = Dart(0.6).choose(view)
+    monkeypatch.setattr("freqexp.tokens.dart._ROWS", 7)
+    assert torch.equal(Dart(0.6).choose(view), whole)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_tokens_that_are_all_alike(method: type[SharePruner]) -> None:
     """A blank page: distinct places, ties by place, no NaN, zeros included."""
