@@ -478,41 +478,6 @@ def test_token_compressor_is_the_same_on_a_gpu(case: Case) -> None:
         torch.testing.assert_close(result.features.cpu(), expected.features, rtol=1e-6, atol=1e-6)
 
 
-def make_view(tokens: int, budget: int | None = None) -> LayerView:
-    """A request of some words before, between and after its vision tokens."""
-    rng = np.random.default_rng(tokens)
-    length = tokens + 9
-    hidden, keys, query = (
-        torch.from_numpy(rng.normal(size=size)).float()
-        for size in ((length, 16), (2, length, 8), (4, 8))
-    )
-    vision = torch.arange(length)[3 : length - 6]
-    return LayerView(hidden, keys, query, 8**-0.5, vision, budget)
-
-
-@of_stage("decoder")
-@pytest.mark.parametrize("tokens", [1, 2, 7, 288])
-def test_method_inside_the_decoder(case: Case, tokens: int) -> None:
-    kept: list[set[int]] = []
-    for keep_ratio in KEEP_RATIOS:
-        method = case.build(keep_ratio)
-        assert isinstance(method, LayerMethod)
-        assert method.simulated == (keep_ratio == 1)
-        assert method.layer == case.config.layer  # type: ignore[attr-defined]
-        places = method.choose(make_view(tokens)).tolist()
-        assert places == sorted(set(places))
-        assert 0 <= places[0] <= places[-1] < tokens
-        assert len(places) == max(1, math.floor(keep_ratio * tokens + 0.5))
-        budget = max(1, tokens // 3)
-        assert len(method.choose(make_view(tokens, budget))) == budget
-        with pytest.raises(ValueError, match=f"keep_tokens: got {tokens + 1}"):
-            method.choose(make_view(tokens, tokens + 1))
-        assert all(method.choose(make_view(tokens)).tolist() == places for _ in each_thread_count())
-        kept.append(set(places))
-    if method.nested:
-        assert all(fewer <= more for fewer, more in itertools.pairwise(kept))
-
-
 def each_thread_count() -> Iterator[int]:
     """Set torch to 1, 2 and 5 threads in turn, and back."""
     threads = torch.get_num_threads()
@@ -522,3 +487,47 @@ def each_thread_count() -> Iterator[int]:
             yield count
     finally:
         torch.set_num_threads(threads)
+
+
+def make_view(vision: int, others: int = 9) -> LayerView:
+    """A request whose vision tokens stand between other ones."""
+    random = np.random.default_rng((vision, others))
+    length = vision + others
+
+    def noise(*shape: int) -> torch.Tensor:
+        return torch.from_numpy(random.normal(size=shape)).float()
+
+    places = torch.arange(vision) + others // 2
+    return LayerView(noise(length, 16), noise(2, length, 8), noise(4, 8), 8**-0.5, places)
+
+
+@of_stage("decoder")
+def test_a_method_inside_the_decoder_keeps_what_it_says(case: Case) -> None:
+    """As many as the keep ratio or a budget says, in order, deterministic, nested where it says
+    so, and no key of the profile reaches it.
+    """
+    assert case.config.uses_keep_ratio
+    assert not case.config.uses_profile
+    for tokens in (1, 7, 144):
+        view, last = make_view(tokens), set[int]()
+        for keep_ratio in KEEP_RATIOS:
+            method = case.build(keep_ratio)
+            assert isinstance(method, LayerMethod)
+            assert method.layer == getattr(case.config, "layer", None)
+            assert method.simulated == (keep_ratio == 1)
+            kept = method.choose(view)
+            count = max(1, math.floor(keep_ratio * tokens + 0.5))
+            assert (kept.dtype, kept.shape) == (torch.int64, (count,))
+            assert int(kept[0]) >= 0
+            assert int(kept[-1]) < tokens
+            assert bool((kept[1:] > kept[:-1]).all())
+            again = case.build(keep_ratio)
+            assert isinstance(again, LayerMethod)
+            chosen = [again.choose(view) for _ in each_thread_count()]
+            assert all(torch.equal(places, kept) for places in chosen)
+            budgeted = again.choose(replace(view, budget=count))
+            assert torch.equal(budgeted, kept)
+            assert not method.nested or last <= set(kept.tolist())
+            last = set(kept.tolist())
+            for name in ("hidden", "keys", "query", "vision"):
+                assert torch.equal(getattr(view, name), getattr(make_view(tokens), name))

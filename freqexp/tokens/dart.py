@@ -6,13 +6,16 @@ import torch
 from torch import Tensor
 
 from freqexp.nouns.vision import LayerView
-from freqexp.tokens.layer_base import GRID, LayerMethod, check_finite, highest
+from freqexp.tokens.layer_kept import GRID, SharePruner, check_finite, highest
 
 PIVOTS = 4
 """Among the vision tokens, and as many among the others (arXiv 2502.11494, section 4.2)."""
 
+_ROWS = 4096
+"""Hidden states that are in float64 at once."""
 
-class Dart(LayerMethod):
+
+class Dart(SharePruner):
     """Keep a few pivots and, for each, the vision tokens of the lowest cosine to it (arXiv
     2502.11494).
 
@@ -29,7 +32,7 @@ class Dart(LayerMethod):
     nested = False
 
     def choose(self, view: LayerView) -> Tensor:
-        """See `LayerMethod`."""
+        """See `LayerPruner`. Raises what `count` raises, and UserError for NaN and infinity."""
         count = self.count(view)
         norms = view.keys.double().abs().sum(dim=(0, 2))
         others = torch.ones_like(norms, dtype=torch.bool)
@@ -57,10 +60,10 @@ class Dart(LayerMethod):
 
 def _cosines(hidden: Tensor, pivots: Tensor, vision: Tensor) -> Tensor:
     """float64 [pivots, N]; 0 with a vector of zeros."""
-    one, other = (_unit(hidden.index_select(0, places).double()) for places in (pivots, vision))
-    return one @ other.T
-
-
-def _unit(rows: Tensor) -> Tensor:
-    lengths: Tensor = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    return rows / lengths.clamp_min(torch.finfo(rows.dtype).tiny)
+    ours = hidden.index_select(0, pivots).double()
+    parts = []
+    for places in vision.split(_ROWS):
+        rows = hidden.index_select(0, places).double()
+        lengths = torch.outer(ours.norm(dim=1), rows.norm(dim=1))
+        parts.append(ours @ rows.T / lengths.clamp_min(torch.finfo(torch.float64).tiny))
+    return torch.cat(parts, dim=1)

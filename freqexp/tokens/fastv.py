@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from freqexp.nouns.vision import LayerView
-from freqexp.tokens.layer_base import LayerMethod, check_finite, highest
+from freqexp.tokens.layer_kept import SharePruner, check_finite, highest
 
 
-class Fastv(LayerMethod):
+class Fastv(SharePruner):
     """Keep the T vision tokens of the highest attention (arXiv 2403.06764, section 4.1).
 
     A token's score is the attention that the last prompt token gives it in layer K - 1: the softmax
@@ -19,7 +19,7 @@ class Fastv(LayerMethod):
     """
 
     def choose(self, view: LayerView) -> Tensor:
-        """See `LayerMethod`."""
+        """See `LayerPruner`. Raises what `count` raises, and UserError for NaN and infinity."""
         count = self.count(view)
         scores = attention_row(view).index_select(0, view.vision)
         check_finite(scores=scores)

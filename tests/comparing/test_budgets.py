@@ -9,8 +9,10 @@ from report_runs import write_run
 from freqexp.comparing.budgets import AXES, Point, pareto, pareto_axes
 from freqexp.comparing.compare import compare
 from freqexp.comparing.comparison import Comparison
+from freqexp.comparing.gates import gates
 from freqexp.comparing.load import load
-from freqexp.schemas.tokens import TokenConfig
+from freqexp.schemas.in_decoder import FastvConfig
+from freqexp.schemas.tokens import PoolConfig, TokenConfig
 
 STORED, TOKENS, *_ = AXES
 
@@ -42,3 +44,37 @@ def test_what_was_not_measured_is_on_no_axis(tmp_path: Path) -> None:
         "base": ["decoder_tokens", "kv_cache_bytes", "total_ms"],
         "ours": ["decoder_tokens"],
     }
+
+
+def test_tokens_are_those_of_a_layer(tmp_path: Path) -> None:
+    """Who drops tokens inside the decoder pays for the layers before; records of before that was
+    measured have the tokens at the input.
+    """
+    base = {"mean_layer_tokens": 166.0}
+    write_run(tmp_path, "base", [1.0, 1.0], **base)
+    inside = {"mean_layer_tokens": 118.0, "kv_cache_bytes": 9216 * 118}
+    write_run(tmp_path, "inside", [1.0, 0.5], FastvConfig(), **inside)
+    fewer = {"decoder_tokens": 94, "mean_layer_tokens": 94.0, "kv_cache_bytes": 9216 * 94}
+    write_run(tmp_path, "before", [0.5, 0.5], TokenConfig(), **fewer)
+    write_run(tmp_path, "old", [0.5, 0.5], PoolConfig(), decoder_tokens=95)
+    rows = {row.run.run_id: row for row in compared(tmp_path).rows}
+    costs = {name: TOKENS.cost(row) for name, row in rows.items()}
+    assert costs == {"base": 166, "inside": 118, "before": 94, "old": 95}
+    assert TOKENS.acts([rows["inside"]], list(rows.values()))
+    # Fewer tokens alone make the cache smaller: that is no second budget.
+    cache = next(axis for axis in AXES if axis.name == "kv_cache_bytes")
+    assert not cache.acts([rows["inside"], rows["before"]], list(rows.values()))
+
+
+def test_a_method_inside_the_decoder_meets_controls_of_no_more_tokens_a_layer(
+    tmp_path: Path,
+) -> None:
+    scores = [1.0, 0.5] * 20
+    write_run(tmp_path, "base", [1.0] * 40, mean_layer_tokens=166.0)
+    inside = {"mean_layer_tokens": 118.0, "kv_cache_bytes": 9216 * 118}
+    write_run(tmp_path, "ours", scores, FastvConfig(), **inside)
+    fewer = {"decoder_tokens": 118, "mean_layer_tokens": 118.0, "kv_cache_bytes": 9216 * 118}
+    write_run(tmp_path, "pool", [0.0] * 40, PoolConfig(), **fewer)
+    (gate,) = gates(compared(tmp_path))
+    assert (gate.method, gate.budget, gate.verdict) == ("fastv", "decoder tokens", "passes")
+    assert "at 118 tokens a sample" in gate.reason

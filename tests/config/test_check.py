@@ -13,7 +13,9 @@ from mrcr_data import row, write_jsonl, write_parquet
 from freqexp.composing.compose import compose
 from freqexp.config.check import check
 from freqexp.config.run import RunConfig, Tracking
-from freqexp.schemas.choices import Text
+from freqexp.schemas.choices import Family, Text
+from freqexp.schemas.in_decoder import DartConfig, FastvConfig
+from freqexp.schemas.model import ModelConfig
 from freqexp.schemas.needles import NeedlesConfig
 from freqexp.schemas.render import GlyphRender
 from freqexp.schemas.tokens import TokenConfig
@@ -186,3 +188,33 @@ def test_a_key_without_a_schema_is_a_fault(part: str) -> None:
     getattr(cfg, part).surplus = 1
     (line,) = check(cfg)
     assert line.startswith(f"{part}.surplus: no such key; known: ")
+
+
+def test_a_layer_is_one_of_the_model_and_not_the_first(cfg: RunConfig, tmp_path: Path) -> None:
+    def faults(layer: int, model: ModelConfig) -> list[str]:
+        return check(replace(cfg, compressor=FastvConfig(layer=layer), model=model))
+
+    tiny = cfg.model
+    assert faults(1, tiny) == faults(5, tiny) == []
+    (first,) = faults(0, tiny)
+    assert first.startswith("compressor.layer: got 0, allowed: 1 or more")
+    said = "compressor.layer: got 6, allowed: 1 to 5 for these weights of 6 layers"
+    assert faults(6, tiny) == [said]
+    # A folder is looked into; weights of the hub are not, nor is a file that says nothing.
+    (tmp_path / "config.json").write_text('{"text_config": {"num_hidden_layers": 3}}')
+    local = replace(tiny, path=str(tmp_path), family=Family.qwen2_vl)
+    assert faults(3, local) == [said.replace("got 6", "got 3").replace("5", "2").replace("6", "3")]
+    hub = replace(tiny, path="owner/model", revision="a" * 40)
+    assert faults(99, hub) == []
+    for text in ("{", "[]", '{"num_hidden_layers": null}', '{"text_config": 3}'):
+        (tmp_path / "config.json").write_text(text)
+        assert faults(99, local) == []
+
+
+def test_families_whose_decoder_keeps_all_are_refused_by_name(cfg: RunConfig) -> None:
+    model = replace(cfg.model, family=Family.ppocr)
+    (said,) = check(replace(cfg, compressor=DartConfig(), model=model))
+    assert said == (
+        "model.family: got 'ppocr with compressor dart inside the decoder', allowed: "
+        "glm4v, qwen2_vl, qwen2_5_vl, qwen3_vl, llava_onevision"
+    )

@@ -286,6 +286,19 @@ def test_methods_leave_as_many_as_they_say(subject: Subject, method: type) -> No
     assert len(few.kept) == 2
 
 
+@pytest.mark.parametrize("method", [Fastv, Dart])
+def test_another_number_of_threads_keeps_the_same(subject: Subject, method: type) -> None:
+    request = subject.request(method(0.4, 1))
+    try:
+        found = []
+        for threads in (1, 2, 1):
+            torch.set_num_threads(threads)
+            found.append(subject.reader.answer_batch([request])[0].kept)
+    finally:
+        torch.set_num_threads(1)
+    assert found[0] == found[1] == found[2]
+
+
 def test_together_is_one_by_one(subject: Subject) -> None:
     requests = [subject.request(Fastv(0.4, 1)), subject.request(), subject.request(Dart(0.4, 2))]
     together = subject.reader.answer_batch(requests)

@@ -166,3 +166,23 @@ def test_sizes_have_binary_units(value: float | None, shown: str) -> None:
 def test_times_are_short(config: Any) -> None:
     summary = replace(summaries(config)[0], compress_ms_median=9.96, encode_ms_median=0.04)
     assert times(summary) == "10.0 / 0.0 / 15 / 250"
+
+
+def test_tokens_of_a_layer_are_shown_where_some_leave_on_the_way(config: Any) -> None:
+    def table(*means: float | None) -> str:
+        made = [
+            summarize(
+                config(),
+                str(number) * 16,
+                settle([replace(record("a", 0.5), decoder_tokens=166, mean_layer_tokens=mean)]),
+            )
+            for number, mean in enumerate(means)
+        ]
+        return render_table(made)
+
+    assert "layer tokens" not in table(166.0, None)
+    shown = table(166.0, 118.0, 117.5)
+    assert "166 -> 118 " in shown
+    assert "166 -> 117.5 " in shown
+    assert "166 -> 166" not in shown
+    assert shown.endswith("enter the decoder -> mean over its layers.")

@@ -14,7 +14,7 @@ from freqexp.errors import ConfigError, UserError
 from freqexp.nouns.vision import LayerView
 from freqexp.tokens.dart import Dart
 from freqexp.tokens.fastv import Fastv, attention_row
-from freqexp.tokens.layer_base import LayerMethod
+from freqexp.tokens.layer_kept import SharePruner
 
 METHODS = (Fastv, Dart)
 RATIOS = (0.01, 0.1, 0.25, 0.5, 0.8, 1.0)
@@ -141,8 +141,15 @@ def test_dart_takes_what_is_unlike_its_pivots() -> None:
     assert view.vision[chosen].tolist() == sorted([6, 7, 8, 9, *odd])
 
 
+def test_many_tokens_are_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    view = view_of()
+    whole = Dart(0.6).choose(view)
+    monkeypatch.setattr("freqexp.tokens.dart._ROWS", 7)
+    assert torch.equal(Dart(0.6).choose(view), whole)
+
+
 @pytest.mark.parametrize("method", METHODS)
-def test_tokens_that_are_all_alike(method: type[LayerMethod]) -> None:
+def test_tokens_that_are_all_alike(method: type[SharePruner]) -> None:
     """A blank page: distinct places, ties by place, no NaN, zeros included."""
     view = view_of()
     for value in (0.0, 1.0):
@@ -157,7 +164,7 @@ def test_tokens_that_are_all_alike(method: type[LayerMethod]) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_rounding_does_not_choose(method: type[LayerMethod]) -> None:
+def test_rounding_does_not_choose(method: type[SharePruner]) -> None:
     view = view_of(seed=8)
     chosen = method(0.4).choose(view)
     assert torch.equal(method(0.4).choose(view), chosen)
@@ -171,7 +178,7 @@ def test_rounding_does_not_choose(method: type[LayerMethod]) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_budget_takes_the_place_of_the_keep_ratio(method: type[LayerMethod]) -> None:
+def test_a_budget_takes_the_place_of_the_keep_ratio(method: type[SharePruner]) -> None:
     view = view_of()
     for budget in (1, 3, 4, 5, 12, 25):
         by_budget = method(0.9).choose(replace(view, budget=budget))
@@ -188,7 +195,7 @@ def test_fastv_is_nested() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_bad_input(method: type[LayerMethod]) -> None:
+def test_bad_input(method: type[SharePruner]) -> None:
     view = view_of()
     with pytest.raises(ConfigError, match=r"keep_ratio: got 0.*\n?.*layer: got 0, allowed: 1"):
         method(0, 0)
