@@ -16,7 +16,7 @@ from freqexp.tokens.kept import (
     signal_of,
     whole,
 )
-from freqexp.tokens.similarity import cosines, on_grid
+from freqexp.tokens.similarity import on_grid, products, unit_rows
 
 LEAST = 1e-6
 """Relevance of the least relevant token, so that it is not lost altogether."""
@@ -57,16 +57,19 @@ class CdPrune(TokenCompressor):
         count = budget_of(tokens, self._keep_ratio)
         if count == len(tokens.features):
             return whole(tokens)
-        weight = relevance(tokens.features, question)
-        kernel = weight[:, None] * cosines(tokens.features) * weight
+        rows = unit_rows(tokens.features)
+        weight = relevance(rows, unit_rows(question))
+        kernel = weight[:, None] * products(rows, rows) * weight
         return pruned_tokens(tokens, most_determinant(kernel, count))
 
 
-def relevance(features: Tensor, question: Tensor) -> Tensor:
-    """Float64 [N], LEAST to 1, of features [N, channels] for words [M, channels]; M may be 0."""
-    if not len(question):
-        return torch.ones(len(features), dtype=torch.float64, device=features.device)
-    mean = on_grid(cosines(features, question).mean(dim=1))
+def relevance(rows: Tensor, words: Tensor) -> Tensor:
+    """Float64 [N], LEAST to 1, of tokens [N, channels] for words [M, channels], float64 of length
+    1; M may be 0.
+    """
+    if not len(words):
+        return torch.ones(len(rows), dtype=torch.float64, device=rows.device)
+    mean = on_grid(products(rows, words).mean(dim=1))
     span = mean.amax() - mean.amin()
     if not bool(span > 0):
         return torch.ones_like(mean)

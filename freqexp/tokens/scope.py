@@ -66,17 +66,21 @@ class Scope(TokenCompressor):
 
 def best_covering(similarity: Tensor, weight: Tensor, count: int) -> Tensor:
     """Increasing places int64 [count] of the greedy choice; similarity float64 [N, N] of at least
-    0, weight float64 [N].
+    0 in steps of 2^-30, weight float64 [N].
+
+    What a candidate would add changes by the tokens alone that the last choice covers better; in
+    such steps sums and differences are exact, whatever their order.
     """
     chosen = torch.zeros(len(similarity), dtype=torch.bool, device=similarity.device)
     covered = torch.zeros_like(weight)
-    # One row for each candidate: what it covers of every token.
-    reach = similarity.T.contiguous()
-    left = torch.empty_like(reach)
+    missing = similarity.sum(dim=0)
     for _ in range(count):
-        torch.sub(reach, covered, out=left).clamp_min_(0)
-        gain = on_grid(left.sum(dim=1) / len(weight) * weight)
+        gain = on_grid(missing / len(weight) * weight)
         place = int(torch.argmax(gain.masked_fill(chosen, -1)))
         chosen[place] = True
-        torch.maximum(covered, reach[place], out=covered)
+        reached = torch.maximum(covered, similarity[:, place])
+        better = (reached > covered).nonzero()[:, 0]
+        before, after = covered[better, None], reached[better, None]
+        missing -= (similarity[better].clamp(before, after) - before).sum(dim=0)
+        covered = reached
     return chosen.nonzero()[:, 0]

@@ -28,5 +28,9 @@ def cosines(features: Tensor, others: Tensor | None = None) -> Tensor:
     float64 [N, M] in [-1, 1], in steps of 2^-30.
     """
     rows = unit_rows(features)
-    columns = rows if others is None else unit_rows(others)
+    return products(rows, rows if others is None else unit_rows(others))
+
+
+def products(rows: Tensor, columns: Tensor) -> Tensor:
+    """`cosines` of rows [N, channels] and [M, channels] that have length 1 already."""
     return on_grid(rows @ columns.T).clamp_(-1, 1)
