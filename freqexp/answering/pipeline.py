@@ -4,33 +4,31 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from freqexp.answering.cache import OF_PAGES
+from freqexp.answering.budget import BudgetError
 from freqexp.answering.faults import describe, is_out_of_memory
 from freqexp.answering.measure import PeakMemory, free_cuda_cache, stopwatch
 from freqexp.answering.storage import (
     Stored,
-    keep_deepstack,
     kept_bitmaps,
     kept_of,
     stored_pages,
     stored_tokens,
 )
+from freqexp.answering.token_stage import TokenStage
 from freqexp.answering.work import PageImages, Work, figures, graded
 from freqexp.benchmarks.legibility import character_error_rate
 from freqexp.codecs.base import Codec
 from freqexp.nouns.page import Lines, Page, Pixels, png_size_bytes, scaled_lines
-from freqexp.nouns.vision import Chooser, CompressedTokens, VisionTokens, keep_all
+from freqexp.nouns.vision import VisionTokens
 from freqexp.readers.base import Request
 from freqexp.results.record import Record
 from freqexp.tokens.base import TokenCompressor
 from freqexp.tokens.layer_base import LayerMethod
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from freqexp.answering.session import Session
     from freqexp.config.run import RunConfig
     from freqexp.nouns.sample import Sample
@@ -64,17 +62,12 @@ class Pipeline:
         pruner = built.get("decoder")
         assert pruner is None or isinstance(pruner, LayerMethod)
         self._pruner = pruner
+        self._reader = session.reader(cfg)
+        self._stage = TokenStage(cfg, compressor, pruner, self._reader)
         flags = {f"{stage}_simulated": part.simulated for stage, part in built.items() if part}
         self._flags = {"simulated": any(flags.values()), **flags}
         # A method inside the decoder acts alone, so the run's own flag is its flag.
         self._flags.pop("decoder_simulated", None)
-        asked = () if compressor is None else compressor.signals
-        self._page_signals = tuple(name for name in OF_PAGES if name in asked)
-        self._chooser = None
-        if compressor is not None and compressor.before_encoder:
-            # It looks at the pixels by itself.
-            self._page_signals, self._chooser = (), TimedChooser(compressor.choose)
-        self._reader = session.reader(cfg)
         self.batch_size = cfg.model.batch_size if self._reader.can_batch else 1
         if pruner is not None:
             self._reader.check_layer(pruner.layer)
@@ -91,17 +84,25 @@ class Pipeline:
         So the first sample of a run pays neither for what is loaded and allocated on first use nor
         for a path that the runs before it did not take. What fails here fails again where it is
         recorded.
+        Raises BudgetError, for any reader, when a page there has too few tokens for `keep_tokens`.
         """
-        if not self._reader.warms_up:
+        if not self._reader.warms_up and not self._stage.budgets.counts:
             return
         try:
             pages = self._cfg.model.render.build().render(sample.turns)[:WARM_UP_PAGES]
             pixels = [page.pixels for page in pages]
             if self._codec is not None:
                 pixels = [self._codec.compress(page).pixels for page in pixels]
-            vision = self._reader.encode(pixels, self._page_signals, self._chooser)
-            tokens = self._tokens(vision, sample, {})
-            self._reader.warm_up(Request(sample.question, tokens, self._pruner))
+            if self._reader.reads_lines:
+                vision = self._reader.encode_lines(pixels, _lines_after(pages, pixels))
+            else:
+                vision = self._reader.encode(pixels, self._stage.page_signals, self._stage.chooser)
+            found = self._stage.shorten(vision, sample.question)
+            if self._reader.warms_up:
+                request = Request(sample.question, found.tokens, self._pruner, found.budget)
+                self._reader.warm_up(request)
+        except BudgetError:
+            raise
         except Exception as error:
             log.debug("warm-up: %s", describe(error))
             free_cuda_cache()
@@ -140,18 +141,22 @@ class Pipeline:
         work = Work(sample, dict(self._flags))
         try:
             work.images = self._pages(work)
+            chooser = self._stage.chooser
+            if chooser is not None:
+                chooser.restart()
             vision, encode_ms = self._session.encode(
                 self._reader,
                 work.images.after,
                 _lines_after(work.pages, work.images.after),
-                signals=self._page_signals,
-                chooser=self._chooser,
+                signals=self._stage.page_signals,
+                chooser=chooser,
                 # No other run asks for what a codec alone made; token compressors behind it do.
                 share=self._codec is None or self._compressor is not None,
             )
-            choosing_ms = 0.0 if self._chooser is None else self._chooser.taken_ms()
-            work.found["encode_ms"] = None if encode_ms is None else encode_ms - choosing_ms
-            work.tokens = self._tokens(vision, sample, work.found, choosing_ms)
+            if encode_ms is not None and chooser is not None:
+                encode_ms -= chooser.taken_ms
+            work.found["encode_ms"] = encode_ms
+            self._shorten(work, vision)
         except Exception as error:
             work.fail(describe(error))
         return work
@@ -176,24 +181,18 @@ class Pipeline:
         self._note("codec", watch.ms, stored_pages(before, results), found)
         return PageImages(before, after)
 
-    def _tokens(
-        self,
-        vision: Sequence[VisionTokens],
-        sample: Sample,
-        found: dict[str, Any],
-        choosing_ms: float = 0.0,
-    ) -> list[CompressedTokens]:
-        """choosing_ms: what a choice before the encoder took; it is the method's own."""
-        if self._compressor is None:
-            return [keep_all(page) for page in vision]
-        with stopwatch() as watch:
-            if "question" in self._compressor.signals:
-                question = self._reader.question_embeddings(sample.question)
-                vision = [with_question(page, question) for page in vision]
-            compressed = [keep_deepstack(page, self._compressor.compress(page)) for page in vision]
-        self._note("token", watch.ms + choosing_ms, stored_tokens(vision, compressed), found)
-        found["kept"] = kept_bitmaps(compressed)
-        return compressed
+    def _shorten(self, work: Work, vision: Sequence[VisionTokens]) -> None:
+        """Put a sample's tokens through the token compressor, if there is one."""
+        result, found = self._stage.shorten(vision, work.sample.question), work.found
+        work.tokens, work.budget = result.tokens, result.budget
+        if result.ms is not None:
+            stored = stored_tokens(result.before, result.tokens)
+            self._note("token", result.ms, stored, found)
+            found["kept"] = kept_bitmaps(result.tokens)
+        if result.simulated is not None:
+            if result.ms is not None:
+                found["token_simulated"] = result.simulated
+            found["simulated"] = result.simulated or found.get("codec_simulated", False)
 
     def _note(self, stage: str, ms: float, stored: Stored, found: dict[str, Any]) -> None:
         """Write down what one part took and made, and the run's own figures where they follow.
@@ -238,7 +237,10 @@ class Pipeline:
         Only text leaves the handler: the exception's frames hold the tensors of the failed batch.
         """
         try:
-            requests = [Request(work.sample.question, work.tokens, self._pruner) for work in works]
+            requests = [
+                Request(work.sample.question, work.tokens, self._pruner, work.budget)
+                for work in works
+            ]
             if len(requests) == 1 and self._pruner is None:
                 answers = [self._reader.answer(requests[0].question, requests[0].vision)]
             else:
@@ -261,31 +263,6 @@ class Pipeline:
             work.found.update(figures(answer))
             work.found.update(graded(grade, answer, work.sample.answer))
         return None
-
-
-class TimedChooser:
-    """A chooser whose time is the method's and not the encoder's."""
-
-    def __init__(self, chooser: Chooser) -> None:
-        self._chooser = chooser
-        self._ms = 0.0
-
-    def __call__(self, pixels: Tensor, grid: tuple[int, int]) -> Tensor:
-        """The choice, timed."""
-        with stopwatch() as watch:
-            kept = self._chooser(pixels, grid)
-        self._ms += watch.ms
-        return kept
-
-    def taken_ms(self) -> float:
-        """Milliseconds since this was last asked."""
-        taken, self._ms = self._ms, 0.0
-        return taken
-
-
-def with_question(page: VisionTokens, question: Tensor) -> VisionTokens:
-    """A page's tokens with the question's embeddings among their signals."""
-    return replace(page, signals={**page.signals, "question": question})
 
 
 def _lines_after(pages: Sequence[Page], after: Sequence[Pixels]) -> list[Lines]:

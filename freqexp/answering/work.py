@@ -26,13 +26,17 @@ class PageImages:
 
 @dataclass(eq=False)
 class Work:
-    """A sample on its way: what was found so far, and its tokens once it is ready to be asked."""
+    """A sample on its way: what was found so far, and its tokens once it is ready to be asked.
+
+    budget: how many of them a method inside the decoder is to leave.
+    """
 
     sample: Sample
     found: dict[str, Any]
     images: PageImages | None = None
     pages: Sequence[Page] = ()
     tokens: list[CompressedTokens] = field(default_factory=list)
+    budget: int | None = None
 
     def fail(self, error: str) -> None:
         """Note why there is no answer."""

@@ -72,9 +72,11 @@ def load_runs(
     return Loaded("", (*runs, *_missing_baselines(runs)), notes=(*notes, *doubled))
 
 
-def _place(run: Run) -> tuple[str, str, str, str, float]:
+def _place(run: Run) -> tuple[str, str, str, str, str, float, int]:
     """Sorts runs for people; as many needles have one digit, their text does."""
-    return run.model, run.needles, run.compressor, run.options, run.keep_ratio or 0.0
+    kept = run.budget
+    method = run.model, run.needles, run.compressor, run.options
+    return *method, kept.keep_like or "", kept.keep_ratio or 0.0, kept.keep_tokens or 0
 
 
 def _once(runs: Iterable[Run]) -> tuple[list[Run], list[str]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from freqexp.comparing.text import plain
+from freqexp.config.budget import Budget
 from freqexp.results.record import Record
 from freqexp.results.summary import whole
 
@@ -18,7 +19,7 @@ class Run:
 
     config, provenance: {} when the file is missing or unreadable. summary: None before the run's
     end. records: settled, by sample id; unreadable lines are not among them. identity: model,
-    compressor, options, keep_ratio, profile and needles, under a summary's names. asked: of how
+    compressor, options, budget, profile and needles, under a summary's names. asked: of how
     many first samples the records are, where the run can have more; None: all there are.
     notes: what was wrong with the files, in sentences.
     """
@@ -77,6 +78,13 @@ class Run:
         return float(value) if isinstance(value, int | float) and 0 < value <= 1 else None
 
     @property
+    def budget(self) -> Budget:
+        """What says how much it keeps; nothing where no file tells it."""
+        count, like = self.identity.get("keep_tokens"), self.identity.get("keep_like")
+        count = count if isinstance(count, int) and count >= 1 else None
+        return Budget(self.keep_ratio, count, plain(like) if isinstance(like, str) else None)
+
+    @property
     def profile(self) -> str | None:
         """The profile's name, None where the method does not use it."""
         value = self.identity.get("profile")
@@ -121,7 +129,8 @@ class Run:
 
     def title(self) -> str:
         """The method with its settings, for people."""
-        kept = "" if self.keep_ratio is None else f" keep {self.keep_ratio:g}"
+        words = self.budget.words()
+        kept = f" keep {words}" if words else ""
         profile = "" if self.profile is None else f" {self.profile}"
         options = f" ({self.options})" if self.options else ""
         return f"{self.compressor}{kept}{profile}{options}"

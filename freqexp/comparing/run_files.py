@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +138,7 @@ def _identity(run: Run) -> Mapping[str, Any]:
     """What the run is: as its summary says, before there is one as its configuration does."""
     if run.summary is not None and "compressor" in run.summary:
         return run.summary
+    from freqexp.config.budget import acting_budget
     from freqexp.config.saved import from_yaml
     from freqexp.results.summarize import changed_options
 
@@ -150,14 +151,14 @@ def _identity(run: Run) -> Mapping[str, Any]:
         return {
             "model": run.setting("model", "name"),
             "compressor": run.setting("compressor", "name"),
-            "keep_ratio": run.setting("keep_ratio"),
+            **{name: run.setting(name) for name in ("keep_ratio", "keep_tokens", "keep_like")},
             "needles": run.setting("needles", "count"),
         }
     return {
         "model": cfg.model.name,
         "compressor": cfg.compressor.title,
         "options": changed_options(cfg.compressor),
-        "keep_ratio": cfg.keep_ratio if cfg.compressor.uses_keep_ratio else None,
+        **asdict(acting_budget(cfg)),
         "profile": cfg.profile.name if cfg.compressor.uses_profile else None,
         "needles": cfg.needles.count,
     }

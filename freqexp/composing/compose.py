@@ -53,8 +53,10 @@ def compose(overrides: Sequence[str] = ()) -> RunConfig:
 def simplest(cfg: RunConfig) -> RunConfig:
     """The same run without what does nothing: a combination of one method is that method, one of
     none the baseline. So a grid of codecs by token compressors, `none` among both, shares its
-    edges with the sweeps of each.
+    edges with the sweeps of each. A count of tokens goes where no part has a use for it.
     """
+    if not cfg.compressor.uses_budget:
+        cfg = replace(cfg, keep_tokens=None, keep_like=None)
     parts = cfg.compressor.parts(cfg.keep_ratio)
     if len(parts) > 1:
         return cfg

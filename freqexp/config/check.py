@@ -14,6 +14,7 @@ from freqexp.config.run import RunConfig, Tracking
 from freqexp.errors import fault
 from freqexp.readers.bundled import decoder_layers
 from freqexp.schemas.choices import DROPS_BEFORE_ENCODER, PRUNES_IN_DECODER, SIGNALS, Family
+from freqexp.schemas.compressor import adaptive_options
 from freqexp.schemas.in_decoder import InDecoderConfig
 from freqexp.schemas.method import CompressorConfig
 from freqexp.schemas.model import ModelConfig
@@ -29,6 +30,7 @@ def check(cfg: RunConfig) -> list[str]:
     faults: list[str] = []
     if not 0 < cfg.keep_ratio <= 1:
         faults.append(fault("keep_ratio", cfg.keep_ratio, "a number above 0 and at most 1"))
+    faults += _budget_faults(cfg)
     if not 1 <= cfg.samples <= 10_000_000:
         faults.append(fault("samples", cfg.samples, "an integer from 1 to 10000000"))
     if not 0 <= cfg.seed < 2**63:
@@ -42,6 +44,20 @@ def check(cfg: RunConfig) -> list[str]:
             faults += section.check(field.name)
     faults += _schema_faults(cfg, "") + _model_faults(cfg)
     return faults + _tracking_faults(cfg) + output_faults(cfg.output_dir)
+
+
+def _budget_faults(cfg: RunConfig) -> list[str]:
+    faults = []
+    if cfg.keep_tokens is not None and cfg.keep_tokens < 1:
+        faults.append(fault("keep_tokens", cfg.keep_tokens, "an integer of 1 or more, or null"))
+    if cfg.keep_like is not None and cfg.keep_like not in adaptive_options():
+        names = ", ".join(adaptive_options())
+        allowed = f"a method whose count follows from the page ({names}), or null"
+        faults.append(fault("keep_like", cfg.keep_like, allowed))
+    if cfg.keep_like is not None and cfg.keep_tokens is not None:
+        allowed = f"null beside keep_tokens={cfg.keep_tokens}: one of them says how many stay"
+        faults.append(fault("keep_like", cfg.keep_like, allowed))
+    return faults
 
 
 def _schema_faults(section: object, prefix: str) -> list[str]:
@@ -70,19 +86,23 @@ def unknown_key(prefix: str, key: str, known: Sequence[str]) -> str:
 def _model_faults(cfg: RunConfig) -> list[str]:
     """What a method needs and the chosen model can't give, by name."""
     faults, family = [], cfg.model.family
-    for part in cfg.compressor.parts(cfg.keep_ratio):
-        missing = [name for name in part.config.signals if name not in SIGNALS[family]]
+    configs = [part.config for part in cfg.compressor.parts(cfg.keep_ratio)]
+    counts = adaptive_options().get(cfg.keep_like or "")
+    if counts is not None and cfg.compressor.uses_budget:
+        configs.append(counts)
+    for config in configs:
+        missing = [name for name in config.signals if name not in SIGNALS[family]]
         if missing:
             able = ", ".join(f.value for f in Family if not set(missing) - set(SIGNALS[f]))
             allowed = f"families that give {' and '.join(missing)}: {able}"
-            name = f"{family.value} with compressor {part.config.name}"
+            name = f"{family.value} with compressor {config.name}"
             faults.append(fault("model.family", name, allowed))
-        elif part.config.before_encoder and family not in DROPS_BEFORE_ENCODER:
+        elif config.before_encoder and family not in DROPS_BEFORE_ENCODER:
             able = ", ".join(f.value for f in Family if f in DROPS_BEFORE_ENCODER)
-            name = f"{family.value} with compressor {part.config.name} before the encoder"
+            name = f"{family.value} with compressor {config.name} before the encoder"
             faults.append(fault("model.family", name, able))
-        elif isinstance(part.config, InDecoderConfig):
-            faults += _layer_faults(part.config, cfg.model)
+        elif isinstance(config, InDecoderConfig):
+            faults += _layer_faults(config, cfg.model)
     return faults
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from freqexp.code import files_digest
+from freqexp.config.budget import acting_budget
 from freqexp.config.run import RunConfig
 from freqexp.errors import UserError
 from freqexp.paths import package_dir
@@ -66,12 +67,13 @@ def run_id(cfg: RunConfig) -> str:
 def identity(cfg: RunConfig) -> dict[str, Any]:
     """The part of a configuration that can change a score.
 
-    Paths are left out because the content they name is hashed; so are the keep ratio and the
-    profile where the compressor does not look at them.
+    Paths are left out because the content they name is hashed; so are the profile and
+    each way to say how much is kept where the compressor does not look at them.
     """
     kept = {key: value for key, value in asdict(cfg).items() if key not in NOT_IN_IDENTITY}
-    if not cfg.compressor.uses_keep_ratio:
-        del kept["keep_ratio"]
+    for name, value in asdict(acting_budget(cfg)).items():
+        if value is None:
+            del kept[name]
     if not cfg.compressor.uses_profile:
         del kept["profile"]
     for unnamed in (kept["model"], kept["needles"]):

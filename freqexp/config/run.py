@@ -32,6 +32,12 @@ class RunConfig:
 
     keep_ratio: kept share in (0, 1], of coefficients for a codec, of tokens for a
         token compressor.
+    keep_tokens: tokens of each page that a token compressor keeps, in place of its
+        keep_ratio; None: the keep ratio decides. What has no use for it (codecs,
+        methods whose count follows from the page, no compression) ignores it.
+    keep_like: name of a token method whose count follows from the page: each page
+        keeps as many tokens as that method, with its default settings, would. In
+        place of keep_tokens.
     baseline: also compute the same run with compressor=none and compare with it.
     output_dir: results go to <output_dir>/runs/<run id>; a relative path starts
         where the command does.
@@ -46,6 +52,8 @@ class RunConfig:
     needles: NeedlesConfig
     cluster: ClusterConfig
     keep_ratio: float = 0.5
+    keep_tokens: int | None = None
+    keep_like: str | None = None
     samples: int = 64
     seed: int = 0
     baseline: bool = True

@@ -19,7 +19,7 @@ def check_memory(cfg: RunConfig, samples: Sequence[Sample]) -> None:
     """
     if cfg.model.path is None or not samples:
         return
-    from freqexp.memory.geometry import NoGeometryError
+    from freqexp.memory.geometry import NoGeometryError, geometry_of
     from freqexp.memory.plan import free_room, plan
 
     gpus = cfg.cluster.gpus_per_node if cfg.cluster.shard else 1
@@ -27,7 +27,10 @@ def check_memory(cfg: RunConfig, samples: Sequence[Sample]) -> None:
     drawn = cfg.model.render.build().render(longest.turns)
     sizes = [(page.pixels.shape[0], page.pixels.shape[1]) for page in drawn]
     try:
-        found = plan(cfg.model, sizes, kept=_kept(cfg), room=free_room(cfg.model, max(1, gpus)))
+        shape = geometry_of(cfg.model)
+        tokens = [shape.page(*size)[1] for size in sizes]
+        room = free_room(cfg.model, max(1, gpus))
+        found = plan(cfg.model, sizes, kept=_kept(cfg, tokens), room=room, geometry=shape)
     except NoGeometryError as error:
         print(f"memory plan: not available for {error}", file=sys.stderr)
         return
@@ -35,10 +38,21 @@ def check_memory(cfg: RunConfig, samples: Sequence[Sample]) -> None:
     found.require()
 
 
-def _kept(cfg: RunConfig) -> float:
-    """Share of the vision tokens that reach the decoder."""
+def _kept(cfg: RunConfig, tokens: Sequence[int]) -> float:
+    """Share of the vision tokens that reach the decoder, at most.
+
+    tokens: of each page. A count that follows from the page is not known before it is encoded.
+    """
+    from freqexp.config.budget import acting_budget
+
+    budget = acting_budget(cfg)
+    if budget.keep_like is not None:
+        return 1.0
+    if budget.keep_tokens is not None:
+        return min(1.0, budget.keep_tokens * len(tokens) / max(1, sum(tokens)))
     for part in cfg.compressor.parts(cfg.keep_ratio):
         if part.config.stage == "token":
             built = part.config.build(part.keep_ratio, cfg.profile)
-            return 1.0 if built is None or built.simulated else part.keep_ratio
+            whole = built is None or built.simulated or part.config.adaptive
+            return 1.0 if whole else part.keep_ratio
     return 1.0

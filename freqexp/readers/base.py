@@ -89,6 +89,9 @@ class Reader(ABC):
     reads_lines: bool = False
     """Whether it reads line by line and has to be told where the lines are (`encode_lines`)."""
 
+    grids_a_page: int = 1
+    """How many grids of tokens `encode` makes of one page, in a row."""
+
     signals: tuple[Signal, ...] = ()
     """What `encode` can give beside the features; with "question", `question_embeddings` works."""
     drops_before_encoder: bool = False

@@ -130,10 +130,9 @@ def _label(panel: Axes, found: Sequence[Point], named: Sequence[Point], axis: Ax
             _, high = to_pixels((point.cost / axis.scale, point.accuracy + above))
             taken.append((x - 2, low, x + 2, high))
     for point in named:
-        kept = point.row.run.keep_ratio
-        if kept is None:
+        text = point.row.run.budget.words()
+        if not text:
             continue
-        text = f"{kept:g}"
         x, y = to_pixels((point.cost / axis.scale, point.accuracy))
         half_width, half_height = 4.2 * len(text), 7.0
         for dx, dy in _PLACES:

@@ -51,6 +51,12 @@ def _layer_tokens(row: Row) -> str:
     return layer_tokens(row.means.get("decoder_tokens"), row.means.get("mean_layer_tokens"))
 
 
+def _kept_key(row: Row) -> float | None:
+    """Sorts by share, then counts of tokens: a count is never below 1."""
+    budget = row.run.budget
+    return budget.keep_ratio if budget.keep_tokens is None else float(budget.keep_tokens)
+
+
 def _value(estimate: Estimate | None) -> float | None:
     return None if estimate is None else estimate.value
 
@@ -81,13 +87,13 @@ def columns(comparison: Comparison) -> list[Column]:
         return "".join(LETTERS[name] for name in on.get(row.run.run_id, ())) or MISSING
 
     def kept(row: Row) -> str:
-        return MISSING if row.run.keep_ratio is None else f"{row.run.keep_ratio:g}"
+        return row.run.budget.words() or MISSING
 
     margin = f"margin {comparison.margin:g}"
     every = [
         Column("compressor", lambda r: r.run.compressor, lambda r: r.run.compressor),
         Column("options", lambda r: r.run.options, lambda r: r.run.options),
-        Column("keep", kept, lambda r: r.run.keep_ratio),
+        Column("keep", kept, _kept_key),
         Column("profile", lambda r: r.run.profile or MISSING, lambda r: r.run.profile),
         Column("n", lambda r: str(r.samples), lambda r: r.samples),
         Column("accuracy [95 %]", lambda r: interval(r.accuracy), lambda r: _value(r.accuracy)),

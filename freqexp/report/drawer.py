@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from freqexp.nouns.sample import Sample
 
 SAMPLES_MADE = 1_000
+_CODEC_SETTINGS = ("compressor", "keep_ratio", "keep_tokens", "keep_like", "profile")
 
 
 @dataclass
@@ -131,7 +132,7 @@ def _picked(rows: Sequence[Row], limit: int, notes: list[str]) -> list[Row]:
     settings: dict[str, list[Row]] = {}
     for row in rows:
         if row.means.get("png_bytes") != row.means.get("png_bytes_after"):
-            key = [row.run.setting(name) for name in ("compressor", "keep_ratio", "profile")]
+            key = [row.run.setting(name) for name in _CODEC_SETTINGS]
             settings.setdefault(repr(key), []).append(row)
     chosen = list(settings.values())
     if len(chosen) > limit:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from freqexp.comparing.budgets import pareto_axes
 from freqexp.comparing.comparison import Comparison, Estimate, Row
@@ -105,7 +106,7 @@ def _csv_row(row: Row, comparison: Comparison) -> dict[str, object]:
         "model": run.model,
         "compressor": run.compressor,
         "options": run.options,
-        "keep_ratio": run.keep_ratio,
+        **asdict(run.budget),
         "profile": run.profile,
         "needles": run.needles,
         "samples": row.samples,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from freqexp.config.budget import acting_budget
 from freqexp.results.intervals import changes, interval, scores
 from freqexp.results.mix import rates
 from freqexp.results.record import Record, first, mean, median
@@ -50,7 +51,7 @@ def _identity(cfg: RunConfig, run_id: str) -> dict[str, Any]:
         "model": cfg.model.name,
         "compressor": compressor.title,
         "options": changed_options(compressor),
-        "keep_ratio": cfg.keep_ratio if compressor.uses_keep_ratio else None,
+        **asdict(acting_budget(cfg)),
         "profile": cfg.profile.name if compressor.uses_profile else None,
         "needles": cfg.needles.count,
     }

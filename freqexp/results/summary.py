@@ -68,7 +68,8 @@ class Summary:
     """One run in numbers. Depends on the records alone, not on their order or on interruptions.
 
     compressor: its name; the names of all methods of a combination, joined by "+".
-    keep_ratio, profile: None where the compressor does not use them. options: the compressor's
+    keep_ratio, keep_tokens, keep_like: see `freqexp.config.budget.Budget`.
+    profile: None where the compressor does not use it. options: the compressor's
         settings that differ from their defaults, "name=value" joined by commas.
     samples: how many it is over. samples_asked: how many were asked for; the data set holds fewer
         where `samples` is smaller. failed: those without a score. truncated: scored ones that ran
@@ -159,6 +160,8 @@ class Summary:
     encode_ms_median: float | None = None
     prefill_ms_median: float | None = None
     decode_ms_median: float | None = None
+    keep_tokens: int | None = None
+    keep_like: str | None = None
     baseline_run_id: str | None = None
     delta_samples: int | None = None
     delta: float | None = None

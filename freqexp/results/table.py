@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from freqexp.config.budget import Budget
 from freqexp.results.summary import Summary
 
 MISSING = "-"
@@ -112,7 +113,7 @@ COLUMNS: tuple[tuple[str, Cell], ...] = (
     ("samples", samples),
     ("compressor", lambda s: s.compressor),
     ("options", lambda s: s.options),
-    ("keep", lambda s: MISSING if s.keep_ratio is None else f"{s.keep_ratio:g}"),
+    ("keep", lambda s: Budget(s.keep_ratio, s.keep_tokens, s.keep_like).words() or MISSING),
     ("profile", lambda s: s.profile or MISSING),
     ("accuracy [95 %]", lambda s: interval(s.accuracy, s.accuracy_low, s.accuracy_high)),
     ("chance", lambda s: number(s.chance, 3)),

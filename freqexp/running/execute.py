@@ -15,6 +15,7 @@ from freqexp.answering.measure import host_kind, load, machine
 from freqexp.answering.pipeline import Pipeline
 from freqexp.answering.work import PageImages
 from freqexp.benchmarks.faults import count_faults
+from freqexp.config.budget import acting_budget
 from freqexp.errors import UserError
 from freqexp.files import read_json
 from freqexp.results import provenance
@@ -238,6 +239,7 @@ def baseline_records(cfg: RunConfig, session: Session) -> Baseline | None:
 
 def label(cfg: RunConfig) -> str:
     """A run in a few words, for people."""
-    kept = f" keep {cfg.keep_ratio:g}" if cfg.compressor.uses_keep_ratio else ""
+    words = acting_budget(cfg).words()
+    kept = f" keep {words}" if words else ""
     profile = f" {cfg.profile.name}" if cfg.compressor.uses_profile else ""
     return f"{cfg.compressor.title}{kept}{profile}, {cfg.needles.count} needles"

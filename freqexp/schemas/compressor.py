@@ -31,7 +31,8 @@ from freqexp.schemas.tokens import TOKEN_METHODS, TokenConfig
 class CombinedConfig(CompressorConfig):
     """Several methods in one run, each at its own stage; `none` leaves a stage alone.
 
-    codec_keep_ratio, token_keep_ratio: the share that part keeps; None: the run's keep_ratio.
+    codec_keep_ratio, token_keep_ratio: the share that part keeps; None: what the run says, its
+        keep_ratio or, for tokens, its keep_tokens or keep_like.
     """
 
     name: str = "combined"
@@ -56,6 +57,17 @@ class CombinedConfig(CompressorConfig):
     @property
     def uses_keep_ratio(self) -> bool:
         return any(config.uses_keep_ratio and own is None for _, config, own in self._placed())
+
+    @property
+    def uses_budget(self) -> bool:
+        return any(config.uses_budget and own is None for _, config, own in self._placed())
+
+    @property
+    def uses_keep_ratio_beside_budget(self) -> bool:
+        return any(
+            config.uses_keep_ratio_beside_budget and own is None
+            for _, config, own in self._placed()
+        )
 
     @property
     def uses_profile(self) -> bool:
@@ -94,6 +106,15 @@ def names_at(place: str) -> list[str]:
 def controls() -> dict[str, str]:
     """What any method must beat: the option's name, and what it is in words."""
     return {option_name(option): option.control for option in COMPRESSORS if option.control}
+
+
+def adaptive_options() -> dict[str, CompressorConfig]:
+    """Token methods whose count follows from the page, by name, with their default settings."""
+    return {
+        option_name(option): option(name=option_name(option))
+        for option in COMPRESSORS
+        if option.stage == "token" and option.adaptive
+    }
 
 
 COMPRESSORS: tuple[type[CompressorConfig], ...] = (

@@ -53,6 +53,16 @@ class CompressorConfig(Section):
         return self.stage != "none"
 
     @property
+    def uses_budget(self) -> bool:
+        """Whether a count of tokens, `keep_tokens` or `keep_like`, can replace the keep ratio."""
+        return self.stage in ("token", "decoder") and not self.adaptive and self.uses_keep_ratio
+
+    @property
+    def uses_keep_ratio_beside_budget(self) -> bool:
+        """Whether `keep_ratio` still acts where a count of tokens was given."""
+        return self.uses_keep_ratio and not self.uses_budget
+
+    @property
     def uses_profile(self) -> bool:
         """Whether `profile` can change what this compressor does."""
         return False

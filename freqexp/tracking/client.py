@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freqexp.answering.work import PageImages
+from freqexp.config.budget import acting_budget
 from freqexp.results.record import Record
 from freqexp.tracking.server import quiet_settings, within
 
@@ -219,8 +220,9 @@ def _name(cfg: RunConfig) -> str:
 
 def _tags(cfg: RunConfig) -> list[str]:
     tags = [cfg.model.name, cfg.compressor.name, f"{cfg.needles.count} needles"]
-    if cfg.compressor.uses_keep_ratio:
-        tags.append(f"keep {cfg.keep_ratio:g}")
+    words = acting_budget(cfg).words()
+    if words:
+        tags.append(f"keep {words}")
     if cfg.compressor.uses_profile:
         tags.append(cfg.profile.name)
     return tags

@@ -108,6 +108,7 @@ class ActingReader:
     can_batch = False
     reads_lines = False
     warms_up = False
+    grids_a_page = 1
     generation: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, folder: Path) -> None:

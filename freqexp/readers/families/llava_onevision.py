@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 class LlavaOnevisionReader(HfReader):
     """A `LlavaOnevisionForConditionalGeneration`."""
 
+    grids_a_page = 2
+
     def __init__(self, parts: Parts, config: ModelConfig) -> None:
         super().__init__(parts, config)
         vision = self.model.config.vision_config
