@@ -71,7 +71,7 @@ class Dropping:
     def _see_query(self, module: Any, args: Any, output: Tensor) -> None:
         """Keep the last token's query of the prefill, before the rotation: [1, ..., channels]."""
         if self._stays is None:
-            self._query = output[:, -1]
+            self._query = output[:, -1].clone()
 
     def _before(self, layer: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         """What layer K or a later one is given."""
