@@ -5,6 +5,7 @@ from __future__ import annotations
 from freqexp.comparing.budgets import AXES, absent_controls
 from freqexp.comparing.chance import chance_sentences
 from freqexp.comparing.comparison import Comparison
+from freqexp.comparing.draws import draw_sentences
 from freqexp.comparing.gates import Gate, gates
 from freqexp.comparing.text import plain
 
@@ -14,6 +15,7 @@ def findings(comparison: Comparison) -> list[str]:
     found = [*comparison.loaded.notes, *comparison.notes]
     for gate in gates(comparison):
         found.append(f"{gate_sentence(gate)} ({comparison.groups[gate.group]})")
+    found += draw_sentences(comparison.rows)
     found += chance_sentences(comparison)
     absent = absent_controls(comparison.rows)
     if absent:

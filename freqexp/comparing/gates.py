@@ -10,6 +10,8 @@ from freqexp.comparing import budgets
 from freqexp.comparing.budgets import BUDGETS, Axis, Point, points
 from freqexp.comparing.comparison import Comparison, Estimate, Row
 from freqexp.comparing.deltas import shared_pairs
+from freqexp.comparing.draws import pooled_rows
+from freqexp.results.draws import is_drawn, without_draws
 from freqexp.results.record import mean
 from freqexp.results.stats import ALPHA, holm, permutation_p_value
 
@@ -63,7 +65,8 @@ def method_of(row: Row) -> str:
     is another method. Keep ratio and profile say how much it may take.
     """
     run = row.run
-    return f"{run.compressor} ({run.options})" if run.options else run.compressor
+    options = without_draws(run.options) if is_drawn(run.compressor) else run.options
+    return f"{run.compressor} ({options})" if options else run.compressor
 
 
 def gates(comparison: Comparison) -> list[Gate]:
@@ -73,7 +76,7 @@ def gates(comparison: Comparison) -> list[Gate]:
     """
     found = []
     for group in range(len(comparison.groups)):
-        rows = _on_shared_samples(comparison.of_group(group))
+        rows = _on_shared_samples(pooled_rows(comparison.of_group(group)))
         order = list(dict.fromkeys(method_of(row) for row in rows))
         found += sorted(_of_group(group, rows), key=lambda gate: order.index(gate.method))
     return found

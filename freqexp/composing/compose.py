@@ -26,7 +26,7 @@ from freqexp.config.check import check
 from freqexp.config.run import RunConfig
 from freqexp.errors import ConfigError, fault
 from freqexp.paths import conf_dir
-from freqexp.schemas.method import NoneConfig, Part
+from freqexp.schemas.method import DRAWS, NoneConfig, Part
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Point:
 
 
 def compose(overrides: Sequence[str] = ()) -> RunConfig:
-    """The checked run of these overrides. Raises ConfigError, all faults at once."""
+    """The checked run of these overrides; of several draws the first. Raises ConfigError, all faults at once."""
     with hydra_ready():
         try:
             cfg = to_run(compose_raw(overrides))
@@ -47,7 +47,8 @@ def compose(overrides: Sequence[str] = ()) -> RunConfig:
     faults = check(cfg)
     if faults:
         raise ConfigError(faults)
-    return simplest(cfg)
+    cfg = simplest(cfg)
+    return replace(cfg, compressor=cfg.compressor.draws()[0])
 
 
 def simplest(cfg: RunConfig) -> RunConfig:
@@ -96,7 +97,25 @@ def collect(arguments: Sequence[str]) -> list[Point]:
     faults = merge_faults([(overrides, check(cfg)) for overrides, cfg in composed])
     if faults:
         raise ConfigError(faults)
-    return [Point(overrides, simplest(cfg)) for overrides, cfg in composed]
+    return [
+        Point((*overrides, *own), drawn)
+        for overrides, cfg in composed
+        for own, drawn in _draws(simplest(cfg))
+    ]
+
+
+def _draws(cfg: RunConfig) -> list[tuple[tuple[str, ...], RunConfig]]:
+    """The runs that a point stands for, and the overrides that choose each among them."""
+    found = cfg.compressor.draws()
+    if len(found) == 1:
+        return [((), replace(cfg, compressor=found[0]))]
+    token = ".token" if cfg.compressor.stage == "combined" else ""
+    drawn = []
+    for compressor in found:
+        seed = getattr(getattr(compressor, "token", compressor), "seed", 0)
+        own = (f"compressor{token}.seed={seed}", f"compressor{token}.{DRAWS}=1")
+        drawn.append((own, replace(cfg, compressor=compressor)))
+    return drawn
 
 
 def refuse_pickles(arguments: Sequence[str]) -> None:

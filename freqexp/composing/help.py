@@ -23,7 +23,7 @@ usage: python -m freqexp.run [group=option] [key=value] ...         one run and 
 VALUES = """\
 Values
   keep_ratio=0.5         kept share in (0, 1], for every compressor: of coefficients or of tokens
-  keep_tokens=null       tokens a page instead, for token methods that do not count themselves
+  keep_tokens=null       tokens a page instead, for token compressors whose count can be chosen
   keep_like=null         or as many as that method makes of each page: pixel_prune, blank_prune
   samples=64             how many questions are asked; more, later, cost only those that are new
   seed=0                 seed of the generated samples

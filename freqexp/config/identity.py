@@ -19,6 +19,7 @@ from freqexp.config.budget import acting_budget
 from freqexp.config.run import RunConfig
 from freqexp.errors import UserError
 from freqexp.paths import package_dir
+from freqexp.schemas.method import DRAWS
 
 # Top-level keys that say where, how and how far a run is computed and shown, not what is computed.
 NOT_IN_IDENTITY = frozenset(
@@ -76,6 +77,9 @@ def identity(cfg: RunConfig) -> dict[str, Any]:
             del kept[name]
     if not cfg.compressor.uses_profile:
         del kept["profile"]
+    for section in (kept["compressor"], kept["compressor"].get("token")):
+        if section is not None:
+            section.pop(DRAWS, None)
     for unnamed in (kept["model"], kept["needles"]):
         del unnamed["path"]
     del kept["model"]["revision"]

@@ -13,6 +13,7 @@ from freqexp.results.mix import rates
 from freqexp.results.record import Record, first, mean, median
 from freqexp.results.stats import permutation_p_value
 from freqexp.results.summary import FIGURES, MEDIANS, TIMES, Summary
+from freqexp.schemas.method import DRAWS
 
 if TYPE_CHECKING:
     from freqexp.config.run import RunConfig
@@ -37,7 +38,7 @@ def changed_options(config: object, prefix: str = "") -> str:
         value = getattr(config, item.name)
         if is_dataclass(value):
             changes.append(changed_options(value, f"{prefix}{item.name}."))
-        elif item.name != "name" and value != default:
+        elif item.name not in ("name", DRAWS) and value != default:
             shown = value.name if isinstance(value, Enum) else value
             shown = str(shown).lower() if isinstance(shown, bool) else shown
             changes.append(f"{prefix}{item.name}={shown}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from freqexp.config.budget import Budget
+from freqexp.results.draws import pooled
 from freqexp.results.summary import Summary
 
 MISSING = "-"
@@ -163,10 +164,17 @@ LEGIBILITY = (
 
 
 def render_table(summaries: Sequence[Summary]) -> str:
-    """Plain text: what all runs share, one row a run in the given order, a short legend."""
+    """Plain text: what all runs share, one row a run (or the draws of random pruning together) in the given order, a short legend."""
+    drawn = pooled(summaries)
+    summaries = [row.summary for row in drawn]
     shared, columns = [], []
     for name, cell in COLUMNS:
         values = [cell(summary) for summary in summaries]
+        if name == "notes":
+            values = [
+                ", ".join(filter(None, (row.note(), text)))
+                for row, text in zip(drawn, values, strict=True)
+            ]
         if name in WHEN_DIFFERENT and len(set(values)) == 1:
             shared.append(f"{name}: {values[0]}")
         elif name not in WHEN_FILLED or any(value.strip(MISSING) for value in values):

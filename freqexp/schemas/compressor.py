@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from freqexp.errors import fault
@@ -49,6 +49,9 @@ class CombinedConfig(CompressorConfig):
             (place, getattr(self, place), getattr(self, f"{place}_keep_ratio"))
             for place in self.places
         ]
+
+    def draws(self) -> list[CompressorConfig]:
+        return [replace(self, token=token) for token in self.token.draws()]
 
     @property
     def title(self) -> str:

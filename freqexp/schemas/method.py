@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from freqexp.tokens.base import TokenCompressor
     from freqexp.tokens.layer_base import LayerMethod
 
+DRAWS = "seeds"
+"""How many draws a point stands for; what one run is does not depend on it."""
+
 # Where a method acts: nowhere, on page images before the vision encoder, on vision tokens after it,
 # on those inside the decoder, or at several of the first two places at once.
 StageName = Literal["none", "codec", "token", "decoder", "combined"]
@@ -71,6 +74,10 @@ class CompressorConfig(Section):
     def title(self) -> str:
         """What people see: the name, or the names of the parts."""
         return self.name
+
+    def draws(self) -> list[CompressorConfig]:
+        """What a point with this method stands for: one run each."""
+        return [self]
 
     def parts(self, keep_ratio: float) -> tuple[Part, ...]:
         """The methods that act, in the order in which a sample meets them; none for the baseline.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from freqexp.errors import fault
@@ -62,15 +62,26 @@ class TokenConfig(CompressorConfig):
 
 @dataclass
 class RandomPruneConfig(CompressorConfig):
-    """Random pruning of vision tokens, a control. seed: another draw."""
+    """Random pruning of vision tokens, a control.
+
+    seed: another draw. seeds: a point of a sweep stands for so many runs, of `seed`, `seed` + 1 and
+    so on, each of which has `seeds` 1 and is no other run than the same one asked for alone.
+    """
 
     name: str = "random_prune"
     seed: int = 0
+    seeds: int = 3
     stage: ClassVar[StageName] = "token"
     control: ClassVar[str] = "random pruning of tokens"
 
     def check(self, prefix: str) -> list[str]:
-        return [] if self.seed >= 0 else [fault(f"{prefix}.seed", self.seed, "0 or more")]
+        faults = [] if self.seed >= 0 else [fault(f"{prefix}.seed", self.seed, "0 or more")]
+        if not 1 <= self.seeds <= 100:
+            faults.append(fault(f"{prefix}.seeds", self.seeds, "an integer from 1 to 100"))
+        return faults
+
+    def draws(self) -> list[CompressorConfig]:
+        return [replace(self, seed=self.seed + number, seeds=1) for number in range(self.seeds)]
 
     def build(self, keep_ratio: float, profile: ProfileConfig) -> TokenCompressor:
         from freqexp.tokens.random_prune import RandomPrune
