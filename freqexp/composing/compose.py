@@ -38,7 +38,10 @@ class Point:
 
 
 def compose(overrides: Sequence[str] = ()) -> RunConfig:
-    """The checked run of these overrides; of several draws the first. Raises ConfigError, all faults at once."""
+    """The checked run of these overrides; of several draws the first.
+
+    Raises ConfigError, all faults at once.
+    """
     with hydra_ready():
         try:
             cfg = to_run(compose_raw(overrides))
@@ -110,7 +113,7 @@ def _draws(cfg: RunConfig) -> list[tuple[tuple[str, ...], RunConfig]]:
     if len(found) == 1:
         return [((), replace(cfg, compressor=found[0]))]
     token = ".token" if cfg.compressor.stage == "combined" else ""
-    drawn = []
+    drawn: list[tuple[tuple[str, ...], RunConfig]] = []
     for compressor in found:
         seed = getattr(getattr(compressor, "token", compressor), "seed", 0)
         own = (f"compressor{token}.seed={seed}", f"compressor{token}.{DRAWS}=1")

@@ -164,7 +164,9 @@ LEGIBILITY = (
 
 
 def render_table(summaries: Sequence[Summary]) -> str:
-    """Plain text: what all runs share, one row a run (or the draws of random pruning together) in the given order, a short legend."""
+    """Plain text: what all runs share, one row a run (the draws of random pruning are one) in
+    the given order, a short legend.
+    """
     drawn = pooled(summaries)
     summaries = [row.summary for row in drawn]
     shared, columns = [], []
