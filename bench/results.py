@@ -1,10 +1,10 @@
 """The tables of the documentation, each computed by the command that stands above it.
 
-    python -m bench.results [--output-dir outputs] [FILE ...]
+    python -m bench.results [--output-dir outputs] [--only TEXT] [FILE ...]
 
 In a Markdown file a table stands between `<!-- table -->` and `<!-- /table -->`, right below a code
 block with one `python -m freqexp.run ...` command. Every command is run (what is in the output
-folder is not computed again) and its table written anew.
+folder is not computed again) and its table written anew; with --only those that have TEXT in them.
 """
 
 from __future__ import annotations
@@ -43,24 +43,27 @@ def main() -> None:
     """Rewrite the tables of the given files, or of all files that hold some."""
     parser = argparse.ArgumentParser(description="Compute the tables of the documentation.")
     parser.add_argument("--output-dir", default="outputs", help="where runs are, and are written")
+    parser.add_argument("--only", default="", help="only commands with this text in them")
     parser.add_argument("files", nargs="*", default=[str(ROOT / name) for name in FILES])
     arguments = parser.parse_args()
     # Nothing is written before all is computed: runs record whether the checkout was changed.
     computed = {
-        path: with_tables(path.read_text(encoding="utf-8"), arguments.output_dir)
+        path: with_tables(path.read_text(encoding="utf-8"), arguments.output_dir, arguments.only)
         for path in map(Path, arguments.files)
     }
     for path, text in computed.items():
         path.write_text(text, encoding="utf-8")
 
 
-def with_tables(text: str, output_dir: str) -> str:
-    """`text` with every table computed. Raises ValueError for a table without its command."""
+def with_tables(text: str, output_dir: str, only: str = "") -> str:
+    """`text` with every table computed whose command has `only` in it. Raises ValueError for a table without its command."""
     pieces, end = [], 0
     found = list(TABLE.finditer(text))
     if len(found) != len(OPENING.findall(text)):
         raise ValueError("a table has no command of one line right above it, or does not end")
     for match in found:
+        if only not in match["command"]:
+            continue
         table = markdown_table(summaries(match["command"], output_dir), Path(output_dir))
         pieces += [text[end : match.start("table")], table, "\n"]
         end = match.end("table")
