@@ -82,7 +82,8 @@ def compared(tower: Any, page: tuple[int, int], repeats: int) -> tuple[float, fl
         tower(patches, grid_thw=grid)
 
     with torch.inference_mode():
-        half(), whole()
+        half()
+        whole()
         pairs = [(taken_ms(half), taken_ms(whole)) for _ in range(repeats)]
     half_ms, whole_ms = (statistics.median(times) for times in zip(*pairs, strict=True))
     return half_ms, whole_ms, statistics.median(first / second for first, second in pairs)

@@ -56,7 +56,9 @@ def main() -> None:
 
 
 def with_tables(text: str, output_dir: str, only: str = "") -> str:
-    """`text` with every table computed whose command has `only` in it. Raises ValueError for a table without its command."""
+    """`text` with every table computed whose command has `only` in it. Raises ValueError for a
+    table without its command.
+    """
     pieces, end = [], 0
     found = list(TABLE.finditer(text))
     if len(found) != len(OPENING.findall(text)):
