@@ -82,7 +82,8 @@ def test_options_and_schemas_say_the_same(group: str, classes: tuple[type, ...])
     for option in classes:
         from_file = compose([f"{group}={option_name(option)}"])
         section = from_file.compressor if group == "compressor" else from_file.model.render
-        assert section == option()
+        # A composed run is one draw of a method that has several.
+        assert section == (option().draws()[0] if group == "compressor" else option())
 
 
 @pytest.mark.parametrize("option", COMPRESSORS, ids=option_name)
