@@ -75,15 +75,14 @@ def compared(tower: Any, page: tuple[int, int], repeats: int) -> tuple[float, fl
     every_other = torch.arange(0, rows * columns // tower.spatial_merge_size**2, 2)
     kept = every_other.to(weight.device)
 
-    def half() -> None:
-        encode_part(tower, patches, grid, kept)
+    def half() -> Any:
+        return encode_part(tower, patches, grid, kept)
 
-    def whole() -> None:
-        tower(patches, grid_thw=grid)
+    def whole() -> Any:
+        return tower(patches, grid_thw=grid)
 
     with torch.inference_mode():
-        half()
-        whole()
+        half(), whole()
         pairs = [(taken_ms(half), taken_ms(whole)) for _ in range(repeats)]
     half_ms, whole_ms = (statistics.median(times) for times in zip(*pairs, strict=True))
     return half_ms, whole_ms, statistics.median(first / second for first, second in pairs)
