@@ -17,9 +17,18 @@ from pathlib import Path
 
 from freqexp.composing.compose import collect
 from freqexp.files import read_json
+from freqexp.results.draws import pooled
 from freqexp.results.provenance import PROVENANCE
 from freqexp.results.summary import Summary
-from freqexp.results.table import COLUMNS, MISSING, WHEN_DIFFERENT, WHEN_FILLED, Cell, size
+from freqexp.results.table import (
+    COLUMNS,
+    MISSING,
+    WHEN_DIFFERENT,
+    WHEN_FILLED,
+    Cell,
+    column,
+    size,
+)
 from freqexp.running.sweep import run_points
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,11 +89,12 @@ def summaries(command: str, output_dir: str) -> list[Summary]:
 
 
 def markdown_table(rows: Sequence[Summary], output_dir: Path) -> str:
-    """What all rows share in a line, then one row a run."""
+    """What all rows share in a line, then one row a run; draws of random pruning are one."""
+    drawn = pooled(rows)
     shared, columns = [], []
     after_png = [name for name, _ in COLUMNS].index("PNG") + 1
     for name, cell in (*COLUMNS[:after_png], *LINES, *COLUMNS[after_png:]):
-        values = [cell(summary) for summary in rows]
+        values = column(name, cell, drawn)
         if name in (*WHEN_DIFFERENT, *dict(LINES)) and len(set(values)) == 1:
             shared.append(f"{name}: {values[0]}")
         elif name in NOT_IN_DOCS:

@@ -91,5 +91,7 @@ def _one(same: Sequence[Summary]) -> Drawn:
         if isinstance(value, float) and name not in ("keep_ratio", "p_value")
     }
     changes = {"options": without_seed(first.options), "p_value": None, **means}
-    counts = {n: sum(getattr(s, n) for s in same) for n in ("truncated", "failed")}
+    # Rounded up: where one draw failed, the row says so.
+    totals = {name: sum(getattr(s, name) for s in same) for name in ("truncated", "failed")}
+    counts = {name: -(-total // len(same)) for name, total in totals.items()}
     return Drawn(replace(first, **changes, **counts), draws)  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from freqexp.config.budget import Budget
-from freqexp.results.draws import pooled
+from freqexp.results.draws import Drawn, pooled
 from freqexp.results.summary import Summary
 
 MISSING = "-"
@@ -163,6 +163,15 @@ LEGIBILITY = (
 """Added to the legend where a run has a character error rate."""
 
 
+def column(name: str, cell: Cell, drawn: Sequence[Drawn]) -> list[str]:
+    """What each row says under `name`; the spread of draws is among the notes."""
+    values = [cell(row.summary) for row in drawn]
+    if name != "notes":
+        return values
+    pairs = zip(drawn, values, strict=True)
+    return [", ".join(filter(None, (row.note(), text))) for row, text in pairs]
+
+
 def render_table(summaries: Sequence[Summary]) -> str:
     """Plain text: what all runs share, one row a run (the draws of random pruning are one) in
     the given order, a short legend.
@@ -171,12 +180,7 @@ def render_table(summaries: Sequence[Summary]) -> str:
     summaries = [row.summary for row in drawn]
     shared, columns = [], []
     for name, cell in COLUMNS:
-        values = [cell(summary) for summary in summaries]
-        if name == "notes":
-            values = [
-                ", ".join(filter(None, (row.note(), text)))
-                for row, text in zip(drawn, values, strict=True)
-            ]
+        values = column(name, cell, drawn)
         if name in WHEN_DIFFERENT and len(set(values)) == 1:
             shared.append(f"{name}: {values[0]}")
         elif name not in WHEN_FILLED or any(value.strip(MISSING) for value in values):
