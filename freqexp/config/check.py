@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from freqexp.config.budget import acting_budget
 from freqexp.config.run import RunConfig, Tracking
 from freqexp.errors import fault
 from freqexp.readers.bundled import decoder_layers
@@ -43,6 +44,10 @@ def check(cfg: RunConfig) -> list[str]:
         if isinstance(section, Section):
             faults += section.check(field.name)
     faults += _schema_faults(cfg, "") + _model_faults(cfg)
+    counted = acting_budget(cfg)
+    if 0 < cfg.keep_ratio <= 1 and counted.keep_tokens is None and counted.keep_like is None:
+        for part in cfg.compressor.parts(cfg.keep_ratio):
+            faults += part.config.check_keep_ratio(part.keep_ratio)
     return faults + _tracking_faults(cfg) + output_faults(cfg.output_dir)
 
 

@@ -86,6 +86,10 @@ class CompressorConfig(Section):
         """
         return () if self.stage == "none" else (Part(self, keep_ratio),)
 
+    def check_keep_ratio(self, keep_ratio: float) -> list[str]:
+        """Faults of a keep ratio that is in range but does not go with the other settings."""
+        return []
+
     def build(
         self, keep_ratio: float, profile: ProfileConfig
     ) -> Codec | TokenCompressor | LayerMethod | None:

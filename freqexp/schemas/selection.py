@@ -98,6 +98,13 @@ class TomeConfig(CompressorConfig):
             return []
         return [fault(f"{prefix}.steps", self.steps, "1 or more, or null")]
 
+    def check_keep_ratio(self, keep_ratio: float) -> list[str]:
+        least = 0.5 ** (self.steps or 0)
+        if self.steps is None or self.steps < 1 or keep_ratio >= least:
+            return []
+        allowed = f"{least:g} or more with steps={self.steps} (at most half go in one)"
+        return [fault("keep_ratio", keep_ratio, allowed)]
+
     def build(self, keep_ratio: float, profile: ProfileConfig) -> TokenCompressor:
         from freqexp.tokens.tome import ToMe
 

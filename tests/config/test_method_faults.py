@@ -69,6 +69,15 @@ def test_an_encoder_that_takes_whole_pages_alone_is_refused(family: Family) -> N
         assert f"{family.value} with compressor pixel_prune before the encoder" in fault
 
 
+def test_more_than_half_in_one_merge() -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose(("compressor=tome", "compressor.steps=1", "keep_ratio=0.3"))
+    wanted = "keep_ratio: got 0.3, allowed: 0.5 or more with steps=1 (at most half go in one)"
+    assert list(caught.value.faults) == [wanted]
+    assert compose(("compressor=tome", "compressor.steps=2", "keep_ratio=0.3"))
+    assert compose(("compressor=tome", "compressor.steps=1", "keep_ratio=0.3", "keep_tokens=72"))
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
