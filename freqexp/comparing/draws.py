@@ -9,6 +9,8 @@ from freqexp.comparing.comparison import Row
 from freqexp.results.draws import is_drawn, seed_of, spread, without_seed
 from freqexp.results.record import Record, mean
 
+_COSTS = ("decoder_tokens", "mean_layer_tokens", "kv_cache_bytes", "stored_bytes")
+
 
 def pooled_rows(rows: Sequence[Row]) -> list[Row]:
     """Rows of one group, with those that differ only in the seed of random pruning as one: its
@@ -62,7 +64,6 @@ def _key(row: Row) -> object:
 
 def _mean(records: Sequence[Record]) -> Record:
     numbers = {
-        name: mean(getattr(record, name) for record in records)
-        for name in ("score", "decoder_tokens", "kv_cache_bytes", "stored_bytes")
+        name: mean(getattr(record, name) for record in records) for name in ("score", *_COSTS)
     }
     return replace(records[0], **numbers)  # type: ignore[arg-type]

@@ -124,7 +124,8 @@ class Reader(ABC):
         """Vision tokens of each page, with the signals asked for, which change no feature.
 
         chooser: says which of a page's tokens reach the encoder. The others cost it nothing and are
-        not in the result, whose `places` says which are, and which has no signals then.
+        not in the result, whose `places` says which are; of signals it has the pixels of those.
+        Called with one where `drops_before_encoder`.
         Raises UserError without pages and for a page outside the model's limits.
         """
 

@@ -53,12 +53,12 @@ class CompressorConfig(Section):
     @property
     def uses_keep_ratio(self) -> bool:
         """Whether `keep_ratio` can change what this compressor does."""
-        return self.stage != "none"
+        return self.stage != "none" and not self.adaptive
 
     @property
     def uses_budget(self) -> bool:
         """Whether a count of tokens, `keep_tokens` or `keep_like`, can replace the keep ratio."""
-        return self.stage in ("token", "decoder") and not self.adaptive and self.uses_keep_ratio
+        return self.stage in ("token", "decoder") and self.uses_keep_ratio
 
     @property
     def uses_keep_ratio_beside_budget(self) -> bool:

@@ -30,10 +30,6 @@ class PixelPruneConfig(CompressorConfig):
     adaptive: ClassVar[bool] = True
 
     @property
-    def uses_keep_ratio(self) -> bool:
-        return False
-
-    @property
     def signals(self) -> tuple[Signal, ...]:
         return ("pixels",)
 
@@ -60,10 +56,6 @@ class BlankPruneConfig(CompressorConfig):
     line_ends: bool = True
     stage: ClassVar[StageName] = "token"
     adaptive: ClassVar[bool] = True
-
-    @property
-    def uses_keep_ratio(self) -> bool:
-        return False
 
     @property
     def signals(self) -> tuple[Signal, ...]:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from freqexp.nouns.vision import LayerView
-from freqexp.tokens.layer_kept import GRID, SharePruner, check_finite, highest
+from freqexp.tokens.layer_kept import SharePruner, check_finite, highest
+from freqexp.tokens.similarity import on_grid
 
 PIVOTS = 4
 """Among the vision tokens, and as many among the others (arXiv 2502.11494, section 4.2)."""
@@ -51,7 +52,7 @@ class Dart(SharePruner):
         free = torch.ones_like(view.vision, dtype=torch.bool)
         free[taken] = False
         each, over = divmod(count - len(taken), len(pivots))
-        for number, row in enumerate((cosines * GRID).round()):
+        for number, row in enumerate(on_grid(cosines)):
             left = free.nonzero()[:, 0]
             order = torch.sort(row.index_select(0, left), stable=True).indices
             free[left[order[: each + (number < over)]]] = False

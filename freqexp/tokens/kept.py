@@ -69,12 +69,19 @@ def budget_of(tokens: VisionTokens, keep_ratio: float) -> int:
 
     Raises ValueError for a budget that the page has not as many tokens for.
     """
-    size = tokens.grid[0] * tokens.grid[1]
-    if tokens.budget is None:
+    return staying(tokens.grid[0] * tokens.grid[1], tokens.budget, keep_ratio, "page")
+
+
+def staying(size: int, budget: int | None, keep_ratio: float, owner: str) -> int:
+    """How many of `size` tokens stay: the budget, or `kept_count` without one.
+
+    owner: whose tokens they are, in words. Raises ValueError for a budget outside 1 to `size`.
+    """
+    if budget is None:
         return kept_count(size, keep_ratio)
-    if not 1 <= tokens.budget <= size:
-        raise ValueError(fault("keep_tokens", tokens.budget, f"1 to the page's {size} tokens"))
-    return tokens.budget
+    if not 1 <= budget <= size:
+        raise ValueError(fault("keep_tokens", budget, f"1 to the {owner}'s {size} tokens"))
+    return budget
 
 
 def kept_tokens(

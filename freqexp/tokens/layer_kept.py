@@ -7,11 +7,9 @@ from torch import Tensor
 
 from freqexp.errors import ConfigError, UserError, fault
 from freqexp.nouns.vision import LayerView
-from freqexp.tokens.kept import check_keep_ratio, kept_count
+from freqexp.tokens.kept import check_keep_ratio, staying
 from freqexp.tokens.layer_base import LayerMethod
-
-GRID = 2.0**30
-"""Scores count in steps of their largest over this: rounding errors do not choose."""
+from freqexp.tokens.similarity import on_grid
 
 
 class SharePruner(LayerMethod):
@@ -41,11 +39,7 @@ class SharePruner(LayerMethod):
         tokens = len(view.vision)
         if not tokens:
             raise ValueError("vision: got no tokens, allowed: at least one")
-        if view.budget is None:
-            return kept_count(tokens, self._keep_ratio)
-        if not 1 <= view.budget <= tokens:
-            raise ValueError(fault("keep_tokens", view.budget, f"1 to the request's {tokens}"))
-        return view.budget
+        return staying(tokens, view.budget, self._keep_ratio, "request")
 
 
 def check_finite(**scores: Tensor) -> None:
@@ -58,5 +52,4 @@ def check_finite(**scores: Tensor) -> None:
 def highest(scores: Tensor, count: int) -> Tensor:
     """Where the `count` highest of `scores` float64 [n] are, highest first; ties by place."""
     largest = scores.abs().amax().clamp_min(torch.finfo(torch.float64).tiny)
-    steps = (scores / largest * GRID).round()
-    return torch.sort(steps, descending=True, stable=True).indices[:count]
+    return torch.sort(on_grid(scores / largest), descending=True, stable=True).indices[:count]
