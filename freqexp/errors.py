@@ -21,6 +21,10 @@ class ConfigError(UserError, ValueError):
         super().__init__("\n".join(self.faults))
 
 
+class BudgetError(UserError):
+    """There are fewer tokens than are to stay, or fewer are to stay than must."""
+
+
 def fault(field: str, value: object, allowed: str) -> str:
     """The one wording every configuration fault has."""
     return f"{field}: got {value!r}, allowed: {allowed}"

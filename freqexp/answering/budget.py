@@ -7,17 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from freqexp.config.budget import acting_budget
-from freqexp.errors import UserError, fault
+from freqexp.errors import BudgetError, fault
 from freqexp.nouns.vision import Signal, VisionTokens
 from freqexp.schemas.compressor import adaptive_options
 from freqexp.tokens.base import TokenCompressor
 
 if TYPE_CHECKING:
     from freqexp.config.run import RunConfig
-
-
-class BudgetError(UserError):
-    """A page has fewer tokens than are to stay."""
 
 
 class PageBudgets:

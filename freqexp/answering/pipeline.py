@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from freqexp.answering.budget import BudgetError
 from freqexp.answering.faults import describe, is_out_of_memory
 from freqexp.answering.measure import PeakMemory, free_cuda_cache, stopwatch
 from freqexp.answering.storage import (
@@ -21,6 +20,7 @@ from freqexp.answering.token_stage import TokenStage
 from freqexp.answering.work import PageImages, Work, figures, graded
 from freqexp.benchmarks.legibility import character_error_rate
 from freqexp.codecs.base import Codec
+from freqexp.errors import BudgetError
 from freqexp.nouns.page import Lines, Page, Pixels, png_size_bytes, scaled_lines
 from freqexp.nouns.vision import VisionTokens
 from freqexp.readers.base import Request

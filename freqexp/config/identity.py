@@ -45,6 +45,7 @@ ROOMS = (
     "benchmarks",
     "codecs",
     "tokens",
+    "kv",
     "schemas",
     "readers",
     "answering",

@@ -51,6 +51,15 @@ PRUNES_IN_DECODER = frozenset(
 """Families whose decoder goes on without tokens from any layer but the first on."""
 
 
+COMPRESSES_CACHE = PRUNES_IN_DECODER | {Family.glm4v_remote}
+"""Families whose KV cache can be compressed."""
+
+SHOWS_LAYERS = PRUNES_IN_DECODER
+"""Of these, families whose decoder's layers can be looked into: their queries are known, and each
+layer may hold another number of tokens.
+"""
+
+
 class Dtype(Enum):
     """Number format of weights and activations."""
 
@@ -129,6 +138,20 @@ class Where(Enum):
 
     decoder = "decoder"
     encoder = "encoder"
+
+
+class Question(Enum):
+    """Whether the KV cache is compressed before the question is read, or after it."""
+
+    unseen = "unseen"
+    seen = "seen"
+
+
+class Scope(Enum):
+    """Which tokens of the KV cache a method may act on: all, or those of pages."""
+
+    all = "all"
+    vision = "vision"
 
 
 class Scale(Enum):

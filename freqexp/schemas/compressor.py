@@ -20,6 +20,7 @@ from freqexp.schemas.codecs import (
     WebpLosslessConfig,
 )
 from freqexp.schemas.in_decoder import DECODER_METHODS
+from freqexp.schemas.kv import KV_METHODS
 from freqexp.schemas.method import CompressorConfig, NoneConfig, Part, StageName
 from freqexp.schemas.page_methods import PAGE_METHODS
 from freqexp.schemas.section import option_name
@@ -137,5 +138,6 @@ COMPRESSORS: tuple[type[CompressorConfig], ...] = (
     *PAGE_METHODS,
     *SELECTION_METHODS,
     *DECODER_METHODS,
+    *KV_METHODS,
     CombinedConfig,
 )

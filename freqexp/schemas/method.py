@@ -9,6 +9,7 @@ from freqexp.schemas.section import Section
 
 if TYPE_CHECKING:
     from freqexp.codecs.base import Codec
+    from freqexp.kv.base import KVMethod
     from freqexp.nouns.vision import Signal
     from freqexp.schemas.profile import ProfileConfig
     from freqexp.tokens.base import TokenCompressor
@@ -18,8 +19,8 @@ DRAWS = "seeds"
 """How many draws a point stands for; what one run is does not depend on it."""
 
 # Where a method acts: nowhere, on page images before the vision encoder, on vision tokens after it,
-# on those inside the decoder, or at several of the first two places at once.
-StageName = Literal["none", "codec", "token", "decoder", "combined"]
+# on those inside the decoder, on its KV cache, or at several of these but the decoder at once.
+StageName = Literal["none", "codec", "token", "decoder", "kv", "combined"]
 
 
 class Part(NamedTuple):
@@ -61,6 +62,11 @@ class CompressorConfig(Section):
         return self.stage in ("token", "decoder") and self.uses_keep_ratio
 
     @property
+    def uses_keep_tokens(self) -> bool:
+        """Whether `keep_tokens` can replace the keep ratio."""
+        return self.uses_budget or (self.stage == "kv" and self.uses_keep_ratio)
+
+    @property
     def uses_keep_ratio_beside_budget(self) -> bool:
         """Whether `keep_ratio` still acts where a count of tokens was given."""
         return self.uses_keep_ratio and not self.uses_budget
@@ -92,7 +98,7 @@ class CompressorConfig(Section):
 
     def build(
         self, keep_ratio: float, profile: ProfileConfig
-    ) -> Codec | TokenCompressor | LayerMethod | None:
+    ) -> Codec | TokenCompressor | LayerMethod | KVMethod | None:
         """The compressor of these settings; None where nothing is compressed.
 
         For a method alone: a combination is built part by part (`parts`).

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from freqexp.coding.share import check_keep_ratio
 from freqexp.errors import ConfigError
 from freqexp.nouns.vision import CompressedTokens, VisionTokens
 from freqexp.tokens.base import TokenCompressor
-from freqexp.tokens.kept import budget_of, check_keep_ratio, check_tokens, whole
+from freqexp.tokens.kept import budget_of, check_tokens, whole
 from freqexp.tokens.smaller_grid import resampled, smaller_grid
 
 

@@ -5,17 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from freqexp.coding.share import check_keep_ratio
 from freqexp.errors import ConfigError
 from freqexp.nouns.vision import CompressedTokens, Signal, VisionTokens
 from freqexp.tokens.base import TokenCompressor
-from freqexp.tokens.kept import (
-    budget_of,
-    check_keep_ratio,
-    check_tokens,
-    pruned_tokens,
-    signal_of,
-    whole,
-)
+from freqexp.tokens.kept import budget_of, check_tokens, pruned_tokens, signal_of, whole
 from freqexp.tokens.similarity import on_grid, products, unit_rows
 
 LEAST = 1e-6

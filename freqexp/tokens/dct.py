@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from freqexp.coding.quantize import MAX_BITS
+from freqexp.coding.share import check_keep_ratio
 from freqexp.coding.transforms import band_positions, dct2, idct2
 from freqexp.errors import ConfigError, fault
 from freqexp.nouns.vision import CompressedTokens, VisionTokens
 from freqexp.tokens.base import TokenCompressor
 from freqexp.tokens.bitstream import StoredTokens, store
 from freqexp.tokens.coefficients import Quantised, RingsOf, quantise, restored
-from freqexp.tokens.kept import budget_of, check_keep_ratio, check_tokens
+from freqexp.tokens.kept import budget_of, check_tokens
 
 _ENERGY_GRID = 2.0**30
 

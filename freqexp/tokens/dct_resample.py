@@ -6,11 +6,12 @@ import math
 
 from torch import Tensor
 
+from freqexp.coding.share import check_keep_ratio
 from freqexp.coding.transforms import dct_matrix
 from freqexp.errors import ConfigError
 from freqexp.nouns.vision import CompressedTokens, VisionTokens
 from freqexp.tokens.base import TokenCompressor
-from freqexp.tokens.kept import budget_of, check_keep_ratio, check_tokens, whole
+from freqexp.tokens.kept import budget_of, check_tokens, whole
 from freqexp.tokens.smaller_grid import resampled, smaller_grid
 
 

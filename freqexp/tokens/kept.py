@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from freqexp.coding.share import kept_count
 from freqexp.errors import UserError, fault
 from freqexp.nouns.vision import CompressedTokens, Signal, VisionTokens
 from freqexp.tokens.bitstream import StoredTokens, store
 from freqexp.tokens.coefficients import RingsOf
-
-
-def check_keep_ratio(keep_ratio: float) -> list[str]:
-    """One line when the share of tokens kept is outside (0, 1]."""
-    return [] if 0 < keep_ratio <= 1 else [fault("keep_ratio", keep_ratio, "above 0, at most 1")]
 
 
 def check_tokens(tokens: VisionTokens) -> None:
@@ -57,11 +52,6 @@ def check_pixels(pixels: Tensor, grid: tuple[int, int]) -> None:
     if not fits or pixels.dtype is not torch.uint8:
         wanted = f"uint8 [{grid[0]} * {grid[1]}, height, width, 3]"
         raise ValueError(f"pixels: got {pixels.dtype} {shape}, allowed: {wanted}")
-
-
-def kept_count(tokens: int, keep_ratio: float) -> int:
-    """How many tokens stay: floor(keep_ratio tokens + 0.5), at least 1."""
-    return max(1, math.floor(keep_ratio * tokens + 0.5))
 
 
 def budget_of(tokens: VisionTokens, keep_ratio: float) -> int:

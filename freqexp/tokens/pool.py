@@ -9,10 +9,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from freqexp.coding.share import check_keep_ratio
 from freqexp.errors import ConfigError
 from freqexp.nouns.vision import CompressedTokens, VisionTokens
 from freqexp.tokens.base import TokenCompressor
-from freqexp.tokens.kept import budget_of, check_keep_ratio, check_tokens, merged_tokens
+from freqexp.tokens.kept import budget_of, check_tokens, merged_tokens
 
 Places = npt.NDArray[np.int64]
 

@@ -7,11 +7,12 @@ import hashlib
 import numpy as np
 import torch
 
+from freqexp.coding.share import check_keep_ratio
 from freqexp.errors import ConfigError, fault
 from freqexp.nouns.vision import CompressedTokens, VisionTokens
 from freqexp.tokens.base import TokenCompressor
 from freqexp.tokens.coefficients import raw_bytes
-from freqexp.tokens.kept import budget_of, check_keep_ratio, check_tokens, pruned_tokens
+from freqexp.tokens.kept import budget_of, check_tokens, pruned_tokens
 
 
 class RandomPrune(TokenCompressor):

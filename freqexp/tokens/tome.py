@@ -5,17 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from freqexp.coding.share import check_keep_ratio
 from freqexp.errors import ConfigError, fault
 from freqexp.nouns.vision import CompressedTokens, Signal, VisionTokens
 from freqexp.tokens.base import TokenCompressor
-from freqexp.tokens.kept import (
-    budget_of,
-    check_keep_ratio,
-    check_tokens,
-    merged_tokens,
-    signal_of,
-    whole,
-)
+from freqexp.tokens.kept import budget_of, check_tokens, merged_tokens, signal_of, whole
 from freqexp.tokens.similarity import cosines
 
 METRICS = ("keys", "features")

@@ -6,7 +6,8 @@ from fractions import Fraction
 import pytest
 import torch
 
-from freqexp.answering.budget import BudgetError, PageBudgets, spread_budget
+from freqexp.answering.budget import PageBudgets, spread_budget
+from freqexp.errors import BudgetError
 from freqexp.composing.compose import compose
 from freqexp.nouns.vision import VisionTokens
 from freqexp.schemas.compressor import adaptive_options

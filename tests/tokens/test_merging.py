@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from freqexp.coding.share import kept_count
 from freqexp.errors import ConfigError
 from freqexp.nouns.vision import VisionTokens
-from freqexp.tokens.kept import kept_count
 from freqexp.tokens.tome import ToMe, schedule
 
 NEAR = 1e-8

@@ -1,0 +1,17 @@
+"""How many of something stay."""
+
+from __future__ import annotations
+
+import math
+
+from freqexp.errors import fault
+
+
+def check_keep_ratio(keep_ratio: float) -> list[str]:
+    """One line when the share kept is outside (0, 1]."""
+    return [] if 0 < keep_ratio <= 1 else [fault("keep_ratio", keep_ratio, "above 0, at most 1")]
+
+
+def kept_count(size: int, keep_ratio: float) -> int:
+    """How many of `size` stay: floor(keep_ratio size + 0.5), at least 1."""
+    return max(1, math.floor(keep_ratio * size + 0.5))
