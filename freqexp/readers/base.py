@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from freqexp.errors import UserError, fault
+from freqexp.nouns.cache import CacheCompressor, Component
 from freqexp.nouns.page import Lines, Pixels
 from freqexp.nouns.vision import (
     Chooser,
@@ -27,12 +28,37 @@ class Request:
 
     pruner: drops vision tokens inside the decoder, for readers with `prunes_in_decoder`.
     budget: how many vision tokens it is to leave; None: what its keep ratio makes of them.
+    compressor: of the KV cache, for readers with `compresses_cache`; requests of a batch have the
+    same. cache_budget: how many tokens of each layer it is to leave, or None.
     """
 
     question: str
     vision: Sequence[CompressedTokens]
     pruner: LayerPruner | None = None
     budget: int | None = None
+    compressor: CacheCompressor | None = None
+    cache_budget: int | None = None
+
+
+@dataclass(frozen=True)
+class CacheUse:
+    """What the KV cache of one request took, beside `Answer.kv_cache_bytes`.
+
+    full_bytes: keys and values of the whole prompt as the model made them.
+    components: what `kv_cache_bytes` is made of, by the cache's own count.
+    end_bytes: held after the last step.
+    read_bytes: the most that reading one layer took beside what is held; a reader that can't read
+    layer by layer: all of them.
+    shared_bytes: of what serves all requests, counted nowhere else.
+    compress_ms: what compressing took; None where nothing acts or a library does.
+    """
+
+    full_bytes: int
+    components: Mapping[Component, int]
+    end_bytes: int
+    read_bytes: int = 0
+    shared_bytes: int = 0
+    compress_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -45,16 +71,18 @@ class Answer:
     sequence.
     decoder_tokens: prompt length the decoder really saw at its input at prefill (text and vision
     tokens), without the padding of a batch.
-    kv_cache_bytes: size of the cache tensors right after prefill, without the padding of a batch;
-        None for a reader without a cache.
+    kv_cache_bytes: bytes that the cache keeps alive right after prefill, without the padding of a
+        batch, compressed where it was; None for a reader without a cache. cache: more of it.
     prefill_ms / decode_ms: wall time of the prefill / of all later steps; of a batch, its time
-    divided by its size. Without `choose_ms`, so that the sum of all stages counts it once.
+    divided by its size. Without `choose_ms` and the cache's `compress_ms`, so that the sum of all
+    stages counts them once.
     cache_tokens: tokens in each layer's cache right after prefill, without padding; empty where the
     cache can't be read.
     choose_ms: of the prefill's wall time, what a pruner inside the decoder took to choose; None
         without one. kept: what it chose, see `LayerPruner`.
     new_tokens: generated tokens, the end token included.
-    raw_text: all that was generated, special tokens removed.
+    raw_text: all that was generated, special tokens removed. first_text: of the first token alone,
+        which sees the whole prompt where the cache is compressed after it.
     batch_size: requests that were answered together.
     transcript: what was read of each page, as many lines as the page has, joined by newlines; None
         for a reader that answers without one.
@@ -71,10 +99,12 @@ class Answer:
     cache_tokens: tuple[int, ...] = ()
     new_tokens: int | None = None
     raw_text: str | None = None
+    first_text: str | None = None
     batch_size: int = 1
     transcript: tuple[str, ...] | None = None
     choose_ms: float | None = None
     kept: tuple[int, ...] | None = None
+    cache: CacheUse | None = None
 
 
 WARM_UP_TOKENS = 4
@@ -98,6 +128,8 @@ class Reader(ABC):
     """Whether `encode` takes a chooser."""
     prunes_in_decoder: bool = False
     """Whether `answer_batch` takes requests with a pruner."""
+    compresses_cache: bool = False
+    """Whether `answer_batch` takes requests with a compressor of the KV cache."""
 
     warms_up: bool = False
     """Whether first answers take longer than later ones, and `warm_up` is worth calling."""
@@ -150,6 +182,10 @@ class Reader(ABC):
         `layer`.
         """
         raise UserError(fault("compressor.layer", layer, "no layer of this model family"))
+
+    def check_compressor(self, compressor: CacheCompressor) -> None:
+        """Raises UserError unless the model's KV cache can be compressed by it."""
+        raise UserError(fault("compressor", type(compressor).__name__, "none on this KV cache"))
 
     def prompt_tokens(self, request: Request) -> int | None:
         """Length of the sequence the decoder would see; None where only answering tells."""

@@ -142,11 +142,10 @@ def effective(passed: Any, own: Any) -> dict[str, Any]:
     return {**always, **found}
 
 
-def pad_left(prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor, Tensor]:
+def pad_left(prompts: Sequence[Prompt], fill: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
     """Ids [batch, length], mask of the same shape, positions [axes, batch, length].
 
-    A row is padded with its own last token: masked out as it is, unlike a common padding token it
-    adds nothing to the tokens that a repetition penalty finds in the prompt.
+    fill: the token that each row is padded with.
     """
     length = max(len(prompt.ids) for prompt in prompts)
     first = prompts[0]
@@ -155,7 +154,7 @@ def pad_left(prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor, Tensor]:
     positions = first.positions.new_zeros(len(first.positions), len(prompts), length)
     for row, prompt in enumerate(prompts):
         start = length - len(prompt.ids)
-        ids[row, :start] = prompt.ids[-1]
+        ids[row, :start] = fill[row]
         ids[row, start:] = prompt.ids
         mask[row, :start] = 0
         positions[:, row, start:] = prompt.positions

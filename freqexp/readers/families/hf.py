@@ -10,17 +10,18 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from freqexp.errors import UserError, fault
+from freqexp.nouns.cache import CacheCompressor
 from freqexp.nouns.page import Pixels
 from freqexp.nouns.vision import Chooser, CompressedTokens, Signal, VisionTokens
-from freqexp.readers.base import WARM_UP_TOKENS, Answer, Reader, Request
+from freqexp.readers.base import WARM_UP_TOKENS, Answer, CacheUse, Reader, Request
 from freqexp.readers.check import check_tokens
 from freqexp.readers.decoding import (
     Prompt,
@@ -28,15 +29,27 @@ from freqexp.readers.decoding import (
     context_of,
     effective,
     greedy,
-    pad_left,
 )
+from freqexp.readers.families.compressing import Compressing, library_cache
 from freqexp.readers.families.in_decoder import Dropping
+from freqexp.readers.families.passes import Padded, Passes
 from freqexp.readers.families.signals import question_words
 from freqexp.readers.meter import Meter
 
 if TYPE_CHECKING:
     from freqexp.readers.weights import Parts
     from freqexp.schemas.model import ModelConfig
+
+
+@dataclass(frozen=True, eq=False)
+class Generated:
+    """New tokens int64 [batch, steps] of a batch, what they took, and what acted on the way."""
+
+    new: Tensor
+    prompts: list[Prompt]
+    meter: Meter
+    dropping: Dropping | None
+    compress_ms: float | None
 
 
 class HfReader(Reader):
@@ -50,6 +63,7 @@ class HfReader(Reader):
     warms_up = True
     signals = ("pixels", "attention", "keys", "question")
     prunes_in_decoder = True
+    compresses_cache = True
 
     def __init__(self, parts: Parts, config: ModelConfig) -> None:
         self.model = parts.model
@@ -183,8 +197,17 @@ class HfReader(Reader):
         if not 1 <= layer < text.num_hidden_layers:
             allowed = f"1 to {text.num_hidden_layers - 1} for these weights"
             raise UserError(fault("compressor.layer", layer, allowed))
-        if "sliding_attention" in (getattr(text, "layer_types", None) or ()):
-            raise UserError("model.path: layers with sliding attention can't drop tokens")
+        self._check_layers("can't drop tokens")
+
+    def check_compressor(self, compressor: CacheCompressor) -> None:
+        """Raises UserError for layers whose caches forget."""
+        self._check_layers("have no cache that could be compressed")
+
+    def _check_layers(self, cannot: str) -> None:
+        text = self.model.config.get_text_config()
+        types = set(getattr(text, "layer_types", None) or ())
+        for other in sorted(types - {"full_attention"}):
+            raise UserError(f"model.path: layers with {other.replace('_', ' ')} {cannot}")
 
     def prompt_tokens(self, request: Request) -> int | None:
         """Length of the sequence the decoder would see, without tokenizing twice."""
@@ -205,75 +228,119 @@ class HfReader(Reader):
         return self.answer_batch([Request(question, vision)])[0]
 
     def answer_batch(self, requests: Sequence[Request]) -> list[Answer]:
-        """Answers of one `generate` over all requests, padded on the left; with a pruner among
-        them, of one `generate` each.
+        """Answers of one `generate` over all requests, padded on the left; where requests have to
+        be answered by themselves, of one `generate` each.
         """
         if not requests:
             return []
-        if len(requests) > 1 and any(request.pruner is not None for request in requests):
+        if len(requests) > 1 and any(_alone(request) for request in requests):
             return [answer for one in requests for answer in self.answer_batch([one])]
-        new, prompts, meter, dropping = self._generate(requests, self._generation)
-        answers = [self._answer(row, new[row], prompts[row], meter) for row in range(len(prompts))]
-        if dropping is None:
+        done = self._generate(requests, self._generation)
+        answers = [self._answer(row, done) for row in range(len(requests))]
+        if done.dropping is None:
             return answers
         (answer,) = answers
+        choose_ms = done.dropping.choose_ms
         return [
             replace(
                 answer,
-                prefill_ms=answer.prefill_ms - dropping.choose_ms,
-                choose_ms=dropping.choose_ms,
-                kept=tuple(dropping.kept.tolist()),
+                prefill_ms=answer.prefill_ms - choose_ms,
+                choose_ms=choose_ms,
+                kept=tuple(done.dropping.kept.tolist()),
             )
         ]
 
-    def _generate(
-        self, requests: Sequence[Request], generation: Any
-    ) -> tuple[Tensor, list[Prompt], Meter, Dropping | None]:
-        """The new tokens [batch, steps] of a `generate`, its prompts, what it took, and what was
-        dropped on the way.
+    def _generate(self, requests: Sequence[Request], generation: Any) -> Generated:
+        """Greedy decoding of a batch, whose requests have the same methods.
 
-        Of several requests none has a pruner.
+        Of several requests none is to be answered by itself.
         """
-        with torch.inference_mode():
+        compressor, budget = requests[0].compressor, requests[0].cache_budget
+        with torch.inference_mode(), ExitStack() as stack:
             prompts = [self.prompt(request) for request in requests]
-            ids, mask, positions = pad_left(prompts)
             pages = [page for request in requests for page in request.vision]
-            dropping, pruner = None, requests[0].pruner
-            if pruner is not None:
-                self.check_layer(pruner.layer)
-                vision, budget = prompts[0].vision, requests[0].budget
-                dropping = Dropping(self.text_model, pruner, vision, budget)
-            with (
-                Meter(self.text_model, [len(prompt.ids) for prompt in prompts]) as meter,
-                dropping or nullcontext(),
-            ):
-                output = self.model.generate(
-                    input_ids=ids,
-                    attention_mask=mask,
-                    position_ids=self.position_ids(positions),
-                    mm_encoder_outputs={"image": self.encoder_output(pages)},
-                    generation_config=generation,
-                )
-        return output[:, ids.shape[1] :], prompts, meter, dropping
+            unseen = compressor is not None and compressor.question == "unseen"
+            passes = Passes(prompts, [self._pages_end(p) for p in prompts] if unseen else None)
+            meter = Meter(self.text_model, passes.total_padding, len(passes.parts))
+            stack.enter_context(meter)
+            dropping, compressing = self._dropping(requests[0], prompts[0]), None
+            if dropping is not None:
+                stack.enter_context(dropping)
+            more: dict[str, Any] = {}
+            if compressor is not None and compressor.library is not None:
+                more["past_key_values"] = library_cache(compressor.library, self.model.config)
+            elif compressor is not None:
+                vision = [
+                    _is_vision(prompt, length)
+                    for prompt, length in zip(prompts, passes.lengths[0], strict=True)
+                ]
+                compressing = Compressing(self.text_model, compressor, vision, budget)
+                stack.enter_context(compressing)
+                more["past_key_values"] = compressing.cache
+            images = {"mm_encoder_outputs": {"image": self.encoder_output(pages)}}
+            if unseen:
+                once = copy.deepcopy(generation)
+                once.max_new_tokens = 1
+                self._run(passes.parts[0], once, **images, **more)
+                if compressing is not None:
+                    compressing.go_on(passes.padding[1])
+                output = self._run(passes.joined(), generation, **more)
+            else:
+                output = self._run(passes.parts[0], generation, **images, **more)
+        new = output[:, sum(part[0].shape[1] for part in passes.parts) :]
+        ms = None if compressing is None else compressing.ms
+        return Generated(new, prompts, meter, dropping, ms)
 
-    def _answer(self, row: int, new: Tensor, prompt: Prompt, meter: Meter) -> Answer:
+    def _run(self, padded: Padded, generation: Any, **more: Any) -> Tensor:
+        ids, mask, positions = padded
+        output: Tensor = self.model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=self.position_ids(positions),
+            generation_config=generation,
+            **more,
+        )
+        return output
+
+    def _pages_end(self, prompt: Prompt) -> int:
+        """Length of the prompt up to its last page: what doesn't depend on the question."""
+        return int((prompt.ids == self.image_id).nonzero()[-1]) + 1
+
+    def _dropping(self, request: Request, prompt: Prompt) -> Dropping | None:
+        if request.pruner is None:
+            return None
+        self.check_layer(request.pruner.layer)
+        return Dropping(self.text_model, request.pruner, prompt.vision, request.budget)
+
+    def _answer(self, row: int, done: Generated) -> Answer:
+        new, prompt, meter = done.new[row], done.prompts[row], done.meter
         ends = torch.as_tensor(self._generation.eos_token_id, device=new.device)
         ended = torch.isin(new, ends).nonzero()
         if len(ended):
             new = new[: int(ended[0]) + 1]
         measured = meter.of(row)
+        compress_ms = None if done.compress_ms is None else done.compress_ms / meter.batch_size
         return Answer(
             text=self.final_answer(new),
             truncated=not len(ended),
             vision_tokens_in=prompt.vision_in,
             vision_tokens_out=measured.decoder_tokens - (len(prompt.ids) - prompt.vision_out),
             decoder_tokens=measured.decoder_tokens,
-            kv_cache_bytes=measured.kv_cache_bytes,
-            prefill_ms=measured.prefill_ms,
+            kv_cache_bytes=measured.cache.bytes,
+            prefill_ms=measured.prefill_ms - (compress_ms or 0.0),
             decode_ms=measured.decode_ms,
-            cache_tokens=measured.cache_tokens,
+            cache_tokens=measured.cache.tokens,
+            cache=CacheUse(
+                full_bytes=measured.cache.full_bytes,
+                components=measured.cache.components,
+                end_bytes=measured.cache_end_bytes,
+                read_bytes=measured.read_bytes,
+                shared_bytes=measured.cache.shared_bytes,
+                compress_ms=compress_ms,
+            ),
             new_tokens=len(new),
             raw_text=self._text(new),
+            first_text=self._text(new[:1]),
             batch_size=meter.batch_size,
         )
 
@@ -283,3 +350,18 @@ class HfReader(Reader):
     def final_answer(self, ids: Tensor) -> str:
         """Text after the last `answer_after`, see `answer_text`."""
         return answer_text(self.tokenizer, ids, self.answer_after)
+
+
+def _alone(request: Request) -> bool:
+    """Whether a request can't be answered together with others: each drops its own tokens, and a
+    library's quantiser would have one scale for all.
+    """
+    compressor = request.compressor
+    return request.pruner is not None or (compressor is not None and compressor.library is not None)
+
+
+def _is_vision(prompt: Prompt, length: int) -> Tensor:
+    """Bool [length]: which of the first tokens are a page's."""
+    found = torch.zeros(len(prompt.ids), dtype=torch.bool, device=prompt.ids.device)
+    found[prompt.vision] = True
+    return found[:length]

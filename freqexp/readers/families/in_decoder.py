@@ -9,8 +9,6 @@ all others in these layers; nothing computes them, and nothing holds them.
 
 from __future__ import annotations
 
-import sys
-import time
 from types import TracebackType
 from typing import Any
 
@@ -18,6 +16,7 @@ import torch
 from torch import Tensor
 
 from freqexp.nouns.vision import LayerPruner, LayerView
+from freqexp.readers.families.attention import now_ms, query_module, rotated
 
 
 class Dropping:
@@ -46,9 +45,7 @@ class Dropping:
         first = self._pruner.layer
         layers = self._text_model.layers
         attention = layers[first - 1].self_attn
-        # Of the families' queries only Qwen3's are normed after their projection.
-        queries = getattr(attention, "q_norm", attention.q_proj)
-        self._hooks.append(queries.register_forward_hook(self._see_query))
+        self._hooks.append(query_module(attention).register_forward_hook(self._see_query))
         for number in range(first, len(layers)):
             hook = layers[number].register_forward_pre_hook(self._before, with_kwargs=True)
             self._hooks.append(hook)
@@ -69,9 +66,9 @@ class Dropping:
             del self._text_model._deepstack_process
 
     def _see_query(self, module: Any, args: Any, output: Tensor) -> None:
-        """Keep the last token's query of the prefill, before the rotation: [1, ..., channels]."""
+        """Keep the last token's query of the prefill, before the rotation: [1, 1, ...]."""
         if self._stays is None:
-            self._query = output[:, -1].clone()
+            self._query = output[:, -1:].clone()
 
     def _before(self, layer: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         """What layer K or a later one is given."""
@@ -101,25 +98,20 @@ class Dropping:
 
     def _choose(self, hidden: Tensor, cache: Any, rotation: tuple[Tensor, Tensor]) -> None:
         """Ask the pruner, and note which places of the sequence stay."""
-        _finish(hidden)
-        started = time.perf_counter()
+        started = now_ms(hidden)
         view = self._view(hidden, cache, rotation)
         self.kept = self._pruner.choose(view)
         stays = torch.ones(hidden.shape[1], dtype=torch.bool, device=hidden.device)
         stays[view.vision] = False
         stays[view.vision.index_select(0, self.kept)] = True
         self._stays = stays.nonzero()[:, 0]
-        _finish(hidden)
-        self.choose_ms = (time.perf_counter() - started) * 1000
+        self.choose_ms = now_ms(hidden) - started
 
     def _view(self, hidden: Tensor, cache: Any, rotation: tuple[Tensor, Tensor]) -> LayerView:
         attention = self._text_model.layers[self._pruner.layer - 1].self_attn
         keys = cache.layers[self._pruner.layer - 1].keys
         assert self._query is not None
-        query = self._query.view(1, -1, 1, attention.head_dim)
-        cos, sin = (angles[:, -1:].to(query.device) for angles in rotation)
-        rotate = sys.modules[type(attention).__module__].apply_rotary_pos_emb
-        query, _ = rotate(query, query, cos, sin)
+        query = rotated(attention, self._query, rotation)
         return LayerView(
             hidden=self._text_model.norm(hidden)[0].to(hidden.device),
             keys=keys[0].to(hidden.device),
@@ -140,9 +132,3 @@ class Dropping:
 
 def _at(values: Tensor, places: Tensor, dim: int) -> Tensor:
     return values.index_select(dim, places.to(values.device))
-
-
-def _finish(tensor: Tensor) -> None:
-    """Wait for what the GPU has still to do, so that it is not counted."""
-    if tensor.is_cuda:
-        torch.cuda.synchronize(tensor.device)
