@@ -25,7 +25,8 @@ class PageBudgets:
 
     def __init__(self, cfg: RunConfig) -> None:
         budget = acting_budget(cfg)
-        self._count = budget.keep_tokens
+        # A count that is not of vision tokens is of tokens in the cache.
+        self._count = budget.keep_tokens if cfg.compressor.uses_budget else None
         self._like: TokenCompressor | None = None
         if budget.keep_like is not None:
             built = adaptive_options()[budget.keep_like].build(1.0, cfg.profile)

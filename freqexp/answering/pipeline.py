@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from freqexp.answering.cache_stage import CacheStage
 from freqexp.answering.faults import describe, is_out_of_memory
 from freqexp.answering.measure import PeakMemory, free_cuda_cache, stopwatch
 from freqexp.answering.storage import (
@@ -20,10 +21,10 @@ from freqexp.answering.token_stage import TokenStage
 from freqexp.answering.work import PageImages, Work, figures, graded
 from freqexp.benchmarks.legibility import character_error_rate
 from freqexp.codecs.base import Codec
-from freqexp.errors import BudgetError
+from freqexp.errors import BudgetError, ConfigError
+from freqexp.kv.base import KVMethod
 from freqexp.nouns.page import Lines, Page, Pixels, png_size_bytes, scaled_lines
 from freqexp.nouns.vision import VisionTokens
-from freqexp.readers.base import Request
 from freqexp.results.record import Record
 from freqexp.tokens.base import TokenCompressor
 from freqexp.tokens.layer_base import LayerMethod
@@ -62,8 +63,11 @@ class Pipeline:
         pruner = built.get("decoder")
         assert pruner is None or isinstance(pruner, LayerMethod)
         self._pruner = pruner
+        cache = built.get("kv")
+        assert cache is None or isinstance(cache, KVMethod)
         self._reader = session.reader(cfg)
         self._stage = TokenStage(cfg, compressor, pruner, self._reader)
+        self._cache = CacheStage(cfg, cache, self._reader)
         flags = {f"{stage}_simulated": part.simulated for stage, part in built.items() if part}
         self._flags = {"simulated": any(flags.values()), **flags}
         # A method inside the decoder acts alone, so the run's own flag is its flag.
@@ -84,7 +88,8 @@ class Pipeline:
         So the first sample of a run pays neither for what is loaded and allocated on first use nor
         for a path that the runs before it did not take. What fails here fails again where it is
         recorded.
-        Raises BudgetError, for any reader, when a page there has too few tokens for `keep_tokens`.
+        Raises BudgetError, for any reader, when a page there has too few tokens for `keep_tokens`,
+        and what a compressor of the cache finds wrong with its settings.
         """
         if not self._reader.warms_up and not self._stage.budgets.counts:
             return
@@ -99,9 +104,10 @@ class Pipeline:
                 vision = self._reader.encode(pixels, self._stage.page_signals, self._stage.chooser)
             found = self._stage.shorten(vision, sample.question)
             if self._reader.warms_up:
-                request = Request(sample.question, found.tokens, self._pruner, found.budget)
-                self._reader.warm_up(request)
-        except BudgetError:
+                self._reader.warm_up(
+                    self._cache.request(sample.question, found.tokens, self._pruner, found.budget)
+                )
+        except (BudgetError, ConfigError):
             raise
         except Exception as error:
             log.debug("warm-up: %s", describe(error))
@@ -238,10 +244,10 @@ class Pipeline:
         """
         try:
             requests = [
-                Request(work.sample.question, work.tokens, self._pruner, work.budget)
+                self._cache.request(work.sample.question, work.tokens, self._pruner, work.budget)
                 for work in works
             ]
-            if len(requests) == 1 and self._pruner is None:
+            if len(requests) == 1 and self._pruner is None and not self._cache.acts:
                 answers = [self._reader.answer(requests[0].question, requests[0].vision)]
             else:
                 answers = self._reader.answer_batch(requests)
@@ -261,7 +267,8 @@ class Pipeline:
                 work.found["kept"] = kept_bitmaps(kept_of(work.tokens, answer.kept))
             work.tokens = []
             work.found.update(figures(answer))
-            work.found.update(graded(grade, answer, work.sample.answer))
+            self._cache.note(work.found)
+            work.found.update(graded(grade, answer, work.sample))
         return None
 
 

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from freqexp.benchmarks.mrcr import later_score
 from freqexp.benchmarks.parts import derailed
+from freqexp.nouns.cache import CACHE_COMPONENTS
 from freqexp.nouns.page import Page, Pixels
 from freqexp.nouns.vision import CompressedTokens
 from freqexp.readers.base import Answer
@@ -57,9 +59,9 @@ class Work:
 
 def figures(answer: Answer) -> dict[str, Any]:
     """What an answer says of itself, by the names of a record."""
-    chosen = {} if answer.choose_ms is None else {"compress_ms": answer.choose_ms}
     return {
-        **chosen,
+        **_choice(answer),
+        **_cache(answer),
         "answer": answer.text,
         "raw_answer": None if answer.raw_text == answer.text else answer.raw_text,
         "truncated": answer.truncated,
@@ -70,14 +72,39 @@ def figures(answer: Answer) -> dict[str, Any]:
         "prefill_ms": answer.prefill_ms,
         "decode_ms": answer.decode_ms,
         "new_tokens": answer.new_tokens,
-        "mean_layer_tokens": mean(answer.cache_tokens),
         "cache_tokens_min": min(answer.cache_tokens, default=None),
         "cache_tokens_max": max(answer.cache_tokens, default=None),
         "batch_size": answer.batch_size,
     }
 
 
-def graded(grade: Grade, answer: Answer, expected: str) -> dict[str, Any]:
+def _choice(answer: Answer) -> dict[str, Any]:
+    return {} if answer.choose_ms is None else {"compress_ms": answer.choose_ms}
+
+
+def _cache(answer: Answer) -> dict[str, Any]:
+    """What is known of the cache. Tokens that left it after the prefill have been in all layers."""
+    use, steps = answer.cache, (answer.new_tokens or 0) - 1
+    found: dict[str, Any] = {
+        "mean_layer_tokens": mean(answer.cache_tokens),
+        "decode_token_ms": answer.decode_ms / steps if steps > 0 else None,
+    }
+    if use is None:
+        return found
+    if use.compress_ms is not None:
+        found["mean_layer_tokens"] = float(answer.decoder_tokens)
+        found["kv_ms"] = use.compress_ms
+    return {
+        **found,
+        "kv_full_bytes": use.full_bytes,
+        "kv_end_bytes": use.end_bytes,
+        "kv_read_bytes": use.read_bytes,
+        "kv_shared_bytes": use.shared_bytes,
+        **{f"kv_{name}_bytes": use.components.get(name, 0) for name in CACHE_COMPONENTS},
+    }
+
+
+def graded(grade: Grade, answer: Answer, sample: Sample) -> dict[str, Any]:
     """What an answer is worth and what that is made of, by the names of a record."""
     parts = grade.parts
     found = {
@@ -86,6 +113,9 @@ def graded(grade: Grade, answer: Answer, expected: str) -> dict[str, Any]:
         "similarity": float(grade.similarity),
         "chance": grade.chance,
     }
+    if answer.first_text is not None:
+        first = answer.first_text
+        found["later_score"] = float(later_score(answer.text, first, sample, grade.score))
     if parts is None:
         return found
     return {
@@ -94,7 +124,7 @@ def graded(grade: Grade, answer: Answer, expected: str) -> dict[str, Any]:
         "place_chance": parts.place_chance,
         "place_chars": parts.place_chars,
         "copied_share": parts.copied_share,
-        "derailed": derailed(parts, answer.truncated, answer.text, expected),
+        "derailed": derailed(parts, answer.truncated, answer.text, sample.answer),
         "wrong_turn": parts.wrong_turn,
         "wrong_needle": parts.wrong_needle,
     }

@@ -96,6 +96,22 @@ def grade(answer: str, sample: Sample) -> Grade:
     )
 
 
+def later_score(answer: str, first: str, sample: Sample, score: float) -> float:
+    """The official score of what follows the answer's first token: as many characters as its text
+    `first` has are cut off the answer, the expected one and the prefix.
+
+    score: that of the whole answer, which is the same where the token is a right part of the
+    prefix. An answer that does not begin with the token (thinking was cut off) loses nothing.
+    """
+    count = len(first) if answer.startswith(first) else 0
+    if answer.startswith(sample.prefix) and count <= len(sample.prefix):
+        return score
+    rest, expected, prefix = (text[count:] for text in (answer, sample.answer, sample.prefix))
+    if not rest.startswith(prefix):
+        return 0.0
+    return _ratio(rest.removeprefix(prefix), expected.removeprefix(prefix))
+
+
 @functools.lru_cache(maxsize=4096)
 def chance(sample: Sample) -> float | None:
     """Mean official score of answering with the prefix and another turn's reply; None without

@@ -22,8 +22,9 @@ usage: python -m freqexp.run [group=option] [key=value] ...         one run and 
 
 VALUES = """\
 Values
-  keep_ratio=0.5         kept share in (0, 1], for every compressor: of coefficients or of tokens
-  keep_tokens=null       tokens a page instead, for token compressors whose count can be chosen
+  keep_ratio=0.5         kept share in (0, 1], of coefficients, of tokens or of the KV cache
+  keep_tokens=null       tokens a page instead, for token compressors whose count can be chosen;
+                         for methods on the KV cache: tokens of each layer
   keep_like=null         or as many as that method makes of each page: pixel_prune, blank_prune
   samples=64             how many questions are asked; more, later, cost only those that are new
   seed=0                 seed of the generated samples
@@ -33,7 +34,7 @@ Values
   output_dir=outputs     where results are written
   encodings_cache_gb=0   disk in output_dir/cache for vision encodings that later runs reuse
   sweep_name=null        name of the sweep and W&B group; null: a name is made
-  codec=..., token=...   what compressor=combined is made of, one option of compressor each
+  codec=, token=, kv=    what compressor=combined is made of, one option of compressor each
   group.key=value        any value of a chosen option, for example compressor.block=8;
                          --cfg job shows them all
 """

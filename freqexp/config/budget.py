@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 class Budget:
     """Those of a run's `keep_ratio`, `keep_tokens` and `keep_like` that act; None for the others.
 
-    A codec beside a token compressor goes by the keep ratio while the tokens are counted.
+    A codec or a compressor of the KV cache beside a token compressor goes by the keep ratio while
+    the tokens are counted.
     """
 
     keep_ratio: float | None = None
@@ -31,8 +32,9 @@ class Budget:
 def acting_budget(cfg: RunConfig) -> Budget:
     """What says how much of a page this run keeps."""
     compressor = cfg.compressor
-    counted = cfg.keep_tokens is not None or cfg.keep_like is not None
-    if not counted or not compressor.uses_budget:
+    tokens = cfg.keep_tokens if compressor.uses_keep_tokens else None
+    like = cfg.keep_like if compressor.uses_budget else None
+    if tokens is None and like is None:
         return Budget(cfg.keep_ratio if compressor.uses_keep_ratio else None)
     beside = cfg.keep_ratio if compressor.uses_keep_ratio_beside_budget else None
-    return Budget(beside, cfg.keep_tokens, cfg.keep_like)
+    return Budget(beside, tokens, like)

@@ -14,9 +14,17 @@ from freqexp.config.budget import acting_budget
 from freqexp.config.run import RunConfig, Tracking
 from freqexp.errors import fault
 from freqexp.readers.bundled import decoder_layers
-from freqexp.schemas.choices import DROPS_BEFORE_ENCODER, PRUNES_IN_DECODER, SIGNALS, Family
+from freqexp.schemas.choices import (
+    COMPRESSES_CACHE,
+    DROPS_BEFORE_ENCODER,
+    PRUNES_IN_DECODER,
+    SHOWS_LAYERS,
+    SIGNALS,
+    Family,
+)
 from freqexp.schemas.compressor import adaptive_options
 from freqexp.schemas.in_decoder import InDecoderConfig
+from freqexp.schemas.kv import KVConfig
 from freqexp.schemas.method import CompressorConfig
 from freqexp.schemas.model import ModelConfig
 from freqexp.schemas.render import RenderConfig
@@ -108,7 +116,19 @@ def _model_faults(cfg: RunConfig) -> list[str]:
             faults.append(fault("model.family", name, able))
         elif isinstance(config, InDecoderConfig):
             faults += _layer_faults(config, cfg.model)
+        elif isinstance(config, KVConfig):
+            faults += _cache_faults(config, family)
     return faults
+
+
+def _cache_faults(method: KVConfig, family: Family) -> list[str]:
+    """A family whose cache can't be compressed, or not by a method that looks into its layers."""
+    inside = bool(method.queries) or method.layer_budgets or method.library is not None
+    able = SHOWS_LAYERS if inside else COMPRESSES_CACHE
+    if family in able:
+        return []
+    name = f"{family.value} with compressor {method.name} on the KV cache"
+    return [fault("model.family", name, ", ".join(f.value for f in Family if f in able))]
 
 
 def _layer_faults(method: InDecoderConfig, model: ModelConfig) -> list[str]:

@@ -78,7 +78,8 @@ def identity(cfg: RunConfig) -> dict[str, Any]:
             del kept[name]
     if not cfg.compressor.uses_profile:
         del kept["profile"]
-    for section in (kept["compressor"], kept["compressor"].get("token")):
+    compressor = kept["compressor"]
+    for section in (compressor, compressor.get("token"), compressor.get("kv")):
         if section is not None:
             section.pop(DRAWS, None)
     for unnamed in (kept["model"], kept["needles"]):

@@ -31,10 +31,12 @@ class RunConfig:
     """One run, fully resolved.
 
     keep_ratio: kept share in (0, 1], of coefficients for a codec, of tokens for a
-        token compressor.
-    keep_tokens: tokens of each page that a token compressor keeps, in place of its
-        keep_ratio; None: the keep ratio decides. What has no use for it (codecs,
-        methods whose count follows from the page, no compression) ignores it.
+        token compressor, of the bytes or tokens that a method on the KV cache may act
+        on.
+    keep_tokens: tokens of each page that a token compressor keeps, or tokens of each
+        layer that a method keeps in the KV cache, in place of its keep_ratio; None:
+        the keep ratio decides. What has no use for it (codecs, methods whose count
+        follows from the page, quantisers, no compression) ignores it.
     keep_like: name of a token method whose count follows from the page: each page
         keeps as many tokens as that method, with its default settings, would. In
         place of keep_tokens.

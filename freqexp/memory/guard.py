@@ -48,7 +48,7 @@ def _kept(cfg: RunConfig, tokens: Sequence[int]) -> float:
     budget = acting_budget(cfg)
     if budget.keep_like is not None:
         return 1.0
-    if budget.keep_tokens is not None:
+    if budget.keep_tokens is not None and cfg.compressor.uses_budget:
         return min(1.0, budget.keep_tokens * len(tokens) / max(1, sum(tokens)))
     for part in cfg.compressor.parts(cfg.keep_ratio):
         if part.config.stage == "token":

@@ -41,7 +41,14 @@ class Record:
     codec_* / token_*: the same figures of each method by the stage it acts at (None: none acts
         there). With several, compress_ms is the sum of their times, and stored_bytes and
         nominal_ratio are None: pages and tokens are stored in different places.
-    compress_ms: inside the decoder the time of the choice, which prefill_ms is without.
+    question: "seen" or "unseen", of a method on the KV cache, see `CacheCompressor`.
+    kv_cache_bytes: what the cache kept alive after prefill, compressed where it was.
+    kv_codes_bytes ... kv_exact_bytes: the same by component, see `Component`. kv_full_bytes,
+        kv_end_bytes, kv_read_bytes, kv_shared_bytes: see `CacheUse`. kv_ms, kv_simulated: as of
+        other stages; simulated where the cache held no less than kv_full_bytes.
+    later_score: the score from the answer's second token on, see `later_score`.
+    decode_token_ms: of each token after the first.
+    compress_ms: inside the decoder and of the cache a part that prefill_ms is without.
     render_ms, encode_ms: None when the pages or their encoding came from a cache.
     batch_size: samples answered together in the end, this one included (smaller than
         model.batch_size after a lack of memory or an error in the batch). prefill_ms, decode_ms: of
@@ -57,6 +64,7 @@ class Record:
     prefix: str | None = None
     index: int | None = None
     score: float | None = None
+    later_score: float | None = None
     prefix_hit: bool | None = None
     similarity: float | None = None
     chance: float | None = None
@@ -76,7 +84,19 @@ class Record:
     vision_tokens_in: int | None = None
     vision_tokens_out: int | None = None
     decoder_tokens: int | None = None
+    question: str | None = None
     kv_cache_bytes: int | None = None
+    kv_full_bytes: int | None = None
+    kv_codes_bytes: int | None = None
+    kv_scales_bytes: int | None = None
+    kv_zeros_bytes: int | None = None
+    kv_indices_bytes: int | None = None
+    kv_basis_bytes: int | None = None
+    kv_window_bytes: int | None = None
+    kv_exact_bytes: int | None = None
+    kv_end_bytes: int | None = None
+    kv_read_bytes: int | None = None
+    kv_shared_bytes: int | None = None
     kept: str | None = None
     raw_bytes: int | None = None
     png_bytes: int | None = None
@@ -101,11 +121,14 @@ class Record:
     token_stored_bytes: int | None = None
     token_nominal_ratio: float | None = None
     token_simulated: bool | None = None
+    kv_ms: float | None = None
+    kv_simulated: bool | None = None
     render_ms: float | None = None
     compress_ms: float | None = None
     encode_ms: float | None = None
     prefill_ms: float | None = None
     decode_ms: float | None = None
+    decode_token_ms: float | None = None
     new_tokens: int | None = None
     cache_tokens_min: int | None = None
     cache_tokens_max: int | None = None

@@ -84,6 +84,12 @@ def _difference(scored: Sequence[Record], baseline: Baseline | None) -> dict[str
     return found
 
 
+def _only(values: Iterable[str | None]) -> str | None:
+    """The one value there is; None without one, and of several."""
+    known = {value for value in values if value is not None}
+    return known.pop() if len(known) == 1 else None
+
+
 def _any(flags: Iterable[bool | None]) -> bool | None:
     """Whether one is true; None when none is known."""
     known = [flag for flag in flags if flag is not None]
@@ -97,6 +103,8 @@ def _ratios(figures: Mapping[str, float | None]) -> dict[str, Any]:
     for name in ("raw", "png", "lossless", "text"):
         other = figures["text_brotli_bytes" if name == "text" else f"{name}_bytes"]
         found[f"{name}_ratio"] = other / stored if stored and other is not None else None
+    held, full = figures["kv_cache_bytes"], figures["kv_full_bytes"]
+    found["kv_share"] = held / full if full and held is not None else None
     return found
 
 
@@ -134,5 +142,7 @@ def summarize(
         simulated=_any(record.simulated for record in scored),
         codec_simulated=_any(record.codec_simulated for record in scored),
         token_simulated=_any(record.token_simulated for record in scored),
+        kv_simulated=_any(record.kv_simulated for record in scored),
+        question=_only(record.question for record in scored),
         **_difference(scored, baseline),
     )

@@ -18,9 +18,11 @@ TIMES = (
     "compress_ms",
     "codec_ms",
     "token_ms",
+    "kv_ms",
     "encode_ms",
     "prefill_ms",
     "decode_ms",
+    "decode_token_ms",
 )
 """Figures that differ from one machine or start to the next, as does the peak memory."""
 
@@ -28,12 +30,24 @@ MEDIANS = tuple(f"{name}_median" for name in TIMES)
 """The same as medians, which one slow sample does not move."""
 
 FIGURES = (
+    "later_score",
     "character_error_rate",
     "pages",
     "vision_tokens_in",
     "vision_tokens_out",
     "decoder_tokens",
     "kv_cache_bytes",
+    "kv_full_bytes",
+    "kv_codes_bytes",
+    "kv_scales_bytes",
+    "kv_zeros_bytes",
+    "kv_indices_bytes",
+    "kv_basis_bytes",
+    "kv_window_bytes",
+    "kv_exact_bytes",
+    "kv_end_bytes",
+    "kv_read_bytes",
+    "kv_shared_bytes",
     "raw_bytes",
     "png_bytes",
     "png_bytes_after",
@@ -79,7 +93,8 @@ class Summary:
         the prefix. similarity, chance: means of `Grade`'s.
     right_place_rate ... wrong_needle_rate: what the scores are made of, see `freqexp.results.mix`.
     character_error_rate, pages ... peak_memory_bytes: means over the scored samples where measured;
-    *simulated: as in `Record`. *_ms_median: medians of the times.
+    question, *simulated: as in `Record`. kv_share: kv_cache_bytes over kv_full_bytes.
+    *_ms_median: medians of the times.
     bits_per_pixel: of stored_bytes. *_ratio: raw, PNG, lossless and text bytes over stored_bytes.
     delta: mean score minus the baseline's over the `delta_samples` samples scored in both, with its
         95 % interval and the two-sided p value of a paired permutation test.
@@ -100,6 +115,7 @@ class Summary:
     accuracy_low: float | None
     accuracy_high: float | None
     prefix_miss_rate: float | None
+    later_score: float | None
     similarity: float | None
     chance: float | None
     right_place_rate: float | None
@@ -113,7 +129,20 @@ class Summary:
     vision_tokens_in: float | None
     vision_tokens_out: float | None
     decoder_tokens: float | None
+    question: str | None
     kv_cache_bytes: float | None
+    kv_share: float | None
+    kv_full_bytes: float | None
+    kv_codes_bytes: float | None
+    kv_scales_bytes: float | None
+    kv_zeros_bytes: float | None
+    kv_indices_bytes: float | None
+    kv_basis_bytes: float | None
+    kv_window_bytes: float | None
+    kv_exact_bytes: float | None
+    kv_end_bytes: float | None
+    kv_read_bytes: float | None
+    kv_shared_bytes: float | None
     raw_bytes: float | None
     png_bytes: float | None
     png_bytes_after: float | None
@@ -140,13 +169,16 @@ class Summary:
     token_stored_bytes: float | None
     token_nominal_ratio: float | None
     token_simulated: bool | None
+    kv_simulated: bool | None
     render_ms: float | None
     compress_ms: float | None
     codec_ms: float | None
     token_ms: float | None
+    kv_ms: float | None
     encode_ms: float | None
     prefill_ms: float | None
     decode_ms: float | None
+    decode_token_ms: float | None
     new_tokens: float | None
     cache_tokens_min: float | None
     cache_tokens_max: float | None
@@ -157,9 +189,11 @@ class Summary:
     compress_ms_median: float | None = None
     codec_ms_median: float | None = None
     token_ms_median: float | None = None
+    kv_ms_median: float | None = None
     encode_ms_median: float | None = None
     prefill_ms_median: float | None = None
     decode_ms_median: float | None = None
+    decode_token_ms_median: float | None = None
     keep_tokens: int | None = None
     keep_like: str | None = None
     baseline_run_id: str | None = None

@@ -87,6 +87,16 @@ def stored(summary: Summary) -> str:
     return f"{size(summary.stored_bytes)} ({number(summary.lossless_ratio, 2)}x)"
 
 
+def cache(summary: Summary) -> str:
+    """Bytes of the KV cache after prefill; with the share that is of what the model made where a
+    method acts on it.
+    """
+    shown = size(summary.kv_cache_bytes)
+    if summary.kv_simulated is None:
+        return shown
+    return f"{shown} ({number(None if summary.kv_share is None else 100 * summary.kv_share, 1)} %)"
+
+
 def samples(summary: Summary) -> str:
     """Scored samples, and of how many when some failed."""
     scored = summary.samples - summary.failed
@@ -95,7 +105,11 @@ def samples(summary: Summary) -> str:
 
 def notes(summary: Summary) -> str:
     """What a reader of the row must not miss."""
-    parts = {"codec": summary.codec_simulated, "token": summary.token_simulated}
+    parts = {
+        "codec": summary.codec_simulated,
+        "token": summary.token_simulated,
+        "kv": summary.kv_simulated,
+    }
     real = [name for name, simulated in parts.items() if simulated is False]
     which = [name for name, simulated in parts.items() if simulated]
     found = []
@@ -116,6 +130,7 @@ COLUMNS: tuple[tuple[str, Cell], ...] = (
     ("options", lambda s: s.options),
     ("keep", lambda s: Budget(s.keep_ratio, s.keep_tokens, s.keep_like).words() or MISSING),
     ("profile", lambda s: s.profile or MISSING),
+    ("question", lambda s: s.question or MISSING),
     ("accuracy [95 %]", lambda s: interval(s.accuracy, s.accuracy_low, s.accuracy_high)),
     ("chance", lambda s: number(s.chance, 3)),
     ("place", lambda s: place(s.right_place_rate, s.place_chance)),
@@ -124,7 +139,8 @@ COLUMNS: tuple[tuple[str, Cell], ...] = (
     ("delta [95 %]", lambda s: interval(s.delta, s.delta_low, s.delta_high, sign=True)),
     ("tokens", lambda s: change(s.vision_tokens_in, s.vision_tokens_out, count)),
     ("layer tokens", lambda s: layer_tokens(s.decoder_tokens, s.mean_layer_tokens)),
-    ("KV cache", lambda s: size(s.kv_cache_bytes)),
+    ("KV cache", cache),
+    ("later", lambda s: number(s.later_score if s.question == "seen" else None, 3)),
     ("PNG", lambda s: change(s.png_bytes, s.png_bytes_after, size)),
     ("stored", stored),
     ("ms", times),
@@ -134,8 +150,8 @@ COLUMNS: tuple[tuple[str, Cell], ...] = (
 WHEN_DIFFERENT = ("model", "needles", "samples")
 """Columns that go into the line above the table while every row says the same."""
 WHEN_FILLED = (
-    *("options", "profile", "place", "copied", "CER %"),
-    *("layer tokens", "stored", "notes"),
+    *("options", "profile", "question", "place", "copied", "CER %"),
+    *("layer tokens", "later", "stored", "notes"),
 )
 """Columns that are left out while no row says anything."""
 
@@ -155,6 +171,13 @@ PARTS = (
 
 IN_DECODER = "layer tokens: text and vision tokens that enter the decoder -> mean over its layers."
 """Added to the legend where a run dropped tokens inside the decoder."""
+
+CACHE = (
+    "question: whether the KV cache is compressed after the question was read, or before. later:\n"
+    "the score without the first answer token, which sees everything where the question was seen.\n"
+    "KV cache: bytes held after prefill (% of what the model made)."
+)
+"""Added to the legend where a method acts on the cache."""
 
 LEGIBILITY = (
     "CER: characters a line reader misread. It measures legibility: it locates the turn in what\n"
@@ -195,5 +218,7 @@ def render_table(summaries: Sequence[Summary]) -> str:
     reads = any(summary.character_error_rate is not None for summary in summaries)
     apart = any(summary.copied_share is not None for summary in summaries)
     inside = any("layer tokens" in column for column in columns)
-    legend = [LEGEND, *[PARTS] * apart, *[IN_DECODER] * inside, *[LEGIBILITY] * reads]
+    held = any(summary.question is not None for summary in summaries)
+    legend = [LEGEND, *[PARTS] * apart, *[IN_DECODER] * inside, *[CACHE] * held]
+    legend += [LEGIBILITY] * reads
     return "\n".join([*title, head, rule, *rows, "", *legend])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -32,17 +33,20 @@ from freqexp.schemas.tokens import TOKEN_METHODS, TokenConfig
 class CombinedConfig(CompressorConfig):
     """Several methods in one run, each at its own stage; `none` leaves a stage alone.
 
-    codec_keep_ratio, token_keep_ratio: the share that part keeps; None: what the run says, its
-        keep_ratio or, for tokens, its keep_tokens or keep_like.
+    codec_keep_ratio, token_keep_ratio, kv_keep_ratio: the share that part keeps; None: what the run
+        says, its keep_ratio or, for tokens, its keep_tokens or keep_like. Where no method on tokens
+        takes keep_tokens, the one on the cache does.
     """
 
     name: str = "combined"
     codec: CompressorConfig = field(default_factory=BlockDctConfig)
     token: CompressorConfig = field(default_factory=TokenConfig)
+    kv: CompressorConfig = field(default_factory=NoneConfig)
     codec_keep_ratio: float | None = None
     token_keep_ratio: float | None = None
+    kv_keep_ratio: float | None = None
     stage: ClassVar[StageName] = "combined"
-    places: ClassVar[tuple[StageName, ...]] = ("codec", "token")
+    places: ClassVar[tuple[StageName, ...]] = ("codec", "token", "kv")
 
     def _placed(self) -> list[tuple[StageName, CompressorConfig, float | None]]:
         """Each place in order: its name, its method (maybe `none`) and its own keep ratio."""
@@ -52,7 +56,8 @@ class CombinedConfig(CompressorConfig):
         ]
 
     def draws(self) -> list[CompressorConfig]:
-        return [replace(self, token=token) for token in self.token.draws()]
+        drawn = itertools.product(self.token.draws(), self.kv.draws())
+        return [replace(self, token=token, kv=kv) for token, kv in drawn]
 
     @property
     def title(self) -> str:
@@ -67,10 +72,17 @@ class CombinedConfig(CompressorConfig):
         return any(config.uses_budget and own is None for _, config, own in self._placed())
 
     @property
+    def uses_keep_tokens(self) -> bool:
+        return any(config.uses_keep_tokens and own is None for _, config, own in self._placed())
+
+    @property
     def uses_keep_ratio_beside_budget(self) -> bool:
+        counted = "token" if self.uses_budget else "kv"
         return any(
-            config.uses_keep_ratio_beside_budget and own is None
-            for _, config, own in self._placed()
+            own is None
+            and config.uses_keep_ratio
+            and not (place == counted and config.uses_keep_tokens)
+            for place, config, own in self._placed()
         )
 
     @property

@@ -36,6 +36,11 @@ class KVConfig(CompressorConfig):
         return 0
 
     @property
+    def library(self) -> str | None:
+        """A cache of the model's library that is to be used."""
+        return None
+
+    @property
     def layer_budgets(self) -> bool:
         """Whether layers keep different numbers of tokens."""
         return False

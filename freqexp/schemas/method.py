@@ -69,7 +69,7 @@ class CompressorConfig(Section):
     @property
     def uses_keep_ratio_beside_budget(self) -> bool:
         """Whether `keep_ratio` still acts where a count of tokens was given."""
-        return self.uses_keep_ratio and not self.uses_budget
+        return self.uses_keep_ratio and not self.uses_keep_tokens
 
     @property
     def uses_profile(self) -> bool:
