@@ -62,19 +62,32 @@ class CompressedLayer(CacheLayerMixin):
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
         """Take [batch, KV heads, n, channels] more and give all there is."""
-        self.lazy_initialization(key_states, value_states)
-        self.seen += key_states.shape[2]
         if self.rows is None:
+            self.lazy_initialization(key_states, value_states)
+            self.seen += key_states.shape[2]
             self.keys, self.values = key_states.contiguous(), value_states.contiguous()
             batch, _, length, _ = key_states.shape
             self.token_bytes = (key_states.nbytes + value_states.nbytes) // (batch * length)
             return self.whole()
-        for number, (row, skip) in enumerate(zip(self.rows, self._padding, strict=True)):
-            row.append(key_states[number, :, skip:], value_states[number, :, skip:])
-        self._padding = [0] * len(self.rows)
-        return self._read(self.rows)
+        self.append(key_states, value_states)
+        return self.read()
 
-    def _read(self, rows: Sequence[StoredLayer]) -> tuple[Tensor, Tensor]:
+    def append(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Take more after `hold`."""
+        rows = self.held_rows()
+        self.seen += key_states.shape[2]
+        for number, (row, skip) in enumerate(zip(rows, self._padding, strict=True)):
+            row.append(key_states[number, :, skip:], value_states[number, :, skip:])
+        self._padding = [0] * len(rows)
+
+    def held_rows(self) -> list[StoredLayer]:
+        """What is held of each request after `hold`."""
+        assert self.rows is not None
+        return self.rows
+
+    def read(self) -> tuple[Tensor, Tensor]:
+        """All there is after `hold`, [batch, KV heads, width, channels]."""
+        rows = self.held_rows()
         parts = [row.read() for row in rows]
         for number, (row, part) in enumerate(zip(rows, parts, strict=True)):
             held = storages(row)

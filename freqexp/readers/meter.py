@@ -18,12 +18,14 @@ from freqexp.readers.held import shared_storages, storages
 class Held:
     """What one request's KV cache holds.
 
-    tokens: of each layer. full_bytes: of keys and values of its whole sequence as the model makes
-    them, where no token was dropped inside the decoder. bytes: of all storages it keeps alive.
+    sequence: length of what went through the first layer. tokens: of each layer. full_bytes: of
+    keys and values of its whole sequence as the model makes them, where no token was dropped inside
+    the decoder. bytes: of all storages it keeps alive.
     components: the same, as the cache itself counts it. read_bytes: the most that reading one layer
     took beside them. shared_bytes: of storages that serve all requests.
     """
 
+    sequence: int
     tokens: tuple[int, ...]
     full_bytes: int
     bytes: int
@@ -131,16 +133,17 @@ def _held(layers: Sequence[Any], row: int, padding: int) -> Held:
     components: dict[Component, int] = {}
     own: dict[int, int] = {}
     shared: dict[int, int] = {}
-    total = full_bytes = read_bytes = 0
+    total = full_bytes = read_bytes = sequence = 0
     for layer in layers:
         rows = _rows(layer)
         if rows is None:
             length, parts, copy = _whole(layer, padding)
+            sequence = sequence or length
             total += sum(parts.values())
             full_bytes += copy or sum(parts.values())
             read_bytes = max(read_bytes, copy)
         else:
-            length = rows[row].tokens
+            length, sequence = rows[row].tokens, sequence or layer.seen - padding
             full_bytes += layer.token_bytes * (layer.seen - padding)
             own.update(storages(rows[row]))
             shared.update(shared_storages(rows[row]))
@@ -153,7 +156,8 @@ def _held(layers: Sequence[Any], row: int, padding: int) -> Held:
         for name, size in parts.items():
             components[name] = components.get(name, 0) + size
     total += sum(own.values())
-    return Held(tuple(tokens), full_bytes, total, components, read_bytes, sum(shared.values()))
+    whole = sum(shared.values())
+    return Held(sequence, tuple(tokens), full_bytes, total, components, read_bytes, whole)
 
 
 def _whole(layer: Any, padding: int) -> tuple[int, dict[Component, int], int]:

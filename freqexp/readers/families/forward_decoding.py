@@ -13,13 +13,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from freqexp.nouns.cache import CacheCompressor
+from freqexp.readers.families.foreign_cache import ForeignCache
+from freqexp.readers.meter import Held
+
 
 @dataclass(frozen=True, eq=False)
 class Row:
     """One prompt of a batch.
 
     ids, positions: int64 [length], one placeholder for each vector of `features`.
-    inside: where the placeholders are.
+    inside: where the placeholders are. vision: bool [length], those of a page's tokens alone.
     features: [placeholders, channels], put in instead of their word embeddings.
     history: int64 [any], the ids of the prompt that a repetition penalty counts.
     """
@@ -27,6 +31,7 @@ class Row:
     ids: Tensor
     positions: Tensor
     inside: slice
+    vision: Tensor
     features: Tensor
     history: Tensor
 
@@ -36,40 +41,63 @@ class Decoded:
     """What came out, and what it took.
 
     tokens: int64 [batch, steps].
-    layers: for each layer, tokens in the cache right after prefill (padding included) and bytes of
-    one token's keys and values.
-    prefill_ms, decode_ms: of the whole batch.
+    held, held_at_end: what the cache holds of each request right after prefill, and at the end.
+    prefill_ms, decode_ms: of the whole batch. compress_ms: what of the prefill was compressing;
+    None without a compressor.
     """
 
     tokens: Tensor
-    layers: list[tuple[int, int]]
+    held: list[Held]
+    held_at_end: list[Held]
     prefill_ms: float
     decode_ms: float
+    compress_ms: float | None = None
 
 
 def decode(
-    model: Any, rows: Sequence[Row], ends: Tensor, penalty: float, max_new_tokens: int
+    model: Any,
+    rows: Sequence[Row],
+    ends: Tensor,
+    penalty: float,
+    max_new_tokens: int,
+    compressor: CacheCompressor | None = None,
+    cache_budget: int | None = None,
 ) -> Decoded:
     """Decode all rows, padded on the left, until each has given one of `ends` [ends] or
     `max_new_tokens` tokens.
 
-    penalty: repetition penalty (arXiv 1909.05858); 1: none.
+    penalty: repetition penalty (arXiv 1909.05858); 1: none. compressor, cache_budget: see
+    `Request`; where the question is unseen, what follows the page is read after compressing.
     """
     from transformers import RepetitionPenaltyLogitsProcessor
 
     penalize: Any = RepetitionPenaltyLogitsProcessor(penalty)
     # A row is padded with its own last token, which adds nothing to what the penalty counts.
-    ids = _pad_left([row.ids for row in rows])
     history = _pad_left([row.history for row in rows])
-    positions = _pad_left([row.positions for row in rows])
-    mask = _pad_left([torch.ones_like(row.ids) for row in rows], fill=0)
     new: list[Tensor] = []
-    done = torch.zeros(len(rows), dtype=torch.bool, device=ids.device)
-    started = time.perf_counter()
-    with _features_as_words(model.get_input_embeddings(), rows):
+    done = torch.zeros(len(rows), dtype=torch.bool, device=ends.device)
+    started, compress_ms = time.perf_counter(), None
+    unseen = compressor is not None and compressor.question == "unseen"
+    lengths = [row.inside.stop if unseen else len(row.ids) for row in rows]
+    parts = list(zip(rows, lengths, strict=True))
+    ids = _pad_left([row.ids[:length] for row, length in parts])
+    positions = _pad_left([row.positions[:length] for row, length in parts])
+    mask = _pad_left([torch.ones_like(row.ids[:length]) for row, length in parts], fill=0)
+    with _features_as_words(model.get_input_embeddings(), rows, lengths):
         output = _forward(model, ids, positions, mask, None)
-    layers = cache_layers(output.past_key_values)
-    prefill_ms = _since_ms(started, ids)
+    cache = ForeignCache(output.past_key_values, mask)
+    if compressor is not None:
+        output.past_key_values = None
+        before = _since_ms(started, ids)
+        cache.compress(compressor, [row.vision[:length] for row, length in parts], cache_budget)
+        compress_ms = _since_ms(started, ids) - before
+    if unseen:
+        ids = _pad_left([row.ids[length:] for row, length in parts])
+        positions = _pad_left([row.positions[length:] for row, length in parts])
+        mask = _pad_left([torch.ones_like(row.ids[length:]) for row, length in parts], fill=0)
+        output = _next(model, ids, positions, mask, cache)
+    held = cache.held()
+    prefill_ms = _since_ms(started, ids) - (compress_ms or 0.0)
     while True:
         logits = output.logits[:, -1].float()
         token = penalize(history, logits).argmax(dim=-1, keepdim=True)
@@ -78,23 +106,21 @@ def decode(
         if len(new) == max_new_tokens or bool(done.all()):
             break
         history = torch.cat([history, token], dim=1)
-        mask = torch.cat([mask, torch.ones_like(token)], dim=1)
         positions = positions[:, -1:] + 1
-        output = _forward(model, token, positions, mask, output.past_key_values)
+        output = _next(model, token, positions, torch.ones_like(token), cache)
     total_ms = _since_ms(started, ids)
-    return Decoded(torch.cat(new, dim=1), layers, prefill_ms, total_ms - prefill_ms)
+    decode_ms = total_ms - prefill_ms - (compress_ms or 0.0)
+    tokens = torch.cat(new, dim=1)
+    return Decoded(tokens, held, cache.held(), prefill_ms, decode_ms, compress_ms)
 
 
-def cache_layers(cache: Any) -> list[tuple[int, int]]:
-    """For each layer of a cache, a sequence of keys and values [batch, heads, tokens, channels]:
-    its tokens, and the bytes of one token's keys and values.
-    """
-    layers = []
-    for keys, values in cache:
-        batch, _, tokens, _ = keys.shape
-        size = sum(int(t.numel() * t.element_size()) for t in (keys, values))
-        layers.append((int(tokens), size // (batch * tokens)))
-    return layers
+def _next(model: Any, ids: Tensor, positions: Tensor, mask: Tensor, cache: ForeignCache) -> Any:
+    """A pass over more tokens [batch, n], with a mask of the same shape."""
+    past, whole = cache.read(mask)
+    output = _forward(model, ids, positions, whole, past)
+    cache.take(output.past_key_values, mask)
+    output.past_key_values = None
+    return output
 
 
 def _forward(model: Any, ids: Tensor, positions: Tensor, mask: Tensor, past: Any) -> Any:
@@ -110,14 +136,16 @@ def _forward(model: Any, ids: Tensor, positions: Tensor, mask: Tensor, past: Any
 
 
 @contextmanager
-def _features_as_words(words: Any, rows: Sequence[Row]) -> Iterator[None]:
-    """Put each row's features in place of its placeholders' word embeddings; undone afterwards."""
+def _features_as_words(words: Any, rows: Sequence[Row], lengths: Sequence[int]) -> Iterator[None]:
+    """Put each row's features in place of the word embeddings of its placeholders, which are among
+    its first `lengths` tokens; undone afterwards.
+    """
 
     def replace(module: Any, args: Any, embeddings: Tensor) -> Tensor:
         embeddings = embeddings.clone()
         length = embeddings.shape[1]
-        for number, row in enumerate(rows):
-            padding = length - len(row.ids)
+        for number, (row, own) in enumerate(zip(rows, lengths, strict=True)):
+            padding = length - own
             inside = slice(padding + row.inside.start, padding + row.inside.stop)
             embeddings[number, inside] = row.features.to(embeddings)
         return embeddings

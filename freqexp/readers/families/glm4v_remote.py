@@ -31,9 +31,10 @@ import torch
 from torch import Tensor
 
 from freqexp.errors import UserError, fault
+from freqexp.nouns.cache import CacheCompressor
 from freqexp.nouns.page import Pixels
 from freqexp.nouns.vision import Chooser, CompressedTokens, Signal, VisionTokens
-from freqexp.readers.base import WARM_UP_TOKENS, Answer, Reader, Request
+from freqexp.readers.base import WARM_UP_TOKENS, Answer, CacheUse, Reader, Request
 from freqexp.readers.check import check_tokens
 from freqexp.readers.decoding import answer_text
 from freqexp.readers.families.forward_decoding import Decoded, Row, decode
@@ -54,6 +55,7 @@ class Glm4vRemoteReader(Reader):
     can_batch = True
     warms_up = True
     signals = ("pixels", "question")
+    compresses_cache = True
 
     def __init__(self, parts: Parts, config: ModelConfig) -> None:
         self.model = parts.model
@@ -87,7 +89,11 @@ class Glm4vRemoteReader(Reader):
         """Prefill and a few steps."""
         with torch.inference_mode():
             few = min(WARM_UP_TOKENS, self.max_new_tokens)
-            decode(self.model, [self.prompt(request)], self.ends, self.penalty, few)
+            self._decode([request], [self.prompt(request)], few)
+
+    def _decode(self, requests: Sequence[Request], rows: Sequence[Row], steps: int) -> Decoded:
+        compressor, budget = requests[0].compressor, requests[0].cache_budget
+        return decode(self.model, rows, self.ends, self.penalty, steps, compressor, budget)
 
     @classmethod
     def load(cls, config: ModelConfig) -> Glm4vRemoteReader:
@@ -171,10 +177,13 @@ class Glm4vRemoteReader(Reader):
                 f"allowed: at most {self.context} in all (the model's context)"
             )
         first, last = self._markers()
+        vision = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+        vision[begin + 1 : begin + 1 + len(page.kept)] = True
         return Row(
             ids=ids,
             positions=torch.arange(len(text), device=text.device).repeat_interleave(repeats),
             inside=slice(begin, begin + len(page.kept) + 2),
+            vision=vision,
             features=torch.cat([first, page.features.to(first), last]),
             history=text,
         )
@@ -205,6 +214,12 @@ class Glm4vRemoteReader(Reader):
         kept = sum(len(page.kept) for page in request.vision)
         return len(self._text_ids(request.question)) - 1 + kept
 
+    def check_compressor(self, compressor: CacheCompressor) -> None:
+        """Raises UserError for one that looks into layers: theirs is foreign code."""
+        if compressor.queries or compressor.all_layers or compressor.library is not None:
+            allowed = "methods that look at keys and values of one layer"
+            raise UserError(fault("compressor", type(compressor).__name__, allowed))
+
     def answer(self, question: str, vision: Sequence[CompressedTokens]) -> Answer:
         """Greedy answer over the kept tokens."""
         return self.answer_batch([Request(question, vision)])[0]
@@ -215,7 +230,7 @@ class Glm4vRemoteReader(Reader):
             return []
         with torch.inference_mode():
             rows = [self.prompt(request) for request in requests]
-            decoded = decode(self.model, rows, self.ends, self.penalty, self.max_new_tokens)
+            decoded = self._decode(requests, rows, self.max_new_tokens)
         return [self._answer(number, rows, decoded) for number in range(len(rows))]
 
     def _answer(self, number: int, rows: Sequence[Row], decoded: Decoded) -> Answer:
@@ -223,21 +238,29 @@ class Glm4vRemoteReader(Reader):
         ended = torch.isin(new, self.ends).nonzero()
         if len(ended):
             new = new[: int(ended[0]) + 1]
-        padding = max(len(other.ids) for other in rows) - len(row.ids)
-        cached = tuple(tokens - padding for tokens, _ in decoded.layers)
-        sizes = [size for _, size in decoded.layers]
+        held, at_end = decoded.held[number], decoded.held_at_end[number]
+        ms = decoded.compress_ms
         return Answer(
             text=answer_text(self.tokenizer, new, self.answer_after),
             truncated=not len(ended),
             vision_tokens_in=self.grid[0] * self.grid[1],
-            vision_tokens_out=cached[0] - (len(row.history) - 1),
-            decoder_tokens=cached[0],
-            kv_cache_bytes=sum(n * size for n, size in zip(cached, sizes, strict=True)),
+            vision_tokens_out=held.sequence - (len(row.history) - 1),
+            decoder_tokens=held.sequence,
+            kv_cache_bytes=held.bytes,
             prefill_ms=decoded.prefill_ms / len(rows),
             decode_ms=decoded.decode_ms / len(rows),
-            cache_tokens=cached,
+            cache_tokens=held.tokens,
+            cache=CacheUse(
+                full_bytes=held.full_bytes,
+                components=held.components,
+                end_bytes=at_end.bytes,
+                read_bytes=at_end.read_bytes,
+                shared_bytes=held.shared_bytes,
+                compress_ms=None if ms is None else ms / len(rows),
+            ),
             new_tokens=len(new),
             raw_text=answer_text(self.tokenizer, new, None),
+            first_text=answer_text(self.tokenizer, new[:1], None),
             batch_size=len(rows),
         )
 
