@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from freqexp.nouns.cache import Component, StoredLayer
+from freqexp.nouns.cache import Component, LayerCache, StoredLayer
 
 
 class Exact:
@@ -66,6 +66,12 @@ class Beside:
             for name, tensors in part.tensors().items():
                 found.setdefault(name, []).extend(tensors)
         return found
+
+
+def beside_text(closed: StoredLayer, layer: LayerCache) -> Beside:
+    """`closed`, of a layer's vision tokens, beside its other tokens as they are."""
+    text = (~layer.vision).nonzero()[:, 0]
+    return Beside(closed, Exact(at(layer.keys, text), at(layer.values, text)))
 
 
 def alone(values: Tensor) -> Tensor:

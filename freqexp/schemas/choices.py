@@ -154,6 +154,15 @@ class Scope(Enum):
     vision = "vision"
 
 
+class ValueGroups(Enum):
+    """What of the cache's values shares one quantiser step: channels of a token, or tokens of a
+    channel.
+    """
+
+    token = "token"
+    channel = "channel"
+
+
 class Scale(Enum):
     """What shares one quantiser scale: each channel, or the whole tensor."""
 

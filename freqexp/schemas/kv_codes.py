@@ -1,0 +1,65 @@
+"""Schemas of methods that hold every token of the KV cache in fewer bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from freqexp.errors import fault
+from freqexp.schemas.choices import ValueGroups
+from freqexp.schemas.kv import BITS, KVConfig
+from freqexp.schemas.method import CompressorConfig
+
+if TYPE_CHECKING:
+    from freqexp.kv.base import KVMethod
+    from freqexp.schemas.profile import ProfileConfig
+
+GROUP = 32
+
+
+@dataclass
+class KiviConfig(KVConfig):
+    """KIVI (arXiv 2402.02750): packed codes, and new tokens as they are.
+
+    bits: of a number. group: so many of them share a step; None: 32, or the most that divide a
+    head's channels. residual: a window of so many tokens, a multiple of the group; 0: none.
+    values: whether values share steps within a token or, as keys do, within a channel.
+    """
+
+    name: str = "kivi"
+    bits: int = 4
+    group: int | None = None
+    residual: int = 32
+    values: ValueGroups = ValueGroups.token
+
+    @property
+    def uses_keep_ratio(self) -> bool:
+        return False
+
+    def check(self, prefix: str) -> list[str]:
+        faults = []
+        if self.bits not in BITS:
+            faults.append(fault(f"{prefix}.bits", self.bits, ", ".join(map(str, BITS))))
+        elif self.group is not None and (self.group < 1 or self.group * self.bits % 8):
+            allowed = f"null, or 1 or more that fill whole bytes at {self.bits} bits"
+            faults.append(fault(f"{prefix}.group", self.group, allowed))
+        group = max(1, self.group or GROUP)
+        if self.residual < 0 or self.residual % group:
+            allowed = f"0 or a multiple of the group of {group}"
+            faults.append(fault(f"{prefix}.residual", self.residual, allowed))
+        return faults
+
+    def build(self, keep_ratio: float, profile: ProfileConfig) -> KVMethod:
+        from freqexp.kv.kivi import Kivi
+
+        return Kivi(
+            bits=self.bits,
+            group=self.group,
+            residual=self.residual,
+            values=self.values.value,
+            scope=self.scope.value,
+            question=self.question.value,
+        )
+
+
+KV_CODE_METHODS: tuple[type[CompressorConfig], ...] = (KiviConfig,)
