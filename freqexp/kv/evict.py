@@ -49,6 +49,9 @@ class Evictor(KVMethod):
 
     evicts = True
 
+    holds: str = ""
+    """The setting by which tokens stay whatever their score; "" where none do."""
+
     def __init__(self, settings: Eviction, *faults: str) -> None:
         """Keep the settings. faults: of the method's own settings.
 
@@ -91,9 +94,8 @@ class Evictor(KVMethod):
         if count < least:
             share = f"keep_ratio {self.settings.keep_ratio:g} of {len(scope)} tokens"
             said = share if layer.budget is None else f"keep_tokens {layer.budget}"
-            raise BudgetError(
-                f"KV cache: {said} leaves {count}, allowed: at least the {least} that always stay"
-            )
+            allowed = f"at least the {least} that always stay ({self.holds})"
+            raise BudgetError(f"KV cache: {said} leaves {count}, allowed: {allowed}")
         scores = self.scores(layer).double()
         if not torch.isfinite(scores).all():
             raise UserError("KV cache: the scores hold NaN or infinity; try a wider dtype")

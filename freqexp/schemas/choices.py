@@ -163,6 +163,22 @@ class ValueGroups(Enum):
     channel = "channel"
 
 
+class Pooling(Enum):
+    """What of a token's neighbours its score becomes: their mean, or the largest."""
+
+    avg = "avg"
+    max = "max"
+
+
+class LayerShares(Enum):
+    """How the tokens that stay are shared out among layers: all alike, or by the energy of high
+    frequencies.
+    """
+
+    flat = "flat"
+    energy = "energy"
+
+
 class Scale(Enum):
     """What shares one quantiser scale: each channel, or the whole tensor."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from freqexp.errors import fault
-from freqexp.schemas.choices import Question, Scope
+from freqexp.schemas.choices import LayerShares, Pooling, Question, Scope
 from freqexp.schemas.method import CompressorConfig, StageName
 
 if TYPE_CHECKING:
@@ -93,4 +93,102 @@ class KVRandomConfig(EvictConfig):
         return KVRandom(self.eviction(keep_ratio), self.seed)
 
 
-KV_METHODS: tuple[type[CompressorConfig], ...] = (KVRandomConfig,)
+@dataclass
+class SinkRecentConfig(EvictConfig):
+    """StreamingLLM (arXiv 2309.17453), a control: the first `sinks` tokens and the last ones."""
+
+    name: str = "sink_recent"
+    sinks: int = 4
+    control: ClassVar[str] = "the cache's first and last tokens"
+
+    def check(self, prefix: str) -> list[str]:
+        faults = super().check(prefix)
+        return faults + (
+            [] if self.sinks >= 0 else [fault(f"{prefix}.sinks", self.sinks, "0 or more")]
+        )
+
+    def build(self, keep_ratio: float, profile: ProfileConfig) -> KVMethod:
+        from freqexp.kv.sink_recent import SinkRecent
+
+        return SinkRecent(self.eviction(keep_ratio), self.sinks)
+
+
+@dataclass
+class SnapKVConfig(EvictConfig):
+    """SnapKV (arXiv 2404.14469): what the prompt's last tokens attend to.
+
+    window: so many tokens look, and stay themselves. kernel: scores are pooled over so many
+    neighbours, an odd number. pooling: their mean or the largest of them.
+    """
+
+    name: str = "snapkv"
+    window: int = 32
+    kernel: int = 5
+    pooling: Pooling = Pooling.avg
+
+    @property
+    def queries(self) -> int:
+        return self.window
+
+    def check(self, prefix: str) -> list[str]:
+        faults = super().check(prefix)
+        if self.window < 1:
+            faults.append(fault(f"{prefix}.window", self.window, "1 or more"))
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            faults.append(fault(f"{prefix}.kernel", self.kernel, "an odd number, 1 or more"))
+        return faults
+
+    def build(self, keep_ratio: float, profile: ProfileConfig) -> KVMethod:
+        from freqexp.kv.snapkv import SnapKV
+
+        told = self.eviction(keep_ratio)
+        return SnapKV(told, self.window, self.kernel, self.pooling.value)
+
+
+@dataclass
+class KeyDiffConfig(EvictConfig):
+    """KeyDiff (arXiv 2504.15364): the tokens whose keys are least like the mean one."""
+
+    name: str = "keydiff"
+
+    def build(self, keep_ratio: float, profile: ProfileConfig) -> KVMethod:
+        from freqexp.kv.keydiff import KeyDiff
+
+        return KeyDiff(self.eviction(keep_ratio))
+
+
+@dataclass
+class DctOutlierConfig(EvictConfig):
+    """FlashCache (arXiv 2511.16786): the tokens farthest from the smooth part of keys and values.
+
+    gamma: which share of the frequencies along the tokens makes up that part. layers: whether all
+    layers keep as many tokens, or those with much energy above these frequencies more.
+    """
+
+    name: str = "dct_outlier"
+    gamma: float = 0.2
+    layers: LayerShares = LayerShares.flat
+
+    @property
+    def layer_budgets(self) -> bool:
+        return self.layers is LayerShares.energy
+
+    def check(self, prefix: str) -> list[str]:
+        faults = super().check(prefix)
+        if not 0 < self.gamma < 1:
+            faults.append(fault(f"{prefix}.gamma", self.gamma, "above 0, below 1"))
+        return faults
+
+    def build(self, keep_ratio: float, profile: ProfileConfig) -> KVMethod:
+        from freqexp.kv.dct_outlier import DctOutlier
+
+        return DctOutlier(self.eviction(keep_ratio), self.gamma, self.layers.value)
+
+
+KV_METHODS: tuple[type[CompressorConfig], ...] = (
+    KVRandomConfig,
+    SinkRecentConfig,
+    SnapKVConfig,
+    KeyDiffConfig,
+    DctOutlierConfig,
+)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from freqexp.coding.grid import on_grid
 from freqexp.nouns.vision import LayerView
 from freqexp.tokens.layer_kept import SharePruner, check_finite, highest
-from freqexp.tokens.similarity import on_grid
 
 PIVOTS = 4
 """Among the vision tokens, and as many among the others (arXiv 2502.11494, section 4.2)."""

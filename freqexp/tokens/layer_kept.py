@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from freqexp.coding.grid import on_grid
 from freqexp.coding.share import check_keep_ratio
 from freqexp.errors import ConfigError, UserError, fault
 from freqexp.nouns.vision import LayerView
 from freqexp.tokens.kept import staying
 from freqexp.tokens.layer_base import LayerMethod
-from freqexp.tokens.similarity import on_grid
 
 
 class SharePruner(LayerMethod):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from freqexp.coding.grid import on_grid
 from freqexp.coding.share import check_keep_ratio
 from freqexp.errors import ConfigError, fault
 from freqexp.nouns.vision import CompressedTokens, VisionTokens
 from freqexp.tokens.base import TokenCompressor
 from freqexp.tokens.kept import budget_of, check_tokens, pruned_tokens
-from freqexp.tokens.similarity import on_grid
 
 KEEP = ("largest", "smallest")
 

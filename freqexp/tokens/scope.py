@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from freqexp.coding.grid import on_grid
 from freqexp.coding.share import check_keep_ratio
 from freqexp.errors import ConfigError, fault
 from freqexp.nouns.vision import CompressedTokens, Signal, VisionTokens
 from freqexp.tokens.base import TokenCompressor
 from freqexp.tokens.kept import budget_of, check_tokens, pruned_tokens, signal_of, whole
-from freqexp.tokens.similarity import cosines, on_grid
+from freqexp.tokens.similarity import cosines
 
 
 class Scope(TokenCompressor):

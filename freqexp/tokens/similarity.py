@@ -5,14 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_STEPS = 2.0**30
-
-
-def on_grid(values: Tensor) -> Tensor:
-    """Values of about 1 in steps of 2^-30, so that the last bits, which depend on threads and
-    device, decide nothing: what is that near is equal.
-    """
-    return torch.round(values * _STEPS) / _STEPS
+from freqexp.coding.grid import on_grid
 
 
 def unit_rows(features: Tensor) -> Tensor:
