@@ -12,7 +12,6 @@ from torch import Tensor
 from freqexp.errors import UserError
 from freqexp.nouns.cache import CacheCompressor, LayerCache
 from freqexp.readers.cache_layer import CompressedLayer
-from freqexp.readers.held import storages
 from freqexp.readers.meter import Held, held
 
 
@@ -92,11 +91,14 @@ class ForeignCache:
         ]
 
     def _whole(self, padding: int) -> Held:
-        """What a request holds of the model's own cache. Layers may be views of one tensor."""
+        """What a request holds of the model's own cache: the numbers there are. Right after prefill
+        some are views into a layer's projection and keep all of it alive until the next step copies
+        them; that is not held against the uncompressed cache.
+        """
         found = pairs(self._past)
         batch, _, length, _ = found[0][0].shape
         own = length - padding
-        size = sum(storages(self._past).values()) * own // (batch * length)
+        size = sum(t.nbytes for pair in found for t in pair) * own // (batch * length)
         return Held(own, (own,) * len(found), size, size, {"exact": size})
 
 
