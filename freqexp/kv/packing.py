@@ -70,6 +70,5 @@ def dequantise(groups: Groups, bits: int, dtype: torch.dtype) -> Tensor:
 def _rounded_up(numbers: Tensor) -> Tensor:
     """The bfloat16 above, or at, each number."""
     near = numbers.to(torch.bfloat16)
-    # Half a unit in the last of 8 significant bits is at most 2 ** -8 of a number.
-    above = (numbers + numbers.abs() * 2**-8).to(torch.bfloat16)
+    above = torch.nextafter(near, torch.full_like(near, torch.inf))
     return torch.where(near.float() < numbers, above, near)

@@ -21,6 +21,17 @@ def check_bits(bits: int) -> list[str]:
     return [] if bits in BITS else [fault("bits", bits, ", ".join(map(str, BITS)))]
 
 
+def check_groups(bits: int, group: int | None, residual: int) -> list[str]:
+    """One line for each number that is not offered, or does not go with the others."""
+    found = check_bits(bits)
+    if not found and group is not None and (group < 1 or group * bits % 8):
+        found.append(fault("group", group, f"1 or more that fill whole bytes at {bits} bits"))
+    tokens = max(1, group or GROUP)
+    if residual < 0 or residual % tokens:
+        found.append(fault("residual", residual, f"0 or a multiple of the group of {tokens}"))
+    return found
+
+
 def value_group(channels: int, group: int | None, bits: int) -> int:
     """How many channels of a token share a step: `group`; None: the most up to 32 that divide them
     into whole bytes.
@@ -52,7 +63,12 @@ class Quantised:
         residual: int = RESIDUAL,
         values_by_channel: bool = False,
     ) -> None:
-        """Quantise. Raises ConfigError for a group that does not divide the channels."""
+        """Quantise. Raises ConfigError for what `check_groups` names, and for a group that does not
+        divide the channels.
+        """
+        faults = check_groups(bits, group, residual)
+        if faults:
+            raise ConfigError(faults)
         self._keys: _Side = _ByChannel(keys, bits, group or GROUP, residual)
         if values_by_channel:
             self._values: _Side = _ByChannel(values, bits, group or GROUP, residual)
