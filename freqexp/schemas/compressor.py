@@ -23,6 +23,7 @@ from freqexp.schemas.codecs import (
 from freqexp.schemas.in_decoder import DECODER_METHODS
 from freqexp.schemas.kv import KV_METHODS
 from freqexp.schemas.kv_codes import KV_CODE_METHODS
+from freqexp.schemas.kv_library import KV_LIBRARY_METHODS
 from freqexp.schemas.method import CompressorConfig, NoneConfig, Part, StageName
 from freqexp.schemas.page_methods import PAGE_METHODS
 from freqexp.schemas.section import option_name
@@ -153,5 +154,6 @@ COMPRESSORS: tuple[type[CompressorConfig], ...] = (
     *DECODER_METHODS,
     *KV_METHODS,
     *KV_CODE_METHODS,
+    *KV_LIBRARY_METHODS,
     CombinedConfig,
 )

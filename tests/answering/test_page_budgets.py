@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from freqexp.answering.budget import PageBudgets, spread_budget
-from freqexp.errors import BudgetError
 from freqexp.composing.compose import compose
+from freqexp.errors import BudgetError
 from freqexp.nouns.vision import VisionTokens
 from freqexp.schemas.compressor import adaptive_options
 
