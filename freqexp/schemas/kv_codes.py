@@ -62,4 +62,22 @@ class KiviConfig(KVConfig):
         )
 
 
-KV_CODE_METHODS: tuple[type[CompressorConfig], ...] = (KiviConfig,)
+@dataclass
+class LowRankConfig(KVConfig):
+    """Principal components of keys and values (the training-free form of arXiv 2408.05646 and
+    2410.14731), as many as take the share kept.
+    """
+
+    name: str = "low_rank"
+
+    @property
+    def uses_keep_tokens(self) -> bool:
+        return False
+
+    def build(self, keep_ratio: float, profile: ProfileConfig) -> KVMethod:
+        from freqexp.kv.low_rank import LowRank
+
+        return LowRank(keep_ratio, self.scope.value, self.question.value)
+
+
+KV_CODE_METHODS: tuple[type[CompressorConfig], ...] = (KiviConfig, LowRankConfig)
