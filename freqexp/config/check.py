@@ -25,6 +25,7 @@ from freqexp.schemas.choices import (
 from freqexp.schemas.compressor import adaptive_options
 from freqexp.schemas.in_decoder import InDecoderConfig
 from freqexp.schemas.kv import KVConfig
+from freqexp.schemas.kv_codes import LowRankConfig
 from freqexp.schemas.method import CompressorConfig
 from freqexp.schemas.model import ModelConfig
 from freqexp.schemas.render import RenderConfig
@@ -118,6 +119,8 @@ def _model_faults(cfg: RunConfig) -> list[str]:
             faults += _layer_faults(config, cfg.model)
         elif isinstance(config, KVConfig):
             faults += _cache_faults(config, family)
+            if isinstance(config, LowRankConfig):
+                faults += _basis_faults(config, cfg.model)
     return faults
 
 
@@ -129,6 +132,12 @@ def _cache_faults(method: KVConfig, family: Family) -> list[str]:
         return []
     name = f"{family.value} with compressor {method.name} on the KV cache"
     return [fault("model.family", name, ", ".join(f.value for f in Family if f in able))]
+
+
+def _basis_faults(method: LowRankConfig, model: ModelConfig) -> list[str]:
+    """Bases of another number of layers than local weights have."""
+    layers = decoder_layers(model)
+    return [] if layers is None else method.check_layers(layers, "compressor")
 
 
 def _layer_faults(method: InDecoderConfig, model: ModelConfig) -> list[str]:

@@ -82,6 +82,8 @@ def identity(cfg: RunConfig) -> dict[str, Any]:
     for section in (compressor, compressor.get("token"), compressor.get("kv")):
         if section is not None:
             section.pop(DRAWS, None)
+            if section.get("basis_path") is not None:
+                section["basis_path"] = _file_hash(section["basis_path"])
     for unnamed in (kept["model"], kept["needles"]):
         del unnamed["path"]
     del kept["model"]["revision"]

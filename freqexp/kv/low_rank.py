@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from freqexp.coding.share import check_keep_ratio
-from freqexp.errors import BudgetError, ConfigError, fault
+from freqexp.errors import BudgetError, ConfigError, UserError, fault
 from freqexp.kv.base import KVMethod, check_layer, in_scope
+from freqexp.kv.basis_file import load
 from freqexp.kv.principal import Basis, coefficients, principal, restored
-from freqexp.kv.stored import Exact, at, beside_text
-from freqexp.nouns.cache import Asked, Component, LayerCache, StoredLayer
+from freqexp.kv.stored import Exact, alone, at, beside_text
+from freqexp.nouns.cache import Asked, Component, LayerCache, Shared, StoredLayer
 
 
 class LowRank(KVMethod):
@@ -22,15 +23,21 @@ class LowRank(KVMethod):
 
     Of the T tokens [T, d] in scope r coefficients each are held, their basis [r, d] and their mean
     [d]; r is the largest that takes no more than `keep_ratio` of the numbers: r T + r d + d of T d.
-    At keep_ratio 1 they stay as they are, as new tokens do at any.
+    With bases from a file, which serve all requests, coefficients alone are held, r = floor(
+    keep_ratio d), at least 1. At keep_ratio 1 tokens stay as they are, as new ones do at any.
     """
 
     def __init__(
-        self, keep_ratio: float = 0.5, scope: str = "all", question: Asked = "unseen"
+        self,
+        keep_ratio: float = 0.5,
+        scope: str = "all",
+        question: Asked = "unseen",
+        basis_path: str | None = None,
     ) -> None:
         """Check and keep the settings. scope: "all" tokens, or those of pages: "vision".
+        basis_path: see `basis_file`; None: each request's own.
 
-        Raises ConfigError naming every value outside what is allowed.
+        Raises ConfigError naming every value outside what is allowed, and what `load` raises.
         """
         faults = check_keep_ratio(keep_ratio)
         if scope not in ("all", "vision"):
@@ -40,9 +47,14 @@ class LowRank(KVMethod):
         super().__init__(question)
         self.simulated = keep_ratio == 1
         self._keep_ratio, self._scope = keep_ratio, scope
+        self._path = basis_path
+        self._bases = None if basis_path is None else load(basis_path)
+        self._shared: dict[object, Shared] = {}
 
     def rank(self, tokens: int, channels: int) -> int:
         """Coefficients of a token. Raises BudgetError where no basis of one direction fits."""
+        if self._bases is not None:
+            return max(1, math.floor(self._keep_ratio * channels))
         room = self._keep_ratio * tokens * channels - channels
         rank = math.floor(room / (tokens + channels))
         if rank >= 1:
@@ -53,7 +65,9 @@ class LowRank(KVMethod):
         raise BudgetError(fault("keep_ratio", self._keep_ratio, f"{allowed} for {of}"))
 
     def compress(self, layer: LayerCache) -> StoredLayer:
-        """See `KVMethod`. Raises BudgetError for too few tokens in scope, besides."""
+        """See `KVMethod`. Raises BudgetError for too few tokens in scope, and UserError for bases
+        of another model, besides.
+        """
         check_layer(layer)
         keys, values = layer.keys, layer.values
         scope = in_scope(layer, self._scope)
@@ -61,20 +75,55 @@ class LowRank(KVMethod):
             return Exact(keys, values)
         if self._scope == "vision":
             keys, values = at(keys, scope), at(values, scope)
-        sides = (keys, values)
-        bases = [principal(side, self.rank(*side.shape[1:])) for side in sides]
-        stored = Projected(sides, bases)
+        stored = Projected(keys, values, self._basis(layer.number, keys, values))
         return stored if self._scope == "all" else beside_text(stored, layer)
+
+    def _basis(self, number: int, keys: Tensor, values: Tensor) -> Shared | tuple[Tensor, ...]:
+        """Directions and mean of the keys, then of the values."""
+        sides = (keys, values)
+        ranks = [self.rank(*side.shape[1:]) for side in sides]
+        if self._bases is None:
+            bases = [principal(*pair) for pair in zip(sides, ranks, strict=True)]
+            return (*bases[0], *bases[1])
+        place = (number, keys.device, keys.dtype)
+        if place not in self._shared:
+            parts: list[Tensor] = []
+            for basis, rank in zip(self._fitting(number, sides), ranks, strict=True):
+                parts += [basis.directions[:, :rank], basis.mean]
+            held = (alone(part.to(keys.device, keys.dtype)) for part in parts)
+            self._shared[place] = Shared(tuple(held))
+        return self._shared[place]
+
+    def _fitting(self, number: int, sides: Sequence[Tensor]) -> tuple[Basis, Basis]:
+        """A layer's bases from the file."""
+        assert self._bases is not None
+        layers = self._bases.layers
+        heads, channels = layers[0][0].mean.shape
+        if number < len(layers) and all(s.shape[::2] == (heads, channels) for s in sides):
+            return layers[number]
+        needed = " and ".join(f"{side.shape[0]} heads of {side.shape[2]}" for side in sides)
+        allowed = (
+            f"bases of this model, whose layer {number} has {needed} channels; "
+            f"these are of {len(layers)} layers of {heads} heads of {channels}"
+        )
+        raise UserError(fault("compressor.basis_path", self._path, allowed))
 
 
 class Projected:
     """Keys and values as coefficients [KV heads, tokens, r], and new tokens as they are."""
 
-    def __init__(self, sides: Sequence[Tensor], bases: Sequence[Basis]) -> None:
-        """Project. sides: keys and values [KV heads, tokens, channels]; bases: of each."""
-        self._bases = tuple(bases)
-        self._codes = [coefficients(*pair) for pair in zip(sides, bases, strict=True)]
+    def __init__(self, keys: Tensor, values: Tensor, basis: Shared | tuple[Tensor, ...]) -> None:
+        """Project [KV heads, tokens, channels]. basis: directions and mean of the keys, then of the
+        values.
+        """
+        self._basis = basis
+        sides = (keys, values)
+        self._codes = [coefficients(*pair) for pair in zip(sides, self._bases(), strict=True)]
         self._windows = [torch.empty_like(side[:, :0]) for side in sides]
+
+    def _bases(self) -> tuple[Basis, Basis]:
+        parts = self._basis.tensors if isinstance(self._basis, Shared) else self._basis
+        return Basis(*parts[:2]), Basis(*parts[2:])
 
     @property
     def tokens(self) -> int:
@@ -88,11 +137,11 @@ class Projected:
 
     def read(self) -> tuple[Tensor, Tensor]:
         """See `StoredLayer`."""
-        parts = zip(self._codes, self._bases, self._windows, strict=True)
+        parts = zip(self._codes, self._bases(), self._windows, strict=True)
         keys, values = (torch.cat([restored(c, b), new], dim=1) for c, b, new in parts)
         return keys, values
 
     def tensors(self) -> Mapping[Component, Sequence[Tensor]]:
         """See `StoredLayer`."""
-        basis = [part for each in self._bases for part in each]
+        basis = () if isinstance(self._basis, Shared) else self._basis
         return {"codes": self._codes, "basis": basis, "window": self._windows}

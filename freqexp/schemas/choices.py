@@ -179,6 +179,13 @@ class LayerShares(Enum):
     energy = "energy"
 
 
+class BasisOf(Enum):
+    """Whose basis keys and values of the cache are expressed in: each request's, or one for all."""
+
+    request = "request"
+    calibrated = "calibrated"
+
+
 class Scale(Enum):
     """What shares one quantiser scale: each channel, or the whole tensor."""
 

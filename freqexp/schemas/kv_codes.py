@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from freqexp.errors import fault
-from freqexp.schemas.choices import ValueGroups
+from freqexp.errors import UserError, fault
+from freqexp.schemas.choices import BasisOf, ValueGroups
 from freqexp.schemas.kv import BITS, KVConfig
 from freqexp.schemas.method import CompressorConfig
 
@@ -66,18 +66,49 @@ class KiviConfig(KVConfig):
 class LowRankConfig(KVConfig):
     """Principal components of keys and values (the training-free form of arXiv 2408.05646 and
     2410.14731), as many as take the share kept.
+
+    basis: of each request, held with it, or calibrated: made before of other requests, one for all.
+    basis_path: file of a calibrated one, see `freqexp.kv.basis_file`.
     """
 
     name: str = "low_rank"
+    basis: BasisOf = BasisOf.request
+    basis_path: str | None = None
 
     @property
     def uses_keep_tokens(self) -> bool:
         return False
 
+    def check(self, prefix: str) -> list[str]:
+        from freqexp.kv.basis_file import sizes
+
+        field, path = f"{prefix}.basis_path", self.basis_path
+        if self.basis is BasisOf.request:
+            allowed = "null unless basis=calibrated"
+            return [] if path is None else [fault(field, path, allowed)]
+        if path is None:
+            return [fault(field, path, "a file of bases, where basis=calibrated")]
+        try:
+            sizes(path, field)
+        except UserError as error:
+            return [str(error)]
+        return []
+
+    def check_layers(self, layers: int, prefix: str) -> list[str]:
+        """Faults of a readable file of bases for another number of decoder layers than `layers`."""
+        from freqexp.kv.basis_file import sizes
+
+        if self.basis is BasisOf.request or self.check(prefix):
+            return []
+        found = sizes(str(self.basis_path))["layers"]
+        allowed = f"bases of {layers} decoder layers; these are of {found}"
+        wrong = fault(f"{prefix}.basis_path", self.basis_path, allowed)
+        return [] if found == layers else [wrong]
+
     def build(self, keep_ratio: float, profile: ProfileConfig) -> KVMethod:
         from freqexp.kv.low_rank import LowRank
 
-        return LowRank(keep_ratio, self.scope.value, self.question.value)
+        return LowRank(keep_ratio, self.scope.value, self.question.value, self.basis_path)
 
 
 KV_CODE_METHODS: tuple[type[CompressorConfig], ...] = (KiviConfig, LowRankConfig)
