@@ -1,4 +1,5 @@
 """What every compressor must hold: all options in conf/compressor, with all their switches.
+Those of the KV cache are in `test_kv_conformance`.
 
 A new method needs no test here: its YAML file is found, every combination of its boolean and
 enumerated settings that the schema allows is built, and its stage says which contract it meets.
@@ -24,6 +25,7 @@ from freqexp.codecs.base import COMPONENTS, Codec, CodecResult, decode
 from freqexp.coding.bitstream import BitstreamError
 from freqexp.composing.compose import compose
 from freqexp.errors import UserError
+from freqexp.kv.base import KVMethod
 from freqexp.nouns.page import Pixels
 from freqexp.nouns.vision import CompressedTokens, LayerView, Signal, VisionTokens
 from freqexp.paths import conf_dir
@@ -47,7 +49,7 @@ class Case:
 
     def build(
         self, keep_ratio: float, profile: str = "aggressive"
-    ) -> Codec | TokenCompressor | LayerMethod | None:
+    ) -> Codec | TokenCompressor | LayerMethod | KVMethod | None:
         return self.config.build(keep_ratio, load_profile(profile))
 
 
