@@ -10,10 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from freqexp.comparing.comparison import Comparison, Row
-from freqexp.schemas.compressor import controls
-
-CONTROLS = controls()
-"""Compressors that any method must beat to be worth its name. The baseline is one, too."""
+from freqexp.comparing.rivals import acts_on_cache, acts_on_cache_alone
 
 
 @dataclass(frozen=True)
@@ -21,6 +18,7 @@ class Axis:
     """What is measured, its unit for people and how many make one such unit.
 
     changed: whether a run acts on it, that is whether it costs other than the given baseline.
+    of_cache: whether a method that compresses nothing but the KV cache can act on it.
     """
 
     name: str
@@ -29,11 +27,17 @@ class Axis:
     scale: float
     cost: Callable[[Row], float | None]
     changed: Callable[[Row, Row], bool] = lambda row, base: True
+    of_cache: bool = False
 
     def acts(self, ours: Sequence[Row], rows: Sequence[Row]) -> bool:
-        """Whether one of `ours` acts on it; without a baseline among `rows` they are taken to."""
+        """Whether one of `ours` acts on it; without a baseline among `rows` they are taken to where
+        they can.
+        """
+        able = [row for row in ours if self.of_cache or not acts_on_cache_alone(row.run)]
         bases = [row for row in rows if row.run.is_baseline]
-        return not bases or any(self.changed(row, base) for row in ours for base in bases)
+        if not bases:
+            return bool(able)
+        return any(self.changed(row, base) for row in able for base in bases)
 
     def amount(self, cost: float) -> str:
         """A cost with its unit, as in "144 tokens a sample"."""
@@ -68,7 +72,11 @@ def _token_bytes(row: Row) -> float | None:
 
 
 def _smaller_cache(row: Row, base: Row) -> bool:
-    """Whether a method acts on the KV cache itself: fewer tokens alone make it smaller, too."""
+    """Whether a method acts on the KV cache itself, by its stage or by what a token takes there:
+    fewer tokens alone make it smaller, too.
+    """
+    if acts_on_cache(row.run):
+        return True
     ours, theirs = _token_bytes(row), _token_bytes(base)
     return ours is not None and theirs is not None and abs(ours / theirs - 1) > _SAME_CACHE
 
@@ -92,6 +100,7 @@ AXES = (
         2**20,
         lambda row: row.means.get("kv_cache_bytes"),
         _smaller_cache,
+        of_cache=True,
     ),
     Axis("total_ms", "time from page to answer", "ms a sample", 1, lambda row: row.median_ms),
 )
@@ -126,18 +135,27 @@ def pareto(found: Sequence[Point]) -> list[Point]:
     return best
 
 
-def absent_controls(rows: Sequence[Row]) -> list[str]:
-    """Names of the controls that none of these rows ran."""
-    present = {row.run.compressor for row in rows}
-    return [name for name in CONTROLS if name not in present]
+def pareto_sets(found: Sequence[Point]) -> dict[bool, list[Point]]:
+    """Pareto sets by whether the question was seen: one of the runs that compressed the KV cache
+    before it was read, or not at all, and one of those that saw it, beside those of no cache.
+    """
+    seen = [p for p in found if p.row.run.question == "seen"]
+    unseen = [p for p in found if p.row.run.question != "seen"]
+    neither = [p for p in found if not acts_on_cache(p.row.run)]
+    sets = {False: unseen, True: [*neither, *seen] if seen else []}
+    return {asked: pareto(points) for asked, points in sets.items() if points}
 
 
 def pareto_axes(comparison: Comparison) -> dict[str, list[str]]:
-    """Run id -> names of the axes on whose Pareto set (within its group) the run lies."""
+    """Run id -> names of the axes on whose Pareto set (within its group) the run lies, that of the
+    runs which saw the question only if it did, too.
+    """
     on: dict[str, list[str]] = {}
     for group in range(len(comparison.groups)):
         for axis in AXES:
             found = points(comparison.of_group(group), axis)
-            for point in pareto(found) if len(found) > 1 else ():
-                on.setdefault(point.row.run.run_id, []).append(axis.name)
+            for asked, best in pareto_sets(found).items() if len(found) > 1 else ():
+                for run in (point.row.run for point in best):
+                    if (run.question == "seen") is asked:
+                        on.setdefault(run.run_id, []).append(axis.name)
     return on

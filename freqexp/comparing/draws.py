@@ -9,7 +9,7 @@ from freqexp.comparing.comparison import Row
 from freqexp.results.draws import is_drawn, seed_of, spread, without_seed
 from freqexp.results.record import Record, mean
 
-_COSTS = ("decoder_tokens", "mean_layer_tokens", "kv_cache_bytes", "stored_bytes")
+_COSTS = ("decoder_tokens", "mean_layer_tokens", "kv_cache_bytes", "stored_bytes", "later_score")
 
 
 def pooled_rows(rows: Sequence[Row]) -> list[Row]:

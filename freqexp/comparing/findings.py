@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from freqexp.comparing.budgets import AXES, absent_controls
+from freqexp.comparing.budgets import AXES
 from freqexp.comparing.chance import chance_sentences
 from freqexp.comparing.comparison import Comparison
 from freqexp.comparing.draws import draw_sentences
 from freqexp.comparing.gates import Gate, gates
+from freqexp.comparing.questions import question_sentences
+from freqexp.comparing.rivals import absent_controls
 from freqexp.comparing.text import plain
 
 
@@ -17,7 +19,8 @@ def findings(comparison: Comparison) -> list[str]:
         found.append(f"{gate_sentence(gate)} ({comparison.groups[gate.group]})")
     found += draw_sentences(comparison.rows)
     found += chance_sentences(comparison)
-    absent = absent_controls(comparison.rows)
+    found += question_sentences(comparison)
+    absent = absent_controls([row.run for row in comparison.rows])
     if absent:
         found.append(f"controls without a run here: {', '.join(absent)}")
     for axis in AXES:

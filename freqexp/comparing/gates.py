@@ -6,11 +6,11 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from freqexp.comparing import budgets
 from freqexp.comparing.budgets import BUDGETS, Axis, Point, points
 from freqexp.comparing.comparison import Comparison, Estimate, Row
 from freqexp.comparing.deltas import shared_pairs
 from freqexp.comparing.draws import pooled_rows
+from freqexp.comparing.rivals import is_control, meets
 from freqexp.results.draws import is_drawn, without_draws
 from freqexp.results.record import mean
 from freqexp.results.stats import ALPHA, holm, permutation_p_value
@@ -61,12 +61,13 @@ class _Look:
 
 
 def method_of(row: Row) -> str:
-    """The method that a run is of, with the options that differ from their defaults: with others it
-    is another method. Keep ratio and profile say how much it may take.
+    """The method that a run is of, with the options that differ from their defaults: with others,
+    or with the question seen, it is another method. Keep ratio and profile say how much it may
+    take.
     """
     run = row.run
     options = without_draws(run.options) if is_drawn(run.compressor) else run.options
-    return f"{run.compressor} ({options})" if options else run.compressor
+    return f"{run.compressor}{run.option_words(options)}"
 
 
 def gates(comparison: Comparison) -> list[Gate]:
@@ -109,7 +110,7 @@ def overall(found: Sequence[Gate]) -> dict[tuple[int, str], str]:
 def _of_group(group: int, rows: Sequence[Row]) -> list[Gate]:
     contests: list[tuple[str, Axis, list[_Look]]] = []
     found: list[Gate] = []
-    for method in dict.fromkeys(method_of(row) for row in rows if not _is_rival(row)):
+    for method in dict.fromkeys(method_of(row) for row in rows if not is_control(row.run)):
         known = False
         for axis in BUDGETS:
             ours = [p for p in points(rows, axis) if method_of(p.row) == method]
@@ -135,16 +136,13 @@ def _of_group(group: int, rows: Sequence[Row]) -> list[Gate]:
     return found + _judged(group, contests)
 
 
-def _is_rival(row: Row) -> bool:
-    return row.run.is_baseline or row.run.compressor in budgets.CONTROLS
-
-
 def _look(axis: Axis, point: Point, rows: Sequence[Row]) -> _Look | None:
-    rivals = [p for p in points(rows, axis) if _is_rival(p.row) and p.cost <= point.cost]
+    ours = point.row.run
+    rivals = [p for p in points(rows, axis) if meets(ours, p.row.run) and p.cost <= point.cost]
     if not rivals:
         return None
     rival = max(rivals, key=lambda p: p.accuracy).row
-    pairs, _ = shared_pairs(point.row.run, rival.run)
+    pairs, _ = shared_pairs(ours, rival.run)
     leads = [(a.score or 0.0) - (b.score or 0.0) for a, b in pairs]
     above = [(a.score or 0.0) - a.chance for a, _ in pairs if a.chance is not None]
     # A benchmark without a chance level has no such floor.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,19 @@ class Run:
     def options(self) -> str:
         """The method's settings that differ from their defaults; "" also when unknown."""
         return plain(self.identity.get("options") or "")
+
+    @cached_property
+    def question(self) -> str | None:
+        """Whether the KV cache was compressed with the question "seen" or "unseen"; None where it
+        was not compressed, and where the records do not agree.
+        """
+        said = {record.question for record in self.records.values()} & {"seen", "unseen"}
+        return said.pop() if len(said) == 1 else None
+
+    @property
+    def method(self) -> str:
+        """The method's name. One that saw the question is another method than one that did not."""
+        return f"{self.compressor}, question seen" if self.question == "seen" else self.compressor
 
     @property
     def is_baseline(self) -> bool:
@@ -132,8 +146,15 @@ class Run:
         words = self.budget.words()
         kept = f" keep {words}" if words else ""
         profile = "" if self.profile is None else f" {self.profile}"
-        options = f" ({self.options})" if self.options else ""
-        return f"{self.compressor}{kept}{profile}{options}"
+        return f"{self.compressor}{kept}{profile}{self.option_words(self.options)}"
+
+    def option_words(self, options: str) -> str:
+        """As in " (seed=1)", with the question where it was seen and `options` do not say so, as
+        of a method whose default that is.
+        """
+        silent = self.question == "seen" and "question=seen" not in options
+        shown = f" ({options})" if options else ""
+        return f"{shown}, question seen" if silent else shown
 
 
 def same_settings(run: Run) -> str:

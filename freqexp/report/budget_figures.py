@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from freqexp.comparing.budgets import CONTROLS, Axis, Point, pareto, points
+from freqexp.comparing.budgets import Axis, Point, pareto_sets, points
 from freqexp.comparing.comparison import Comparison, Row
+from freqexp.comparing.rivals import CONTROLS
 from freqexp.report.drawing import GRAY, bars, looks, panels, settle, short
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def budget_figures(comparison: Comparison, axis: Axis) -> Iterator[Figure]:
             _budget_panel(panel, title, found, axis, methods)
         settle(figure)
         for panel, (_, found) in zip(shown_panels, block, strict=True):
-            _label(panel, found, pareto(found) if len(found) > LABELLED else found, axis)
+            best = [point for points in pareto_sets(found).values() for point in points]
+            _label(panel, found, best if len(found) > LABELLED else found, axis)
         yield figure
 
 
@@ -45,30 +47,13 @@ def _budget_panel(
     axis: Axis,
     methods: dict[str, tuple[str, str]],
 ) -> None:
-    best = pareto(found)
     crowded = len(found) > LABELLED
-    panel.step(
-        [point.cost / axis.scale for point in best],
-        [point.accuracy for point in best],
-        where="post",
-        color=GRAY,
-        linewidth=1,
-        linestyle=(0, (4, 2)),
-        label="Pareto set",
-        zorder=2,
-    )
-    panel.scatter(
-        [point.cost / axis.scale for point in best],
-        [point.accuracy for point in best],
-        s=130,
-        facecolors="none",
-        edgecolors=GRAY,
-        zorder=2,
-    )
-    for name in dict.fromkeys(point.row.run.compressor for point in found):
-        mine = [point for point in found if point.row.run.compressor == name]
+    for asked, best in pareto_sets(found).items():
+        _pareto_line(panel, best, axis, asked)
+    for name in dict.fromkeys(point.row.run.method for point in found):
+        mine = [point for point in found if point.row.run.method == name]
         colour, marker = methods.get(name, ("#000000", "*"))
-        control = " (control)" if name in CONTROLS else ""
+        control = " (control)" if mine[0].row.run.compressor in CONTROLS else ""
         panel.errorbar(
             [point.cost / axis.scale for point in mine],
             [point.accuracy for point in mine],
@@ -93,6 +78,23 @@ def _budget_panel(
     panel.set_xlabel(f"{axis.title} ({axis.unit})")
     panel.set_ylabel("accuracy (mean score, 0 to 1)")
     panel.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
+
+
+def _pareto_line(panel: Axes, best: Sequence[Point], axis: Axis, asked: bool) -> None:
+    """One of `pareto_sets`. asked: that of the runs which saw the question."""
+    costs = [point.cost / axis.scale for point in best]
+    accuracies = [point.accuracy for point in best]
+    panel.step(
+        costs,
+        accuracies,
+        where="post",
+        color=GRAY,
+        linewidth=1,
+        linestyle=(0, (1, 2)) if asked else (0, (4, 2)),
+        label=f"Pareto set{', question seen' * asked}",
+        zorder=2,
+    )
+    panel.scatter(costs, accuracies, s=130, facecolors="none", edgecolors=GRAY, zorder=2)
 
 
 def _logarithmic(panel: Axes, span: float) -> None:

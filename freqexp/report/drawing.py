@@ -74,9 +74,7 @@ def save(figure: Figure, folder: Path, drawn: Drawn) -> Drawn:
 
 def looks(comparison: Comparison) -> dict[str, tuple[str, str]]:
     """Colour and marker of each method, the same in all figures; the baseline is not among them."""
-    methods = dict.fromkeys(
-        row.run.compressor for row in comparison.rows if not row.run.is_baseline
-    )
+    methods = dict.fromkeys(row.run.method for row in comparison.rows if not row.run.is_baseline)
     return {
         name: (COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)])
         for index, name in enumerate(methods)

@@ -150,11 +150,11 @@ def _intervals(
     panel: Axes, rows: Sequence[Row], estimates: Sequence[Any], comparison: Comparison
 ) -> None:
     methods = looks(comparison)
-    for name in dict.fromkeys(row.run.compressor for row in rows):
+    for name in dict.fromkeys(row.run.method for row in rows):
         mine = [
             (place, estimate)
             for place, (row, estimate) in enumerate(zip(rows, estimates, strict=True))
-            if row.run.compressor == name and estimate is not None
+            if row.run.method == name and estimate is not None
         ]
         colour, marker = methods.get(name, ("#000000", "*"))
         values = [estimate.value for _, estimate in mine]
