@@ -1,4 +1,4 @@
-"""Draws of random pruning taken together, so that a control is looked at once."""
+"""Draws of random methods taken together, so that a control is looked at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _COSTS = ("decoder_tokens", "mean_layer_tokens", "kv_cache_bytes", "stored_bytes
 
 
 def pooled_rows(rows: Sequence[Row]) -> list[Row]:
-    """Rows of one group, with those that differ only in the seed of random pruning as one: its
+    """Rows of one group, with those that differ only in the seed of a random method as one: its
     records are the means of the draws on the samples that all of them scored.
     """
     groups: dict[object, list[Row]] = {}

@@ -1,4 +1,4 @@
-"""Runs that differ by nothing but the seed of random pruning: draws of one method."""
+"""Runs that differ by nothing but the seed of a random method: draws of one method."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from freqexp.results.record import mean
 from freqexp.results.summary import Summary
 
-RANDOM = "random_prune"
+RANDOM = frozenset({"random_prune", "kv_random"})
 LEAST_DRAWS = 3
 """Fewer say nothing of a spread."""
 _DRAWS = re.compile(r"(?:^|, )\d+ draws$")
-_SEED = re.compile(r"(?:^|,)(?:token\.)?seed=(\d+)")
+_SEED = re.compile(r"(?:^|,)((?:token\.|kv\.)?seed=\d+)")
 
 
 @dataclass(frozen=True)
@@ -29,18 +29,17 @@ class Drawn:
 
 
 def is_drawn(compressor: str) -> bool:
-    """Whether a method, or a part of a combination, is random pruning."""
-    return RANDOM in compressor.split("+")
+    """Whether a method, or a part of a combination, is random."""
+    return not RANDOM.isdisjoint(compressor.split("+"))
 
 
-def seed_of(options: str) -> int:
-    """The seed that a run's options name; the default's is 0."""
-    found = _SEED.search(options)
-    return int(found[1]) if found else 0
+def seed_of(options: str) -> str:
+    """What a run's options say of its seed, or of both in a combination; "" of the default's."""
+    return ",".join(_SEED.findall(options))
 
 
 def without_seed(options: str) -> str:
-    """The options without the seed."""
+    """The options without seeds."""
     return _SEED.sub("", options).lstrip(",")
 
 

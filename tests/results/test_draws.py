@@ -5,17 +5,18 @@ from typing import Any
 
 from test_table import record
 
-from freqexp.results.draws import pooled, without_seed
+from freqexp.results.draws import is_drawn, pooled, without_seed
 from freqexp.results.record import settle
 from freqexp.results.summarize import summarize
 from freqexp.results.table import render_table
+from freqexp.schemas.kv import KVRandomConfig
 from freqexp.schemas.tokens import PoolConfig, RandomPruneConfig
 
 
-def drawn(config: Any, scores: dict[int, float]) -> list[Any]:
+def drawn(config: Any, scores: dict[int, float], method: Any = RandomPruneConfig) -> list[Any]:
     return [
         summarize(
-            config(compressor=RandomPruneConfig(seed=seed, seeds=1)),
+            config(compressor=method(seed=seed, seeds=1)),
             f"{seed}" * 16,
             settle([record("a", score), record("b", score)]),
         )
@@ -47,6 +48,42 @@ def test_other_budgets_and_one_seed_twice_are_not_pooled(config: Any) -> None:
     assert len(pooled([one, replace(two, options="")])) == 2
 
 
+def test_draws_of_the_cache_are_pooled_too(config: Any) -> None:
+    runs = drawn(config, {0: 0.25, 1: 0.5, 2: 0.75}, KVRandomConfig)
+    (row,) = pooled(runs)
+    assert (row.summary.accuracy, row.note()) == (0.5, "3 seeds: 0.250 to 0.750")
+    assert row.summary.options == ""
+    seen = [replace(run, options=f"question=seen,{run.options}".rstrip(",")) for run in runs]
+    assert len(pooled([*runs, *seen])) == 2
+
+
+def test_draws_of_combinations_are_told_apart_by_both_seeds(config: Any) -> None:
+    one, two, three = drawn(config, {0: 0.25, 1: 0.5, 2: 0.75}, KVRandomConfig)
+    with_png = [replace(run, compressor="png+kv_random") for run in (one, two, three)]
+    with_png = [
+        replace(run, options=f"kv.seed={seed}" if seed else "") for seed, run in enumerate(with_png)
+    ]
+    (row,) = pooled(with_png)
+    assert (row.summary.options, len(row.draws)) == ("", 3)
+
+    both = [replace(run, compressor="random_prune+kv_random") for run in (one, two, three)]
+    seeds = ("token.seed=1", "kv.seed=1", "token.seed=1,kv.seed=1,kv.bits=4")
+    both = [replace(run, options=text) for run, text in zip(both, seeds, strict=True)]
+    first, other = pooled(both)
+    assert (len(first.draws), first.summary.options) == (2, "")
+    assert (len(other.draws), other.summary.options) == (1, seeds[2])
+    both[2] = replace(both[2], options="token.seed=1,kv.seed=1")
+    assert [len(row.draws) for row in pooled(both)] == [3]
+
+
+def test_random_methods_are_known_by_name() -> None:
+    assert all(map(is_drawn, ("random_prune", "kv_random", "jpeg+kv_random", "random_prune+kivi")))
+    assert not any(map(is_drawn, ("none", "pool", "jpeg+snapkv", "")))
+
+
 def test_only_the_seed_leaves_the_options() -> None:
+    assert without_seed("token.seed=1,kv.seed=2,block=8") == "block=8"
+    assert without_seed("kv.seed=2") == ""
+    assert without_seed("kv.scope=vision,kv.seed=2,kv.bits=4") == "kv.scope=vision,kv.bits=4"
     assert without_seed("token.seed=2,block=8") == "block=8"
     assert without_seed("block=8,seed=2,fit=pad") == "block=8,fit=pad"
