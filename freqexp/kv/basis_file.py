@@ -60,10 +60,10 @@ def sizes(path: str, field: str = FIELD) -> Mapping[str, int]:
     return found
 
 
-def save(bases: Bases, path: Path) -> None:
+def write(bases: Bases, path: Path) -> None:
     """Write the file. Raises UserError when it can't be written."""
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors = {
         f"{number}.{side}.{name}": tensor.to("cpu", torch.float32).contiguous()
@@ -76,7 +76,7 @@ def save(bases: Bases, path: Path) -> None:
     said = {"model": bases.model, **dict(zip(SIZES, numbers, strict=True))}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, path, metadata={ENTRY: json.dumps(said)})
+        path.write_bytes(save(tensors, metadata={ENTRY: json.dumps(said)}))
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
 

@@ -15,22 +15,35 @@ from freqexp.nouns.cache import LayerCache
 
 
 def calibrate(layers: Iterable[LayerCache], model: str = "", scope: str = "all") -> Bases:
-    """Principal components of all tokens in scope of every request, a layer and head at a time.
-
-    layers: every layer of every request, in any order; each is let go before the next is asked for.
-    Sums are of float64. model: its name. Raises ValueError unless every layer from 0 on comes
-    equally often, and what `check_layer` and `in_scope` raise.
-    """
-    found: dict[int, _Layer] = {}
+    """The bases of these layers; each is let go before the next is asked for. See `Calibration`."""
+    found = Calibration(scope)
     for layer in layers:
+        found.add(layer)
+    return found.bases(model)
+
+
+class Calibration:
+    """Principal components of all tokens in scope of every request, a layer and head at a time,
+    from sums in float64. scope: see `in_scope`.
+    """
+
+    def __init__(self, scope: str = "all") -> None:
+        self._scope = scope
+        self._layers: dict[int, _Layer] = {}
+
+    def add(self, layer: LayerCache) -> None:
+        """Take a layer of a request, in any order. Raises what `check_layer` and `in_scope` do."""
         check_layer(layer)
-        found.setdefault(layer.number, _Layer()).add(layer, in_scope(layer, scope))
-    seen = [found[number].requests for number in sorted(found)]
-    if not seen or sorted(found) != list(range(len(found))) or len(set(seen)) > 1:
-        times = {number: layer.requests for number, layer in sorted(found.items())}
-        raise ValueError(f"layers: got {times}, allowed: each from 0 on, equally often")
-    bases = tuple(found[number].bases() for number in range(len(found)))
-    return Bases(bases, model, seen[0])
+        scope = in_scope(layer, self._scope)
+        self._layers.setdefault(layer.number, _Layer()).add(layer, scope)
+
+    def bases(self, model: str = "") -> Bases:
+        """model: its name. Raises ValueError unless every layer from 0 on came equally often."""
+        times = {number: layer.requests for number, layer in sorted(self._layers.items())}
+        if not times or list(times) != list(range(len(times))) or len(set(times.values())) > 1:
+            raise ValueError(f"layers: got {times}, allowed: each from 0 on, equally often")
+        bases = tuple(self._layers[number].bases() for number in times)
+        return Bases(bases, model, times[0])
 
 
 class _Layer:

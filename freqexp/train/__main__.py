@@ -1,5 +1,6 @@
 """`python -m freqexp.train [key=value ...]`: train the tiny reader, or go on from the last
 checkpoint. `python -m freqexp.train codebook [key=value ...]`: train the codebook of `block_vq`.
+`python -m freqexp.train bases [key=value ...]`: bases of `low_rank` for one model.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch
 from freqexp.errors import DONE, exit_code
 from freqexp.pages.cells import CellsRenderer
 from freqexp.paths import conf_dir
-from freqexp.train import checkpoint, codebook
+from freqexp.train import bases, checkpoint, codebook
 from freqexp.train.config import TrainConfig, load
 from freqexp.train.decoder import Probes
 from freqexp.train.export import export
@@ -70,6 +71,8 @@ def _command() -> int:
     folder = Path(conf_dir()) / "train"
     if sys.argv[1:2] == ["codebook"]:
         codebook.train_codebook(codebook.load(folder / "codebook.yaml", sys.argv[2:]))
+    elif sys.argv[1:2] == ["bases"]:
+        bases.train_bases(*bases.load(folder / "bases.yaml", sys.argv[2:]))
     else:
         config = load(folder / "tiny.yaml", sys.argv[1:])
         print(f"reader exported to {train(config)}")

@@ -17,7 +17,7 @@ from torch import Tensor
 from freqexp.composing.compose import compose
 from freqexp.config.identity import run_id
 from freqexp.errors import ConfigError, UserError
-from freqexp.kv.basis_file import Bases, load, save, sizes
+from freqexp.kv.basis_file import Bases, load, sizes, write
 from freqexp.kv.calibrate import calibrate
 from freqexp.kv.low_rank import LowRank
 from freqexp.nouns.cache import LayerCache
@@ -59,7 +59,7 @@ def bases() -> Bases:
 
 @pytest.fixture
 def path(bases: Bases, tmp_path: Path) -> str:
-    save(bases, tmp_path / "made" / "bases.safetensors")
+    write(bases, tmp_path / "made" / "bases.safetensors")
     return str(tmp_path / "made" / "bases.safetensors")
 
 
@@ -240,7 +240,7 @@ def test_bases_count_by_their_content(tmp_path: Path) -> None:
     ids = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         given = [replace(layer(seed, 40), number=number) for number in range(6)]
-        save(calibrate(given), tmp_path / name)
+        write(calibrate(given), tmp_path / name)
         settings = ("basis=calibrated", f"basis_path={tmp_path / name}")
         alone = ("compressor=low_rank", *(f"compressor.{each}" for each in settings))
         both = ("compressor=combined", "kv=low_rank", *(f"compressor.kv.{s}" for s in settings))
