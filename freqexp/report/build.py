@@ -11,6 +11,7 @@ from freqexp.errors import UserError, fault
 from freqexp.files import write_text
 from freqexp.published.beside import Beside, recognised
 from freqexp.report import published
+from freqexp.report.cache import cache_tables
 from freqexp.report.drawing import Drawn
 from freqexp.report.figures import draw_all
 from freqexp.report.page import render_page
@@ -19,27 +20,29 @@ from freqexp.report.tables import csv_table, latex_table, markdown_report
 
 FIGURE_FILES = tuple(
     f"{name}*.{ending}"
-    for name in ("accuracy_", "differences", "mix", "prefix_misses")
+    for name in ("accuracy_", "differences", "mix", "prefix_misses", "kv_components")
     for ending in ("png", "svg")
 )
 MARKDOWN, LATEX, CSV, HTML = "report.md", "table.tex", "table.csv", "report.html"
 PUBLISHED_LATEX, PUBLISHED_CSV = "published.tex", "published.csv"
+CACHE_LATEX = "kv_cache.tex"
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was written, and where."""
+    """What was written, and where. has_cache: whether a run compressed the KV cache."""
 
     folder: Path
     figures: tuple[Drawn, ...]
     notes: tuple[str, ...]
     published: tuple[Beside, ...] = ()
+    has_cache: bool = False
 
     @property
     def files(self) -> Sequence[str]:
         """Names of the tables and the page."""
         also = (PUBLISHED_LATEX, PUBLISHED_CSV) if self.published else ()
-        return (HTML, MARKDOWN, LATEX, CSV, *also)
+        return (HTML, MARKDOWN, LATEX, CSV, *[CACHE_LATEX] * self.has_cache, *also)
 
 
 def write_report(comparison: Comparison, folder: Path, limits: Limits | None = None) -> Report:
@@ -49,7 +52,7 @@ def write_report(comparison: Comparison, folder: Path, limits: Limits | None = N
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in (*FIGURE_FILES, PUBLISHED_LATEX, PUBLISHED_CSV):
+        for name in (*FIGURE_FILES, PUBLISHED_LATEX, PUBLISHED_CSV, CACHE_LATEX):
             for old in folder.glob(name):
                 old.unlink()
     except OSError as error:
@@ -66,6 +69,9 @@ def write_report(comparison: Comparison, folder: Path, limits: Limits | None = N
     if beside:
         write_text(folder / PUBLISHED_LATEX, published.latex_tables(beside))
         write_text(folder / PUBLISHED_CSV, published.csv_table(beside))
+    cached = cache_tables(comparison)
+    if cached:
+        write_text(folder / CACHE_LATEX, published.latex_page(cached))
     write_text(folder / LATEX, latex_table(comparison))
     write_text(folder / CSV, csv_table(comparison))
-    return Report(folder, tuple(figures), tuple(redrawn.notes), tuple(beside))
+    return Report(folder, tuple(figures), tuple(redrawn.notes), tuple(beside), bool(cached))

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from freqexp.comparing.budgets import AXES, pareto_axes
 from freqexp.comparing.comparison import Comparison, Estimate, Row
+from freqexp.comparing.questions import kv_share
+from freqexp.comparing.rivals import acts_on_cache
 from freqexp.comparing.text import plain
+from freqexp.results.record import median
 from freqexp.results.table import count, layer_tokens, number, percent, place, size
 
 MISSING = "-"
@@ -61,6 +64,23 @@ def _value(estimate: Estimate | None) -> float | None:
     return None if estimate is None else estimate.value
 
 
+def median_of(row: Row, name: str) -> float | None:
+    """Median of a field of the scored samples; None where it was not measured."""
+    return median(getattr(r, name) for r in row.run.records.values() if r.score is not None)
+
+
+def _later(row: Row) -> float | None:
+    """The score from the second answer token on, of a run that saw the question."""
+    return row.means.get("later_score") if row.run.question == "seen" else None
+
+
+def _cache(row: Row) -> str:
+    """Bytes of the cache, and what share that is of what the model made, where a method acts."""
+    shown, share = size(row.means.get("kv_cache_bytes")), kv_share(row)
+    acts = acts_on_cache(row.run) and share is not None
+    return f"{shown} ({number(100 * (share or 0.0), 1)} %)" if acts else shown
+
+
 def _flips(row: Row) -> str:
     return MISSING if row.delta is None else f"{row.delta.lost} / {row.delta.gained}"
 
@@ -77,6 +97,7 @@ def _rounded(value: float | None) -> str:
 _PLACE_HEAD = "right place"
 _CER_HEAD = "CER %"
 _LAYERS_HEAD = "layer tokens"
+_QUESTION_HEAD = "question"
 
 
 def columns(comparison: Comparison) -> list[Column]:
@@ -89,14 +110,17 @@ def columns(comparison: Comparison) -> list[Column]:
     def kept(row: Row) -> str:
         return row.run.budget.words() or MISSING
 
+    cached = any(acts_on_cache(row.run) for row in comparison.rows)
     margin = f"margin {comparison.margin:g}"
     every = [
         Column("compressor", lambda r: r.run.compressor, lambda r: r.run.compressor),
         Column("options", lambda r: r.run.options, lambda r: r.run.options),
         Column("keep", kept, _kept_key),
         Column("profile", lambda r: r.run.profile or MISSING, lambda r: r.run.profile),
+        Column(_QUESTION_HEAD, lambda r: r.run.question or MISSING, lambda r: r.run.question),
         Column("n", lambda r: str(r.samples), lambda r: r.samples),
         Column("accuracy [95 %]", lambda r: interval(r.accuracy), lambda r: _value(r.accuracy)),
+        Column("later score", lambda r: number(_later(r), 3), _later),
         Column("chance", lambda r: number(r.chance, 3), lambda r: r.chance),
         Column(
             "prefix miss",
@@ -149,15 +173,12 @@ def columns(comparison: Comparison) -> list[Column]:
         Column("n loss", lambda r: _needed(r, 1), lambda r: _samples(r, 1), False),
         Column("tokens", _tokens, lambda r: r.means.get("vision_tokens_out")),
         Column(_LAYERS_HEAD, _layer_tokens, lambda r: r.means.get("mean_layer_tokens")),
-        Column(
-            "KV cache",
-            lambda r: size(r.means.get("kv_cache_bytes")),
-            lambda r: r.means.get("kv_cache_bytes"),
-        ),
+        Column("KV cache", _cache, lambda r: r.means.get("kv_cache_bytes")),
         Column(
             "stored", lambda r: size(AXES[0].cost(r)), lambda r: AXES[0].cost(r), in_latex=False
         ),
         Column("ms", lambda r: number(r.median_ms, 0), lambda r: r.median_ms),
+        *[_milliseconds("KV ms", "kv_ms"), _milliseconds("ms a token", "decode_token_ms")] * cached,
         Column("Pareto", letters, letters),
         Column("notes", lambda r: "; ".join(map(plain, r.notes)), lambda r: len(r.notes), False),
         Column("run", lambda r: plain(r.run.run_id)[:8], lambda r: r.run.run_id, False),
@@ -167,6 +188,13 @@ def columns(comparison: Comparison) -> list[Column]:
         for column in every
         if any(column.cell(row) not in (MISSING, "") for row in comparison.rows)
     ]
+
+
+def _milliseconds(head: str, name: str) -> Column:
+    """Medians of a time, one digit behind the point."""
+    return Column(
+        head, lambda r: number(median_of(r, name), 1), lambda r: median_of(r, name), in_latex=False
+    )
 
 
 def _samples(row: Row, which: int) -> int | None:
@@ -203,7 +231,15 @@ _PARTS = (
 )
 _CER = ("CER: characters a line reader misread; it measures legibility, without a language model.",)
 _LAYERS = ("layer tokens: text and vision tokens that enter the decoder -> mean over its layers.",)
-_MORE = {_PLACE_HEAD: _PARTS, _CER_HEAD: _CER, _LAYERS_HEAD: _LAYERS}
+_CACHE = (
+    "question: whether the KV cache was compressed after the question was read, or before.",
+    "later score: from the second answer token on; the first sees the whole cache where the",
+    "question was seen. KV cache: bytes held after the prefill (% of what the model made).",
+    "KV ms: medians of compressing the cache. ms a token: of each answer token after the first.",
+    "What the KV cache held: components of its bytes; at the end: after the answer; reading: the",
+    "most that reading one layer takes beside; shared: tensors that serve all requests.",
+)
+_MORE = {_PLACE_HEAD: _PARTS, _CER_HEAD: _CER, _LAYERS_HEAD: _LAYERS, _QUESTION_HEAD: _CACHE}
 
 
 def legend(chosen: Sequence[Column]) -> list[str]:

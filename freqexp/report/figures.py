@@ -7,6 +7,7 @@ from pathlib import Path
 from freqexp.comparing.budgets import AXES
 from freqexp.comparing.comparison import Comparison
 from freqexp.report.budget_figures import budget_figures
+from freqexp.report.cache_figures import cache_figures
 from freqexp.report.drawing import Drawn, save, style
 from freqexp.report.row_figures import difference_figures, miss_figures, mix_figures
 
@@ -34,4 +35,8 @@ def draw_all(comparison: Comparison, folder: Path) -> list[Drawn]:
         for number, (figure, text) in enumerate(mix_figures(comparison), start=1):
             name = "mix" + (f"_{number}" if number > 1 else "")
             drawn.append(save(figure, folder, Drawn(name, "What the answers are", text)))
+        for number, (figure, text) in enumerate(cache_figures(comparison), start=1):
+            name = "kv_components" + (f"_{number}" if number > 1 else "")
+            caption = "What the KV cache held, by component"
+            drawn.append(save(figure, folder, Drawn(name, caption, text)))
     return drawn

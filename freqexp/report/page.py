@@ -16,9 +16,11 @@ from freqexp.comparing.comparison import Comparison, Row
 from freqexp.comparing.findings import findings
 from freqexp.comparing.gates import gates, method_of, overall
 from freqexp.comparing.text import html_text, script_json
+from freqexp.report.cache import cache_tables
 from freqexp.report.columns import Column, columns, legend
 from freqexp.report.drawer import Redrawn, sample_ids
 from freqexp.report.drawing import Drawn
+from freqexp.report.published import html_table
 from freqexp.report.samples import Blocks, answers, overview, sample_blocks
 from freqexp.results.mix import KINDS, MISSED, RIGHT
 
@@ -51,6 +53,7 @@ def render_page(
         "style": (_FOLDER / "page.css").read_text(encoding="utf-8"),
         "script_hash": f"sha256-{digest}",
         "tables": _tables(comparison),
+        "cache": "".join(map(html_table, cache_tables(comparison))),
         "published": published,
         "findings": "".join(f"<li>{html_text(note)}</li>" for note in notes),
         "legend": "".join(f"<li>{html_text(line)}</li>" for line in legend(columns(comparison))),

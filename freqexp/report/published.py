@@ -16,6 +16,7 @@ from freqexp.published.layout import Table, aligned, markdown_lines
 WIDTH = 100
 _WIDE = ("why", "evidence", "claim")
 """Columns of sentences, which LaTeX and HTML break into lines."""
+_PACKAGES = r"% \usepackage{booktabs} \usepackage[T1]{fontenc} \usepackage{textcomp}"
 
 
 def heading(found: Beside) -> str:
@@ -50,12 +51,18 @@ def markdown_section(tables: Sequence[Beside]) -> str:
 
 def latex_tables(tables: Sequence[Beside]) -> str:
     """Booktabs tables; the packages they need stand in the first line."""
-    lines = [r"% \usepackage{booktabs} \usepackage[T1]{fontenc} \usepackage{textcomp}"]
+    lines = [_PACKAGES]
     for found in tables:
         lines += ["", f"% {plain(heading(found))}"]
         for table in found.tables:
             lines += [f"% {table.title}", *_latex(table)]
     return "\n".join([*lines, ""])
+
+
+def latex_page(tables: Sequence[Table]) -> str:
+    """Booktabs tables of anything else."""
+    lines = [line for table in tables for line in (f"% {table.title}", *_latex(table))]
+    return "\n".join([_PACKAGES, *lines, ""])
 
 
 def _latex(table: Table) -> list[str]:
@@ -102,16 +109,20 @@ def html_section(tables: Sequence[Beside]) -> str:
     for found in tables:
         parts += [f"<h3>{html_text(heading(found))}</h3>"]
         parts.append(f'<p class="soft">{html_text(found.published.source)}</p>')
-        for table in found.tables:
-            heads = "".join(f'<th scope="col">{html_text(head)}</th>' for head in table.heads)
-            rows = "".join(_html_row(table, row) for row in table.rows)
-            parts.append(
-                f'<h4>{html_text(table.title)}</h4><div class="scroll"><table class="published">'
-                f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
-            )
+        parts += [html_table(table) for table in found.tables]
         said = "".join(f"<li>{html_text(text)}</li>" for text in (*found.sentences(), *found.notes))
         parts.append(f'<ul class="findings">{said}</ul>')
     return "\n".join(parts)
+
+
+def html_table(table: Table) -> str:
+    """A table with its title."""
+    heads = "".join(f'<th scope="col">{html_text(head)}</th>' for head in table.heads)
+    rows = "".join(_html_row(table, row) for row in table.rows)
+    return (
+        f'<h4>{html_text(table.title)}</h4><div class="scroll"><table class="published">'
+        f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
 
 
 def _html_row(table: Table, row: Sequence[str]) -> str:

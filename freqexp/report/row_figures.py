@@ -34,7 +34,7 @@ _LABELLED_FROM = 0.04
 def difference_figures(comparison: Comparison) -> Iterator[Figure]:
     """Differences to the baseline with their intervals, a row a run, the margin shaded."""
     rows = [row for row in comparison.rows if row.delta is not None]
-    for figure, panel, block in _row_figures(rows, comparison):
+    for figure, panel, block in row_figures(rows, comparison):
         panel.axvspan(-comparison.margin, comparison.margin, color="#dddddd", zorder=0)
         panel.axvline(0, color=GRAY, linewidth=1)
         estimates = [row.delta.accuracy if row.delta else None for row in block]
@@ -51,7 +51,7 @@ def miss_figures(comparison: Comparison) -> Iterator[Figure]:
     rows = [row for row in comparison.rows if row.prefix_miss is not None]
     if not any(row.prefix_miss is not None and row.prefix_miss.value for row in rows):
         return
-    for figure, panel, block in _row_figures(rows, comparison):
+    for figure, panel, block in row_figures(rows, comparison):
         _intervals(panel, block, [row.prefix_miss for row in block], comparison)
         panel.set_xlim(-0.02, 1.02)
         panel.set_xlabel("share of answers without the required prefix")
@@ -66,7 +66,7 @@ def mix_figures(comparison: Comparison) -> Iterator[tuple[Figure, str]]:
     rows = [row for row in comparison.rows if row.samples]
     if not any(row.parts["copied_share"] is not None for row in rows):
         return
-    for figure, panel, block in _row_figures(rows, comparison, legend_inches=0.6):
+    for figure, panel, block in row_figures(rows, comparison, legend_inches=0.6):
         for kind in _KINDS:
             if any(row.mix[kind] for row in block):
                 _segments(panel, block, kind)
@@ -115,9 +115,12 @@ def _in_words(row: Row) -> str:
     return f"{short(row.run.title(), 64)}: {found}"
 
 
-def _row_figures(
+def row_figures(
     rows: Sequence[Row], comparison: Comparison, legend_inches: float = 0.0
 ) -> Iterator[tuple[Figure, Any, Sequence[Row]]]:
+    """Figures of a row a run with the names of the runs, each with its panel and its rows; none for
+    no rows. legend_inches: room below for a legend.
+    """
     several = len(comparison.groups) > 1
     for start in range(0, len(rows), ROWS):
         block = rows[start : start + ROWS]

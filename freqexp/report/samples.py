@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from freqexp.comparing.comparison import Comparison, Row
+from freqexp.report.cache import cache_facts
 from freqexp.report.drawer import Redrawn, SampleImages
 from freqexp.results.mix import KINDS, kind
 from freqexp.results.record import Record
@@ -205,7 +206,7 @@ def _record(record: Record, limit: int) -> dict[str, Any]:
         ("tokens", f"{count(record.vision_tokens_in)} -> {count(record.vision_tokens_out)}"),
         ("decoder tokens", count(record.decoder_tokens)),
         *_inside(record),
-        ("KV cache", size(record.kv_cache_bytes)),
+        *cache_facts(record),
         ("stored", size(record.stored_bytes)),
         ("prefill / decode ms", f"{number(record.prefill_ms, 0)} / {number(record.decode_ms, 0)}"),
     ]

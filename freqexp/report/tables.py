@@ -11,8 +11,11 @@ from freqexp.comparing.budgets import pareto_axes
 from freqexp.comparing.comparison import Comparison, Estimate, Row
 from freqexp.comparing.findings import findings
 from freqexp.comparing.gates import gates, method_of
+from freqexp.comparing.questions import kv_share
 from freqexp.comparing.text import csv_cell, latex, markdown
-from freqexp.report.columns import columns, legend
+from freqexp.published.layout import aligned, markdown_lines
+from freqexp.report.cache import cache_tables
+from freqexp.report.columns import columns, legend, median_of
 from freqexp.results.summary import FIGURES
 
 
@@ -33,6 +36,8 @@ def terminal(comparison: Comparison) -> str:
         lines += [title, line([c.head for c in chosen]), line(["-" * width for width in widths])]
         lines += [line(cells[row.run.run_id]) for row in comparison.of_group(group)]
         lines.append("")
+    for table in cache_tables(comparison):
+        lines += [table.title, *aligned(table), ""]
     lines += [f"* {sentence}" for sentence in findings(comparison)]
     return "\n".join([*lines, "", *legend(chosen)])
 
@@ -53,6 +58,8 @@ def markdown_report(
             cells = (markdown(column.cell(row)) for column in chosen)
             lines.append("| " + " | ".join(cells) + " |")
         lines.append("")
+    for table in cache_tables(comparison):
+        lines += [f"## {markdown(table.title)}", "", *markdown_lines(table), ""]
     lines += [f"- {markdown(sentence)}" for sentence in findings(comparison)]
     lines += ["", *(f"{sentence}  " for sentence in legend(chosen)), ""]
     if published:
@@ -108,6 +115,7 @@ def _csv_row(row: Row, comparison: Comparison) -> dict[str, object]:
         "options": run.options,
         **asdict(run.budget),
         "profile": run.profile,
+        "question": run.question,
         "needles": run.needles,
         "samples": row.samples,
         "failed": row.failed,
@@ -132,8 +140,10 @@ def _csv_row(row: Row, comparison: Comparison) -> dict[str, object]:
         "samples_needed_non_inferior": None if delta is None else delta.needed_non_inferior,
         "samples_needed_loss": None if delta is None else delta.needed_loss,
         **{name: row.means.get(name) for name in FIGURES},
+        "kv_share": kv_share(row),
         "total_ms": row.total_ms,
         "total_ms_median": row.median_ms,
+        **{f"{name}_median": median_of(row, name) for name in ("kv_ms", "decode_token_ms")},
         "notes": "; ".join(row.notes),
     }
     return values
