@@ -19,7 +19,11 @@ BUDGETS = {
         "mean_layer_tokens": "tokens a layer of the decoder saw, mean over layers",
         "vision_tokens_out": "vision tokens after compression",
     },
-    "KV cache": {"kv_cache_bytes": "bytes of the KV cache"},
+    "KV cache": {
+        "kv_cache_bytes": "bytes of the KV cache",
+        "kv_share": "share of the KV cache that is held",
+        "kv_end_bytes": "bytes of the KV cache after the answer",
+    },
     "Bytes": {
         "png_bytes_after": "bytes of the pages as PNG after the codec",
         "stored_bytes": "bytes of the stored bitstream",
@@ -28,11 +32,16 @@ BUDGETS = {
         "total_ms": "ms from page to answer",
         "prefill_ms": "ms of prefill",
         "decode_ms": "ms of decoding",
+        "decode_token_ms": "ms of decoding a token",
+        "kv_ms": "ms of compressing the KV cache",
     },
 }
 """Sections of the workspace, and in each the measured budgets with their titles."""
 
-COLUMNS = ("accuracy", "delta", "samples", "failed", "decoder_tokens", "kv_cache_bytes", "total_ms")
+COLUMNS = (
+    *("accuracy", "delta", "samples", "failed", "question"),
+    *("decoder_tokens", "kv_cache_bytes", "kv_share", "total_ms"),
+)
 """Figures beside each run's name."""
 
 MOST_RUNS = 1000

@@ -48,7 +48,8 @@ def _budget_panel(
     methods: dict[str, tuple[str, str]],
 ) -> None:
     crowded = len(found) > LABELLED
-    for asked, best in pareto_sets(found).items():
+    sets = pareto_sets(found)
+    for asked, best in sets.items():
         _pareto_line(panel, best, axis, asked)
     for name in dict.fromkeys(point.row.run.method for point in found):
         mine = [point for point in found if point.row.run.method == name]
@@ -77,7 +78,9 @@ def _budget_panel(
     panel.set_title(f"{short(title, 60)} (numbers: keep ratio)", fontsize=10, y=1.0)
     panel.set_xlabel(f"{axis.title} ({axis.unit})")
     panel.set_ylabel("accuracy (mean score, 0 to 1)")
-    panel.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
+    # Names of methods that saw the question are long.
+    across = 2 if True in sets else 3
+    panel.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=across)
 
 
 def _pareto_line(panel: Axes, best: Sequence[Point], axis: Axis, asked: bool) -> None:
@@ -90,7 +93,7 @@ def _pareto_line(panel: Axes, best: Sequence[Point], axis: Axis, asked: bool) ->
         where="post",
         color=GRAY,
         linewidth=1,
-        linestyle=(0, (1, 2)) if asked else (0, (4, 2)),
+        linestyle=(0, (4, 2, 1, 2)) if asked else (0, (4, 2)),
         label=f"Pareto set{', question seen' * asked}",
         zorder=2,
     )

@@ -10,6 +10,7 @@ from typing import Any
 from freqexp.comparing.comparison import Comparison, Row
 from freqexp.comparing.findings import findings
 from freqexp.report.build import Report
+from freqexp.report.cache import cache_tables
 from freqexp.report.columns import columns
 from freqexp.tracking.server import has_key, quiet_settings, reachable, within
 
@@ -79,4 +80,7 @@ def _values(wandb: Any, comparison: Comparison, report: Report) -> dict[str, Any
         )
         for figure in report.figures
     }
-    return {"report/table": table, **figures}
+    tables = {"report/table": table}
+    for cached in cache_tables(comparison):
+        tables["report/kv_cache"] = wandb.Table(columns=list(cached.heads), data=list(cached.rows))
+    return {**tables, **figures}

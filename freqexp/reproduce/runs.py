@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from freqexp.comparing.run import Run
 from freqexp.comparing.text import plain
 from freqexp.config.identity import identity
+from freqexp.nouns.cache import CACHE_COMPONENTS
 from freqexp.published.cells import Cell, Verdict
 from freqexp.reproduce.saved import Surroundings
 from freqexp.results.intervals import Bounded, interval
@@ -24,10 +25,15 @@ SIZES = (
     "decoder_tokens",
     "mean_layer_tokens",
     "kv_cache_bytes",
+    "kv_full_bytes",
+    *(f"kv_{name}_bytes" for name in CACHE_COMPONENTS),
+    "kv_shared_bytes",
     "raw_bytes",
     "nominal_ratio",
 )
 """Figures without sampling error: of the same sample they are equal or they differ."""
+GROWN = ("kv_end_bytes", "kv_read_bytes")
+"""Sizes that grow with the answer: compared where it has as many tokens."""
 ENCODED = ("png_bytes", "png_bytes_after", "lossless_bytes", "stored_bytes")
 """Sizes that the installed image libraries decide, too."""
 HARMLESS = ("samples", "model.device", "model.dtype", "model.attention", "model.batch_size")
@@ -80,8 +86,9 @@ def compare_runs(then: Run, now: Run, around: Surroundings) -> list[Cell]:
             note,
         ),
     ]
-    for name in (*SIZES, *ENCODED):
-        values = [(getattr(a, name), getattr(b, name)) for a, b in pairs]
+    for name in (*SIZES, *GROWN, *ENCODED):
+        alike = [(a, b) for a, b in pairs if name not in GROWN or a.new_tokens == b.new_tokens]
+        values = [(getattr(a, name), getattr(b, name)) for a, b in alike]
         if any(value is not None for pair in values for value in pair):
             found.append(_size_cell(title, name, values, around))
     return found

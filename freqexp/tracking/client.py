@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from freqexp.answering.work import PageImages
 from freqexp.config.budget import acting_budget
+from freqexp.nouns.cache import CACHE_COMPONENTS
 from freqexp.results.record import Record
+from freqexp.schemas.kv import KVConfig
 from freqexp.tracking.server import quiet_settings, within
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ IMAGE_PAGES = 2
 
 METRICS = (
     "score",
+    "later_score",
     "similarity",
     "chance",
     "character_error_rate",
@@ -34,15 +37,18 @@ METRICS = (
     "decoder_tokens",
     "mean_layer_tokens",
     "kv_cache_bytes",
+    *(f"kv_{name}_bytes" for name in (*CACHE_COMPONENTS, "full", "end", "read", "shared")),
     "png_bytes",
     "png_bytes_after",
     "stored_bytes",
     "nominal_ratio",
     "render_ms",
     "compress_ms",
+    "kv_ms",
     "encode_ms",
     "prefill_ms",
     "decode_ms",
+    "decode_token_ms",
     "peak_memory_bytes",
 )
 """Fields of a record that are logged for each sample, as "sample/<field>"."""
@@ -52,12 +58,16 @@ BUDGETS = (
     "decoder_tokens",
     "mean_layer_tokens",
     "kv_cache_bytes",
+    "kv_share",
+    "kv_end_bytes",
     "png_bytes_after",
     "stored_bytes",
+    "decode_token_ms",
     "total_ms",
 )
 """What accuracy is shown against. Each is a metric of the run: the mean over the samples so far,
-in the end that of the summary. total_ms: see `totals`."""
+in the end that of the summary. total_ms: see `totals`. kv_share: of these means, kv_cache_bytes
+over kv_full_bytes."""
 
 TABLES = "history_tables"
 """In the run's summary: how many lines of its history are tables of samples."""
@@ -97,7 +107,7 @@ class Client:
     def _count(self, record: Record) -> None:
         if record.score is None:
             return
-        for name in ("score", *BUDGETS, *STAGES):
+        for name in ("score", "kv_full_bytes", *BUDGETS, *STAGES):
             value = getattr(record, name, None)
             if value is not None:
                 total, number = self._sums.get(name, (0.0, 0))
@@ -111,7 +121,7 @@ class Client:
         means = {name: total / number for name, (total, number) in self._sums.items()}
         values["accuracy"] = means.get("score")
         values |= {name: means.get(name) for name in BUDGETS}
-        values |= totals(means, self._compresses)
+        values |= shares(means) | totals(means, self._compresses)
         values = {name: value for name, value in values.items() if value is not None}
         values["sample/index"] = index
         if images is not None:
@@ -180,6 +190,12 @@ def totals(means: Mapping[str, Any], compresses: bool) -> dict[str, float]:
     return {"total_ms": sum(known)} if len(known) == len(values) else {}
 
 
+def shares(means: Mapping[str, float]) -> dict[str, float]:
+    """kv_share, as a summary has it, where both sizes of the cache are known."""
+    held, full = means.get("kv_cache_bytes"), means.get("kv_full_bytes")
+    return {"kv_share": held / full} if full and held is not None else {}
+
+
 def _compresses(cfg: RunConfig) -> bool:
     from freqexp.running.execute import baseline_of
 
@@ -215,7 +231,7 @@ def _init(cfg: RunConfig, run_id: str, online: bool) -> Any:
 def _name(cfg: RunConfig) -> str:
     from freqexp.running.execute import label
 
-    return f"{cfg.model.name}, {label(cfg)}"
+    return ", ".join([cfg.model.name, label(cfg), *_question(cfg)])
 
 
 def _tags(cfg: RunConfig) -> list[str]:
@@ -225,4 +241,11 @@ def _tags(cfg: RunConfig) -> list[str]:
         tags.append(f"keep {words}")
     if cfg.compressor.uses_profile:
         tags.append(cfg.profile.name)
-    return tags
+    return [*tags, *_question(cfg)]
+
+
+def _question(cfg: RunConfig) -> list[str]:
+    """As in "question seen", where a method acts on the KV cache."""
+    parts = cfg.compressor.parts(cfg.keep_ratio)
+    found = [part.config for part in parts if isinstance(part.config, KVConfig)]
+    return [f"question {config.question.name}" for config in found]
