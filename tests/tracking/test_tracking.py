@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from report_runs import cached, record
 from run_fakes import Counting
 from wandb_double import Double, wandb_double
 
 from freqexp.config.run import Tracking
 from freqexp.running.progress import Lines
 from freqexp.running.sweep import run_points
+from freqexp.schemas.choices import Question
+from freqexp.schemas.kv import KVRandomConfig
 from freqexp.schemas.tokens import TokenConfig
 from freqexp.tracking import client as wandb_client
 from freqexp.tracking import server as wandb_server
@@ -161,6 +164,33 @@ def test_a_server_gets_everything_once(
     operations = list(server.operations)
     run(config, counting, Tracking.auto)
     assert server.operations == operations
+
+
+def test_the_cache_of_a_run_is_mirrored(config: Any, server: Double) -> None:
+    cfg = config(
+        compressor=KVRandomConfig(question=Question.seen), tracking=Tracking.online, keep_ratio=0.25
+    )
+    fields = cached(0.25, "seen", later_score=0.5, kv_ms=3.0, kv_codes_bytes=64, kv_end_bytes=9)
+    first, second = record("a", 1.0, **fields), record("b", 0.0, **{**fields, "kv_cache_bytes": 0})
+    client = wandb_client.Client(cfg, "mine", online=True)
+    client.follow([first, second], None)
+    client.conclude({"kv_share": 0.125, "question": "seen"}, [first, second])
+    client.finish(interrupted=False)
+    (run,) = server.runs.values()
+    assert run["displayName"] == "fake, kv_random keep 0.25, 2 needles, question seen"
+    assert run["tags"][-1] == "question seen"
+    one, two = (json.loads(line) for line in server.history("mine")[:2])
+    sample = {name: value for name, value in one.items() if name.startswith("sample/")}
+    assert sample["sample/kv_full_bytes"] == 9216 * 166
+    assert sample["sample/kv_cache_bytes"] == sample["sample/kv_exact_bytes"] == 9216 * 166 // 4
+    assert (sample["sample/kv_codes_bytes"], sample["sample/kv_ms"]) == (64, 3.0)
+    assert sample["sample/later_score"] == 0.5
+    assert "sample/kv_zeros_bytes" not in sample
+    assert one["kv_share"] == pytest.approx(0.25)
+    assert two["kv_share"] == pytest.approx(0.125)
+    assert two["kv_end_bytes"] == 9
+    (line,) = server.files["mine"]["wandb-summary.json"]
+    assert (json.loads(line)["kv_share"], json.loads(line)["question"]) == (0.125, "seen")
 
 
 def test_an_interrupted_run_goes_on_as_the_same_one(
