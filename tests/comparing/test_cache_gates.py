@@ -97,12 +97,15 @@ def test_controls_that_send_fewer_tokens_into_the_cache_are_rivals(
     assert verdicts(tmp_path / "costlier") == {("ours", "KV cache"): "untested"}
 
 
-def test_controls_on_the_cache_are_no_rivals_of_other_methods(tmp_path: Path) -> None:
+@pytest.mark.parametrize("question", ["unseen", None])
+def test_controls_on_the_cache_are_no_rivals_of_other_methods(
+    tmp_path: Path, question: str | None
+) -> None:
     """A token method that halves what a token takes in the cache acts on it, too."""
     base(tmp_path)
     halved = {"kv_cache_bytes": 4608 * 166, "mean_layer_tokens": 166.0}
     write_run(tmp_path, "mine", BELOW, TokenConfig(), **halved)
-    write_run(tmp_path, "ctrl", ABOVE, KVRandomConfig(), **cached())
+    write_run(tmp_path, "ctrl", ABOVE, KVRandomConfig(), **cached(question=question))
     assert verdicts(tmp_path) == {("token", "KV cache"): "untested"}
 
 
