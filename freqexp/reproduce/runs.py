@@ -89,7 +89,9 @@ def compare_runs(then: Run, now: Run, around: Surroundings) -> list[Cell]:
     for name in (*SIZES, *GROWN, *ENCODED):
         alike = [(a, b) for a, b in pairs if name not in GROWN or a.new_tokens == b.new_tokens]
         values = [(getattr(a, name), getattr(b, name)) for a, b in alike]
-        if any(value is not None for pair in values for value in pair):
+        # Nothing was saved of what was not measured then, and nothing is in what is always zero.
+        saved = any(then is not None for then, _ in values)
+        if saved and any(value for pair in values for value in pair):
             found.append(_size_cell(title, name, values, around))
     return found
 

@@ -51,6 +51,22 @@ def test_another_size_differs(tmp_path: Path, name: str) -> None:
     assert found[figure].difference == "2 of 2 samples differ"
 
 
+def test_what_was_not_measured_or_is_empty_says_nothing(tmp_path: Path) -> None:
+    """A run of before the cache was taken apart still is reproduced."""
+    before = {f"kv_{name}_bytes": None for name in COUNTED if name != "cache"}
+    found = cells(run(tmp_path / "then", **before), run(tmp_path / "now", kv_zeros_bytes=0))
+    assert {name for name in found if name.startswith("kv_")} == {
+        "kv_cache_bytes",
+        "kv_end_bytes",
+        "kv_read_bytes",
+    }
+    assert {cell.verdict for cell in found.values()} == {Verdict.reproduced}
+    empty = run(tmp_path / "empty", kv_zeros_bytes=0)
+    assert "kv_zeros_bytes" not in cells(empty, run(tmp_path / "again", kv_zeros_bytes=0))
+    lost = cells(run(tmp_path / "full"), run(tmp_path / "lost", kv_codes_bytes=None))
+    assert lost["kv_codes_bytes"].verdict is Verdict.differs
+
+
 def test_what_grows_with_the_answer_is_compared_where_it_is_as_long(tmp_path: Path) -> None:
     then = run(tmp_path / "then")
     longer = cells(then, run(tmp_path / "longer", kv_end_bytes=6000, new_tokens=8))
