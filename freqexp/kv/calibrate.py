@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from freqexp.kv.base import check_layer, in_scope
 from freqexp.kv.basis_file import Bases
+from freqexp.kv.checks import check_layer, in_scope
 from freqexp.kv.principal import Basis, directions
 from freqexp.kv.stored import at
 from freqexp.nouns.cache import LayerCache

@@ -12,7 +12,7 @@ from freqexp.coding.grid import on_grid
 from freqexp.coding.long_dct import long_dct, long_idct
 from freqexp.coding.share import kept_count
 from freqexp.errors import fault
-from freqexp.kv.base import check_layer, in_scope
+from freqexp.kv.checks import check_layer, in_scope
 from freqexp.kv.evict import Eviction, Evictor
 from freqexp.nouns.cache import LayerCache
 

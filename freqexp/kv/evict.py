@@ -10,7 +10,8 @@ from torch import Tensor
 
 from freqexp.coding.share import check_keep_ratio, kept_count
 from freqexp.errors import BudgetError, ConfigError, UserError, fault
-from freqexp.kv.base import KVMethod, check_layer, in_scope
+from freqexp.kv.base import KVMethod
+from freqexp.kv.checks import check_layer, in_scope
 from freqexp.kv.quantised import Quantised, check_bits
 from freqexp.kv.stored import Beside, Exact, at
 from freqexp.nouns.cache import Asked, LayerCache, StoredLayer

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from freqexp.errors import ConfigError, fault
-from freqexp.kv.base import KVMethod, check_layer, in_scope
+from freqexp.kv.base import KVMethod
+from freqexp.kv.checks import check_layer, in_scope
 from freqexp.kv.quantised import RESIDUAL, Quantised, check_groups
 from freqexp.kv.stored import at, beside_text
 from freqexp.nouns.cache import Asked, LayerCache, StoredLayer

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from freqexp.coding.share import check_keep_ratio
 from freqexp.errors import BudgetError, ConfigError, UserError, fault
-from freqexp.kv.base import KVMethod, check_layer, in_scope
+from freqexp.kv.base import KVMethod
 from freqexp.kv.basis_file import load
+from freqexp.kv.checks import check_layer, in_scope
 from freqexp.kv.principal import Basis, coefficients, principal, restored
 from freqexp.kv.stored import Exact, alone, at, beside_text
 from freqexp.nouns.cache import Asked, Component, LayerCache, Shared, StoredLayer

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from freqexp.errors import fault
-from freqexp.kv.base import in_scope
+from freqexp.kv.checks import in_scope
 from freqexp.kv.evict import Eviction, Evictor
 from freqexp.nouns.cache import LayerCache
 

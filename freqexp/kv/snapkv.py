@@ -27,7 +27,7 @@ class SnapKV(Evictor):
     holds = "window"
 
     def __init__(
-        self, settings: Eviction, window: int = 32, kernel: int = 5, pooling: str = "avg"
+        self, settings: Eviction, window: int = 16, kernel: int = 5, pooling: str = "avg"
     ) -> None:
         """Keep the settings. window: 1 or more. kernel: odd, 1 or more. Raises ConfigError."""
         faults = [fault("window", window, "1 or more")] if window < 1 else []

@@ -122,7 +122,7 @@ class SnapKVConfig(EvictConfig):
     """
 
     name: str = "snapkv"
-    window: int = 32
+    window: int = 16
     kernel: int = 5
     pooling: Pooling = Pooling.avg
 

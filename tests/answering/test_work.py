@@ -34,19 +34,19 @@ def test_everything_a_score_is_made_of_is_recorded() -> None:
     (sample,) = run_fakes.make_samples(run_fakes.NeedlesConfig(count=2), 1, 0)
     text = sample.prefix + sample.turns[2].assistant
     scored = grade(text, sample)
-    found = graded(scored, answer(text), sample.answer)
+    found = graded(scored, answer(text), sample)
     assert scored.parts is not None
     parts = asdict(scored.parts)
     assert parts.pop("repeats") is False
     assert {name: found[name] for name in parts} == parts
     assert (found["score"], found["derailed"], found["wrong_turn"]) == (scored.score, False, 2)
     assert found.keys() <= {field.name for field in fields(Record)}
-    assert graded(scored, answer(text, truncated=True), sample.answer)["derailed"] is True
+    assert graded(scored, answer(text, truncated=True), sample)["derailed"] is True
 
 
 def test_a_simple_grader_leaves_them_unmeasured() -> None:
     (sample,) = run_fakes.make_samples(run_fakes.NeedlesConfig(count=2), 1, 0)
-    found = graded(run_fakes.fake_grade("pre", sample), answer("pre", truncated=True), "pre0")
+    found = graded(run_fakes.fake_grade("pre", sample), answer("pre", truncated=True), sample)
     assert not found.keys() & {"derailed", *(field.name for field in fields(Parts))}
 
 

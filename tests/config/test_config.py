@@ -89,10 +89,11 @@ def test_options_and_schemas_say_the_same(group: str, classes: tuple[type, ...])
 @pytest.mark.parametrize("option", COMPRESSORS, ids=option_name)
 def test_a_compressor_builds_what_its_stage_says(option: type[CompressorConfig]) -> None:
     from freqexp.codecs.base import Codec
+    from freqexp.kv.base import KVMethod
     from freqexp.tokens.base import TokenCompressor
     from freqexp.tokens.layer_base import LayerMethod
 
-    kinds = {"codec": Codec, "token": TokenCompressor, "decoder": LayerMethod}
+    kinds = {"codec": Codec, "token": TokenCompressor, "decoder": LayerMethod, "kv": KVMethod}
     parts = option(name=option_name(option)).parts(0.5)
     assert [part.config.stage for part in parts] == {
         "none": [],

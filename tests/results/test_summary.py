@@ -58,7 +58,8 @@ def test_what_scores_are_made_of_is_in_the_summary(config: Any) -> None:
 def test_every_figure_of_a_record_is_in_the_summary() -> None:
     measured = {f.name for f in fields(Record)} & {f.name for f in fields(Summary)}
     assert set(FIGURES) < measured
-    flags = {"truncated", "simulated", "codec_simulated", "token_simulated"}
+    flags = {"truncated", "simulated", "question"}
+    flags |= {f"{place}_simulated" for place in ("codec", "token", "kv")}
     parts = {"place_chance", "copied_share"}
     assert measured - set(FIGURES) == {"needles", "similarity", "chance", *parts, *flags}
 
