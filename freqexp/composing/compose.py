@@ -59,8 +59,10 @@ def simplest(cfg: RunConfig) -> RunConfig:
     none the baseline. So a grid of codecs by token compressors, `none` among both, shares its
     edges with the sweeps of each. A count of tokens goes where no part has a use for it.
     """
+    if not cfg.compressor.uses_keep_tokens:
+        cfg = replace(cfg, keep_tokens=None)
     if not cfg.compressor.uses_budget:
-        cfg = replace(cfg, keep_tokens=None, keep_like=None)
+        cfg = replace(cfg, keep_like=None)
     parts = cfg.compressor.parts(cfg.keep_ratio)
     if len(parts) > 1:
         return cfg
