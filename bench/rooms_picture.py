@@ -8,7 +8,7 @@ from html import escape
 
 ROW, HEAD, GAP, TOP, LEFT, RIGHT = 23, 25, 8, 8, 8, 1090
 # Where a row's name, purpose, modules and lines stand, and the first station of the way.
-NAME, PURPOSE, MODULES, LINES, FIRST, STRIDE = 22, 146, 512, 560, 640, 27
+NAME, PURPOSE, MODULES, LINES, FIRST, STRIDE = 22, 146, 512, 560, 640, 23
 DOT, BEND, HALO = 8.5, 7, 3
 PURPOSE_LIMIT = 52
 # Okabe and Ito's colours, told apart with every kind of colour vision; methods are squares, too.
