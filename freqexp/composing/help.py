@@ -13,8 +13,9 @@ COLUMNS = 100
 
 HEAD = """\
 freqexp {version}: where in a vision-language model can you compress, what does it really save, and
-what does it cost in accuracy? Renders conversations as pages, compresses the pages or their vision
-tokens, lets the model answer MRCR retrieval questions, and prints accuracy beside measured savings.
+what does it cost in accuracy? Renders conversations as pages, compresses the pages, their vision
+tokens or the KV cache, lets the model answer MRCR retrieval questions, and prints accuracy beside
+measured savings.
 
 usage: python -m freqexp.run [group=option] [key=value] ...         one run and its baseline
        python -m freqexp.run -m [key=value,value,...] ...           a sweep: every combination
