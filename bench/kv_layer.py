@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from functools import cache
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from freqexp.readers.families.compressing import library_cache
 from freqexp.schemas.compressor import COMPRESSORS
 from freqexp.schemas.kv import KVConfig, KVRandomConfig
 from freqexp.schemas.kv_codes import KiviConfig
+from freqexp.schemas.profile import ProfileConfig
 from freqexp.schemas.section import option_name
 
 QUERY_HEADS, KV_HEADS, CHANNELS = 32, 2, 128
@@ -73,17 +75,29 @@ def holder(config: KVConfig) -> Callable[[LayerCache], Any]:
     """What makes a layer of a cache, of a batch of one, that holds its keys and values
     compressed.
     """
-    method = config.build(KEEP_RATIO, compose().profile)
-    assert isinstance(method, KVMethod)
+    method = built(config, KEEP_RATIO)
 
     def hold(layer: LayerCache) -> Any:
         if method.library is not None:
-            cache: Any = library_cache(method.library, text_config(num_hidden_layers=1))
-            cache.layers[0].update(layer.keys[None], layer.values[None])
-            return cache.layers[0]
+            made: Any = library_cache(method.library, text_config(num_hidden_layers=1)).layers[0]
+            made.update(layer.keys[None], layer.values[None])
+            return made
         return holding(layer, method)
 
     return hold
+
+
+def built(config: KVConfig, keep_ratio: float) -> KVMethod:
+    """The method of an option."""
+    method = config.build(keep_ratio, _no_matter())
+    assert isinstance(method, KVMethod)
+    return method
+
+
+@cache
+def _no_matter() -> ProfileConfig:
+    """A profile of pages, which no method on the cache looks at."""
+    return compose().profile
 
 
 def holding(layer: LayerCache, method: KVMethod) -> CompressedLayer:
@@ -108,20 +122,20 @@ def decode_caches(tokens: int) -> dict[str, Cache]:
     whole = DynamicLayer()
     whole.update(given.keys[None], given.values[None])
     layers: dict[str, Any] = {WHOLE: whole}
-    for name, config in ((QUARTER, KVRandomConfig()), (KIVI, KiviConfig(bits=4))):
-        method: Any = config.build(DECODE_KEEP_RATIO, compose().profile)
-        layers[name] = holding(given, method)
+    options: dict[str, KVConfig] = {QUARTER: KVRandomConfig(), KIVI: KiviConfig(bits=4)}
+    for name, config in options.items():
+        layers[name] = holding(given, built(config, DECODE_KEEP_RATIO))
     layers[NOTHING] = DynamicLayer()
     return {name: Cache(layers=[layer]) for name, layer in layers.items()}
 
 
-def update_peak(cache: Cache) -> int:
+def update_peak(filled: Cache) -> int:
     """The most bytes that are allocated at once while the cache takes one token and is read, beyond
     those before. Done to a copy: the profiler sees no memory freed that it saw not allocated.
     """
     new = torch.zeros(1, KV_HEADS, 1, CHANNELS)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
-        copy = deepcopy(cache)
+        copy = deepcopy(filled)
         with record_function(UPDATE):
             read = copy.update(new, new, 0)
         del read
