@@ -10,8 +10,7 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,26 +29,12 @@ from freqexp.readers.decoding import (
     effective,
     greedy,
 )
-from freqexp.readers.families.compressing import Compressing, library_cache
-from freqexp.readers.families.in_decoder import Dropping
-from freqexp.readers.families.passes import Padded, Passes
+from freqexp.readers.families.generating import Generated, alone, generate
 from freqexp.readers.families.signals import question_words
-from freqexp.readers.meter import Meter
 
 if TYPE_CHECKING:
     from freqexp.readers.weights import Parts
     from freqexp.schemas.model import ModelConfig
-
-
-@dataclass(frozen=True, eq=False)
-class Generated:
-    """New tokens int64 [batch, steps] of a batch, what they took, and what acted on the way."""
-
-    new: Tensor
-    prompts: list[Prompt]
-    meter: Meter
-    dropping: Dropping | None
-    compress_ms: float | None
 
 
 class HfReader(Reader):
@@ -84,7 +69,7 @@ class HfReader(Reader):
         """Prefill and a few steps."""
         short = copy.deepcopy(self._generation)
         short.max_new_tokens = min(WARM_UP_TOKENS, self.max_new_tokens)
-        self._generate([request], short)
+        generate(self, [request], short)
 
     @property
     def device(self) -> torch.device:
@@ -233,9 +218,9 @@ class HfReader(Reader):
         """
         if not requests:
             return []
-        if len(requests) > 1 and any(_alone(request) for request in requests):
+        if len(requests) > 1 and any(alone(request) for request in requests):
             return [answer for one in requests for answer in self.answer_batch([one])]
-        done = self._generate(requests, self._generation)
+        done = generate(self, requests, self._generation)
         answers = [self._answer(row, done) for row in range(len(requests))]
         if done.dropping is None:
             return answers
@@ -249,68 +234,6 @@ class HfReader(Reader):
                 kept=tuple(done.dropping.kept.tolist()),
             )
         ]
-
-    def _generate(self, requests: Sequence[Request], generation: Any) -> Generated:
-        """Greedy decoding of a batch, whose requests have the same methods.
-
-        Of several requests none is to be answered by itself.
-        """
-        compressor, budget = requests[0].compressor, requests[0].cache_budget
-        with torch.inference_mode(), ExitStack() as stack:
-            prompts = [self.prompt(request) for request in requests]
-            pages = [page for request in requests for page in request.vision]
-            unseen = compressor is not None and compressor.question == "unseen"
-            passes = Passes(prompts, [self._pages_end(p) for p in prompts] if unseen else None)
-            meter = Meter(self.text_model, passes.total_padding, len(passes.parts))
-            stack.enter_context(meter)
-            dropping, compressing = self._dropping(requests[0], prompts[0]), None
-            if dropping is not None:
-                stack.enter_context(dropping)
-            more: dict[str, Any] = {}
-            if compressor is not None and compressor.library is not None:
-                more["past_key_values"] = library_cache(compressor.library, self.model.config)
-            elif compressor is not None:
-                vision = [
-                    _is_vision(prompt, length)
-                    for prompt, length in zip(prompts, passes.lengths[0], strict=True)
-                ]
-                compressing = Compressing(self.text_model, compressor, vision, budget)
-                stack.enter_context(compressing)
-                more["past_key_values"] = compressing.cache
-            images = {"mm_encoder_outputs": {"image": self.encoder_output(pages)}}
-            if unseen:
-                once = copy.deepcopy(generation)
-                once.max_new_tokens = 1
-                self._run(passes.parts[0], once, **images, **more)
-                if compressing is not None:
-                    compressing.go_on(passes.padding[1])
-                output = self._run(passes.joined(), generation, **more)
-            else:
-                output = self._run(passes.parts[0], generation, **images, **more)
-        new = output[:, sum(part[0].shape[1] for part in passes.parts) :]
-        ms = None if compressing is None else compressing.ms
-        return Generated(new, prompts, meter, dropping, ms)
-
-    def _run(self, padded: Padded, generation: Any, **more: Any) -> Tensor:
-        ids, mask, positions = padded
-        output: Tensor = self.model.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=self.position_ids(positions),
-            generation_config=generation,
-            **more,
-        )
-        return output
-
-    def _pages_end(self, prompt: Prompt) -> int:
-        """Length of the prompt up to its last page: what doesn't depend on the question."""
-        return int((prompt.ids == self.image_id).nonzero()[-1]) + 1
-
-    def _dropping(self, request: Request, prompt: Prompt) -> Dropping | None:
-        if request.pruner is None:
-            return None
-        self.check_layer(request.pruner.layer)
-        return Dropping(self.text_model, request.pruner, prompt.vision, request.budget)
 
     def _answer(self, row: int, done: Generated) -> Answer:
         new, prompt, meter = done.new[row], done.prompts[row], done.meter
@@ -350,18 +273,3 @@ class HfReader(Reader):
     def final_answer(self, ids: Tensor) -> str:
         """Text after the last `answer_after`, see `answer_text`."""
         return answer_text(self.tokenizer, ids, self.answer_after)
-
-
-def _alone(request: Request) -> bool:
-    """Whether a request can't be answered together with others: each drops its own tokens, and a
-    library's quantiser would have one scale for all.
-    """
-    compressor = request.compressor
-    return request.pruner is not None or (compressor is not None and compressor.library is not None)
-
-
-def _is_vision(prompt: Prompt, length: int) -> Tensor:
-    """Bool [length]: which of the first tokens are a page's."""
-    found = torch.zeros(len(prompt.ids), dtype=torch.bool, device=prompt.ids.device)
-    found[prompt.vision] = True
-    return found[:length]

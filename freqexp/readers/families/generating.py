@@ -1,0 +1,130 @@
+"""One `generate` over a batch, with what acts inside the decoder or on its cache."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from freqexp.nouns.vision import CompressedTokens
+from freqexp.readers.base import Request
+from freqexp.readers.decoding import Prompt
+from freqexp.readers.families.compressing import Compressing, library_cache
+from freqexp.readers.families.in_decoder import Dropping
+from freqexp.readers.families.passes import Padded, Passes
+from freqexp.readers.meter import Meter
+
+
+class _Asked(Protocol):
+    """What of a reader is needed here, see `HfReader`."""
+
+    model: Any
+    image_id: int
+
+    @property
+    def text_model(self) -> Any: ...
+
+    def prompt(self, request: Request) -> Prompt: ...
+
+    def position_ids(self, positions: Tensor) -> Tensor: ...
+
+    def encoder_output(self, vision: Sequence[CompressedTokens]) -> Any: ...
+
+    def check_layer(self, layer: int) -> None: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Generated:
+    """New tokens int64 [batch, steps] of a batch, what they took, and what acted on the way."""
+
+    new: Tensor
+    prompts: list[Prompt]
+    meter: Meter
+    dropping: Dropping | None
+    compress_ms: float | None
+
+
+def generate(reader: _Asked, requests: Sequence[Request], generation: Any) -> Generated:
+    """Greedy decoding of a batch, whose requests have the same methods.
+
+    Of several requests none is to be answered by itself.
+    """
+    compressor, budget = requests[0].compressor, requests[0].cache_budget
+    with torch.inference_mode(), ExitStack() as stack:
+        prompts = [reader.prompt(request) for request in requests]
+        pages = [page for request in requests for page in request.vision]
+        unseen = compressor is not None and compressor.question == "unseen"
+        passes = Passes(prompts, [_pages_end(reader, p) for p in prompts] if unseen else None)
+        meter = Meter(reader.text_model, passes.total_padding, len(passes.parts))
+        stack.enter_context(meter)
+        dropping, compressing = _dropping(reader, requests[0], prompts[0]), None
+        if dropping is not None:
+            stack.enter_context(dropping)
+        more: dict[str, Any] = {}
+        if compressor is not None and compressor.library is not None:
+            more["past_key_values"] = library_cache(compressor.library, reader.model.config)
+        elif compressor is not None:
+            vision = [
+                _is_vision(prompt, length)
+                for prompt, length in zip(prompts, passes.lengths[0], strict=True)
+            ]
+            compressing = Compressing(reader.text_model, compressor, vision, budget)
+            stack.enter_context(compressing)
+            more["past_key_values"] = compressing.cache
+        images = {"mm_encoder_outputs": {"image": reader.encoder_output(pages)}}
+        if unseen:
+            once = copy.deepcopy(generation)
+            once.max_new_tokens = 1
+            _run(reader, passes.parts[0], once, **images, **more)
+            if compressing is not None:
+                compressing.go_on(passes.padding[1])
+            output = _run(reader, passes.joined(), generation, **more)
+        else:
+            output = _run(reader, passes.parts[0], generation, **images, **more)
+    new = output[:, sum(part[0].shape[1] for part in passes.parts) :]
+    ms = None if compressing is None else compressing.ms
+    return Generated(new, prompts, meter, dropping, ms)
+
+
+def _run(reader: _Asked, padded: Padded, generation: Any, **more: Any) -> Tensor:
+    ids, mask, positions = padded
+    output: Tensor = reader.model.generate(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=reader.position_ids(positions),
+        generation_config=generation,
+        **more,
+    )
+    return output
+
+
+def _pages_end(reader: _Asked, prompt: Prompt) -> int:
+    """Length of the prompt up to its last page: what doesn't depend on the question."""
+    return int((prompt.ids == reader.image_id).nonzero()[-1]) + 1
+
+
+def _dropping(reader: _Asked, request: Request, prompt: Prompt) -> Dropping | None:
+    if request.pruner is None:
+        return None
+    reader.check_layer(request.pruner.layer)
+    return Dropping(reader.text_model, request.pruner, prompt.vision, request.budget)
+
+
+def alone(request: Request) -> bool:
+    """Whether a request can't be answered together with others: each drops its own tokens, and a
+    library's quantiser would have one scale for all.
+    """
+    compressor = request.compressor
+    return request.pruner is not None or (compressor is not None and compressor.library is not None)
+
+
+def _is_vision(prompt: Prompt, length: int) -> Tensor:
+    """Bool [length]: which of the first tokens are a page's."""
+    found = torch.zeros(len(prompt.ids), dtype=torch.bool, device=prompt.ids.device)
+    found[prompt.vision] = True
+    return found[:length]
