@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from freqexp.errors import UserError
 from freqexp.nouns.cache import Component
 from freqexp.readers.held import shared_storages, storages
 
@@ -110,7 +111,11 @@ class Meter:
         if output.last_hidden_state.is_cuda:
             torch.cuda.synchronize(output.last_hidden_state.device)
         self._prefill_ms = (time.perf_counter() - self._started) * 1000
-        self._cache = output.past_key_values
+        cache = output.past_key_values
+        if not hasattr(cache, "layers"):
+            got = type(cache).__name__
+            raise UserError(f"model.path: its cache is a {got}, allowed: one with a list of layers")
+        self._cache = cache
         self._after_prefill = held(self._cache.layers, self._padding)
 
 

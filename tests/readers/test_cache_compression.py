@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -33,9 +34,11 @@ from freqexp.kv.stored import Exact, at
 from freqexp.nouns.cache import Asked, LayerCache, StoredLayer
 from freqexp.nouns.vision import VisionTokens, keep_all
 from freqexp.readers.base import Answer, Request
+from freqexp.readers.families.foreign_cache import pairs
 from freqexp.readers.families.hf import HfReader
 from freqexp.readers.load import load_reader
-from freqexp.schemas.choices import Attention, Dtype, Question
+from freqexp.readers.meter import Meter
+from freqexp.schemas.choices import Attention, Dtype, LayerShares, Question, Scope
 from freqexp.schemas.compressor import COMPRESSORS
 from freqexp.schemas.kv import KVConfig
 from freqexp.schemas.section import option_name
@@ -153,8 +156,11 @@ class Plain(KVMethod):
 @pytest.mark.parametrize("question", ASKED)
 def test_together_is_alone(subject: Subject, question: Asked) -> None:
     """Every option; a request of two pages beside one of one page with a longer question."""
-    for name in OPTIONS:
-        method = built(name, question, 0.5)
+    methods = {name: built(name, question, 0.5) for name in OPTIONS}
+    # Layers of different lengths, and tokens of different lengths in bits.
+    methods["energy"] = built("dct_outlier", question, 0.5, layers=LayerShares.energy)
+    methods["bits"] = built("keydiff", question, 0.5, bits=4, scope=Scope.vision)
+    for name, method in methods.items():
         requests = [subject.request(method), subject.shorter(method)]
         together, answers = steps_of(subject.reader, requests)
         for row, request in enumerate(requests):
@@ -453,6 +459,22 @@ def test_layers_that_forget_are_refused(tmp_path: Path) -> None:
     text.layer_types = ["full_attention", "sliding_attention"]
     with pytest.raises(UserError, match="layers with sliding attention have no cache"):
         reader.check_compressor(KVRandom(Eviction(0.5)))
+
+
+def test_caches_that_are_no_list_of_layers() -> None:
+    class Decoder(torch.nn.Module):
+        def forward(self, inputs_embeds: Tensor) -> Any:
+            keys = torch.zeros(1, 2, 3, 4)
+            return SimpleNamespace(last_hidden_state=inputs_embeds, past_key_values=((keys, keys),))
+
+    decoder = Decoder()
+    with Meter(decoder, [0]), pytest.raises(UserError, match="its cache is a tuple, allowed: one"):
+        decoder(inputs_embeds=torch.zeros(1, 3, 4))
+    keys = torch.zeros(1, 2, 3, 4)
+    assert len(pairs(((keys, keys),))) == 1
+    for cache in (None, (), ((keys,),), ((keys, keys[0]),), "cache"):
+        with pytest.raises(UserError, match=r"its cache is a .*, allowed: one pair of"):
+            pairs(cache)
 
 
 def test_half_precision_holds_half(tmp_path: Path) -> None:
