@@ -21,7 +21,7 @@ from freqexp.files import read_json
 from freqexp.results import provenance
 from freqexp.results.record import Record, first, settle
 from freqexp.results.record_file import Records
-from freqexp.results.summarize import Baseline, changed_options, summarize
+from freqexp.results.summarize import Baseline, summarize
 from freqexp.results.summary import (
     SUMMARY,
     Summary,
@@ -242,6 +242,4 @@ def label(cfg: RunConfig) -> str:
     words = acting_budget(cfg).words()
     kept = f" keep {words}" if words else ""
     profile = f" {cfg.profile.name}" if cfg.compressor.uses_profile else ""
-    options = changed_options(cfg.compressor)
-    title = f"{cfg.compressor.title} ({options})" if options else cfg.compressor.title
-    return f"{title}{kept}{profile}, {cfg.needles.count} needles"
+    return f"{cfg.compressor.title}{kept}{profile}, {cfg.needles.count} needles"
