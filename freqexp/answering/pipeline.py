@@ -94,7 +94,8 @@ class Pipeline:
         if not self._reader.warms_up and not self._stage.budgets.counts:
             return
         try:
-            pages = self._cfg.model.render.build().render(sample.turns)[:WARM_UP_PAGES]
+            drawn = self._cfg.model.render.build().render(sample.turns)
+            pages = drawn[:WARM_UP_PAGES]
             pixels = [page.pixels for page in pages]
             if self._codec is not None:
                 pixels = [self._codec.compress(page).pixels for page in pixels]
@@ -103,10 +104,14 @@ class Pipeline:
             else:
                 vision = self._reader.encode(pixels, self._stage.page_signals, self._stage.chooser)
             found = self._stage.shorten(vision, sample.question)
+            request = self._cache.request(sample.question, found.tokens, self._pruner, found.budget)
             if self._reader.warms_up:
-                self._reader.warm_up(
-                    self._cache.request(sample.question, found.tokens, self._pruner, found.budget)
-                )
+                try:
+                    self._reader.warm_up(request)
+                except BudgetError:
+                    # Fewer pages have fewer tokens in the cache than the whole sample.
+                    if len(pages) == len(drawn):
+                        raise
         except (BudgetError, ConfigError):
             raise
         except Exception as error:

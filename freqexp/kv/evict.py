@@ -13,7 +13,7 @@ from freqexp.errors import BudgetError, ConfigError, UserError, fault
 from freqexp.kv.base import KVMethod
 from freqexp.kv.checks import check_layer, in_scope
 from freqexp.kv.quantised import Quantised, check_bits
-from freqexp.kv.stored import Beside, Exact, at
+from freqexp.kv.stored import Exact, at, beside_text
 from freqexp.nouns.cache import Asked, LayerCache, StoredLayer
 
 
@@ -107,15 +107,13 @@ class Evictor(KVMethod):
     def compress(self, layer: LayerCache) -> StoredLayer:
         """See `KVMethod`. Raises BudgetError for fewer tokens than always stay, besides."""
         kept, scope = self.places(layer)
-        rest = torch.ones_like(layer.vision)
-        rest[scope] = False
-        others = rest.nonzero()[:, 0]
         bits = self.settings.bits
         if bits is None:
+            rest = torch.ones_like(layer.vision)
+            rest[scope] = False
+            others = rest.nonzero()[:, 0]
             everything = torch.cat([kept, others.expand(len(kept), -1)], dim=1)
             kept = everything.sort(dim=1).values
             return Exact(at(layer.keys, kept), at(layer.values, kept))
         packed = Quantised(at(layer.keys, kept), at(layer.values, kept), bits)
-        if self.settings.scope == "all":
-            return packed
-        return Beside(packed, Exact(at(layer.keys, others), at(layer.values, others)))
+        return packed if self.settings.scope == "all" else beside_text(packed, layer)

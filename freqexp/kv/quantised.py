@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -101,7 +102,7 @@ class Quantised:
         }
 
 
-class _Side:
+class _Side(ABC):
     """Keys, or values. groups: tokens along `axis`. window: [KV heads, n, channels]."""
 
     groups: Groups
@@ -114,16 +115,17 @@ class _Side:
         self.append(numbers)
 
     @property
+    @abstractmethod
     def tokens(self) -> int:
-        raise NotImplementedError
+        """In groups and in the window."""
 
+    @abstractmethod
     def _quantised(self, numbers: Tensor) -> Groups:
         """Of [KV heads, n, channels]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _ripe(self, waiting: int) -> int:
         """How many of `waiting` tokens are to be quantised."""
-        raise NotImplementedError
 
     def append(self, numbers: Tensor) -> None:
         window = torch.cat([self.window, numbers], dim=1)
@@ -137,9 +139,9 @@ class _Side:
     def read(self) -> Tensor:
         return torch.cat([self._dequantised(), self.window], dim=1)
 
+    @abstractmethod
     def _dequantised(self) -> Tensor:
         """[KV heads, n, channels]."""
-        raise NotImplementedError
 
 
 class _ByChannel(_Side):

@@ -89,15 +89,19 @@ class CompressedLayer(CacheLayerMixin):
         """All there is after `hold`, [batch, KV heads, width, channels]."""
         rows = self.held_rows()
         parts = [row.read() for row in rows]
-        for number, (row, part) in enumerate(zip(rows, parts, strict=True)):
+        taken = []
+        for row, part in zip(rows, parts, strict=True):
             held = storages(row)
-            new = {key: size for key, size in storages(part).items() if key not in held}
-            self.read_bytes[number] = max(self.read_bytes[number], sum(new.values()))
+            taken.append(sum(size for key, size in storages(part).items() if key not in held))
         if len(parts) == 1:
+            self.read_bytes = [max(self.read_bytes[0], taken[0])]
             return parts[0][0][None], parts[0][1][None]
         width = max(row.tokens for row in rows)
-        keys, values = zip(*parts, strict=True)
-        return _right_aligned(keys, width), _right_aligned(values, width)
+        keys, values = (_right_aligned(side, width) for side in zip(*parts, strict=True))
+        share = (keys.nbytes + values.nbytes) // len(rows)
+        most = zip(self.read_bytes, taken, strict=True)
+        self.read_bytes = [max(before, own + share) for before, own in most]
+        return keys, values
 
     def get_seq_length(self) -> int:
         """Length of the whole sequence."""

@@ -9,6 +9,7 @@ import glm4v_remote_checkpoint as ckpt
 import pytest
 import torch
 
+from freqexp.answering import pipeline
 from freqexp.answering.session import Session
 from freqexp.composing.compose import collect
 from freqexp.errors import UserError
@@ -98,6 +99,9 @@ def test_a_batch_of_the_run_is_its_samples(tmp_path: Path) -> None:
             assert record.answer == other.answer
             assert record.kv_cache_bytes == other.kv_cache_bytes
             assert record.kv_exact_bytes == other.kv_exact_bytes
+            # Alone nothing is copied; together rows are put beside each other.
+            assert other.kv_read_bytes == 0
+            assert record.kv_read_bytes > 0  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(
@@ -116,6 +120,16 @@ def test_settings_that_no_prompt_meets_end_the_run_first(
     with pytest.raises(UserError, match=said):
         run(tmp_path, *overrides, "baseline=false")
     assert all(not file.read_text() for file in tmp_path.rglob("records*.jsonl"))
+
+
+def test_a_warm_up_over_fewer_pages_refuses_no_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two pages, one is read beforehand; the budget is more than it has tokens."""
+    monkeypatch.setattr(pipeline, "WARM_UP_PAGES", 1)
+    ((summary, records),) = run(tmp_path, "compressor=keydiff", "keep_tokens=200", "baseline=false")
+    assert summary.failed == 0
+    assert {record.pages for record in records} == {2}
 
 
 def test_glm_4v_9b(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
