@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor
 
@@ -12,14 +10,6 @@ from freqexp.kv.checks import check_layer, in_scope
 from freqexp.kv.principal import Basis, directions
 from freqexp.kv.stored import at
 from freqexp.nouns.cache import LayerCache
-
-
-def calibrate(layers: Iterable[LayerCache], model: str = "", scope: str = "all") -> Bases:
-    """The bases of these layers; each is let go before the next is asked for. See `Calibration`."""
-    found = Calibration(scope)
-    for layer in layers:
-        found.add(layer)
-    return found.bases(model)
 
 
 class Calibration:

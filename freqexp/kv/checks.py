@@ -26,6 +26,11 @@ def check_layer(layer: LayerCache) -> None:
             raise UserError(f"KV cache: the {name} hold NaN or infinity; try a wider dtype")
 
 
+def check_scope(scope: str) -> list[str]:
+    """One line for a scope that is not offered."""
+    return [] if scope in ("all", "vision") else [fault("scope", scope, "all, vision")]
+
+
 def in_scope(layer: LayerCache, scope: str) -> torch.Tensor:
     """int64 [n], increasing: the tokens that a method may act on, all of them or the pages'.
 

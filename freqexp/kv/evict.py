@@ -11,7 +11,7 @@ from torch import Tensor
 from freqexp.coding.share import check_keep_ratio, kept_count
 from freqexp.errors import BudgetError, ConfigError, UserError, fault
 from freqexp.kv.base import KVMethod
-from freqexp.kv.checks import check_layer, in_scope
+from freqexp.kv.checks import check_layer, check_scope, in_scope
 from freqexp.kv.quantised import Quantised, check_bits
 from freqexp.kv.stored import Exact, at, beside_text
 from freqexp.nouns.cache import Asked, LayerCache, StoredLayer
@@ -34,9 +34,7 @@ class Eviction:
 
     def faults(self) -> list[str]:
         """One line for each value that is not allowed."""
-        found = check_keep_ratio(self.keep_ratio)
-        if self.scope not in ("all", "vision"):
-            found.append(fault("scope", self.scope, "all, vision"))
+        found = check_keep_ratio(self.keep_ratio) + check_scope(self.scope)
         return found + ([] if self.bits is None else check_bits(self.bits))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from freqexp.errors import ConfigError, fault
 from freqexp.kv.base import KVMethod
-from freqexp.kv.checks import check_layer, in_scope
+from freqexp.kv.checks import check_layer, check_scope, in_scope
 from freqexp.kv.quantised import RESIDUAL, Quantised, check_groups
 from freqexp.kv.stored import at, beside_text
 from freqexp.nouns.cache import Asked, LayerCache, StoredLayer
@@ -39,8 +39,7 @@ class Kivi(KVMethod):
         faults = check_groups(bits, group, residual)
         if values not in ("token", "channel"):
             faults.append(fault("values", values, "token, channel"))
-        if scope not in ("all", "vision"):
-            faults.append(fault("scope", scope, "all, vision"))
+        faults += check_scope(scope)
         if faults:
             raise ConfigError(faults)
         super().__init__(question)

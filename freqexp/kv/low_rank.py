@@ -12,7 +12,7 @@ from freqexp.coding.share import check_keep_ratio
 from freqexp.errors import BudgetError, ConfigError, UserError, fault
 from freqexp.kv.base import KVMethod
 from freqexp.kv.basis_file import load
-from freqexp.kv.checks import check_layer, in_scope
+from freqexp.kv.checks import check_layer, check_scope, in_scope
 from freqexp.kv.principal import Basis, coefficients, principal, restored
 from freqexp.kv.stored import Exact, alone, at, beside_text
 from freqexp.nouns.cache import Asked, Component, LayerCache, Shared, StoredLayer
@@ -41,8 +41,7 @@ class LowRank(KVMethod):
         Raises ConfigError naming every value outside what is allowed, and what `load` raises.
         """
         faults = check_keep_ratio(keep_ratio)
-        if scope not in ("all", "vision"):
-            faults.append(fault("scope", scope, "all, vision"))
+        faults += check_scope(scope)
         if faults:
             raise ConfigError(faults)
         super().__init__(question)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from freqexp.composing.compose import compose
 from freqexp.config.identity import run_id
 from freqexp.errors import ConfigError, UserError
 from freqexp.kv.basis_file import Bases, load, sizes, write
-from freqexp.kv.calibrate import calibrate
+from freqexp.kv.calibrate import Calibration
 from freqexp.kv.low_rank import LowRank
 from freqexp.nouns.cache import LayerCache
 from freqexp.readers.bundled import folder
@@ -43,6 +43,13 @@ def layer(number: int, tokens: int, dtype: torch.dtype = torch.float64) -> Layer
 
 def requests() -> list[LayerCache]:
     return [layer(number, tokens) for tokens in LENGTHS for number in range(LAYERS)]
+
+
+def calibrate(layers: Iterable[LayerCache], model: str = "", scope: str = "all") -> Bases:
+    found = Calibration(scope)
+    for each in layers:
+        found.add(each)
+    return found.bases(model)
 
 
 def components(tokens: Sequence[Tensor]) -> tuple[Array, Array]:
