@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from freqexp.errors import UserError, fault
 from freqexp.nouns.cache import CacheCompressor, Component
 from freqexp.nouns.page import Lines, Pixels
+from freqexp.nouns.teaching import Exercise, Taught
 from freqexp.nouns.vision import (
     Chooser,
     CompressedTokens,
@@ -131,6 +132,9 @@ class Reader(ABC):
     compresses_cache: bool = False
     """Whether `answer_batch` takes requests with a compressor of the KV cache."""
 
+    teaches: bool = False
+    """Whether `teach` works: a pass with gradients."""
+
     warms_up: bool = False
     """Whether first answers take longer than later ones, and `warm_up` is worth calling."""
 
@@ -176,6 +180,13 @@ class Reader(ABC):
         Raises UserError when the prompt exceeds the model's context, and for tokens that do not
         fit their grid or the model.
         """
+
+    def teach(self, exercises: Sequence[Exercise], states: bool = False) -> Taught:
+        """One pass over exercises of a batch. Called where `teaches`.
+
+        states: whether hidden states are wanted. Raises what `answer` raises.
+        """
+        raise NotImplementedError
 
     def check_layer(self, layer: int) -> None:
         """Raises UserError unless vision tokens can be dropped at the input of decoder layer
