@@ -19,9 +19,11 @@ from pathlib import Path
 
 from freqexp.errors import UserError
 
-SPLITS = ("train", "eval")
+SPLITS = ("train", "eval", "fit", "held")
+"""Two texts, train and eval; fit and held are the two parts of train, for what is trained further
+and has to be watched on sentences of its own."""
 TEXTS = ("english", "random")
-EVAL_SHARE = 0.1
+EVAL_SHARE, HELD_SHARE = 0.1, 0.05
 SHORT_ALPHABET = frozenset("abcdefghijklmnopqrstuvwxyz .,?!'")
 SHORT_LENGTHS = (20, 44)
 
@@ -44,9 +46,26 @@ def source_path() -> Path:
 
 def split_of(sentence: str) -> str:
     """'train' or 'eval', from the sentence's letters alone."""
+    return "eval" if _in_part(_digest(sentence)[:4], EVAL_SHARE) else "train"
+
+
+def in_split(sentence: str, split: str) -> bool:
+    """Whether a sentence is of one of SPLITS. Raises ValueError for any other name."""
+    if split not in SPLITS:
+        raise ValueError(f"split: got {split!r}, allowed: {', '.join(SPLITS)}")
+    if split in ("train", "eval") or split_of(sentence) == "eval":
+        return split_of(sentence) == split
+    held = _in_part(_digest(sentence)[4:8], HELD_SHARE)
+    return held == (split == "held")
+
+
+def _digest(sentence: str) -> bytes:
     letters = _NOT_A_LETTER.sub("", sentence.lower())
-    digest = hashlib.sha256(letters.encode()).digest()
-    return "eval" if int.from_bytes(digest[:4], "big") < EVAL_SHARE * 2**32 else "train"
+    return hashlib.sha256(letters.encode()).digest()
+
+
+def _in_part(digest: bytes, share: float) -> bool:
+    return int.from_bytes(digest, "big") < share * 2**32
 
 
 @functools.lru_cache(maxsize=1)
@@ -69,9 +88,7 @@ def _all_sentences() -> tuple[str, ...]:
 @functools.lru_cache(maxsize=len(SPLITS))
 def sentences(split: str) -> tuple[str, ...]:
     """Distinct ASCII sentences of one split, sorted."""
-    if split not in SPLITS:
-        raise ValueError(f"split: got {split!r}, allowed: {', '.join(SPLITS)}")
-    return tuple(s for s in _all_sentences() if split_of(s) == split)
+    return tuple(s for s in _all_sentences() if in_split(s, split))
 
 
 @functools.lru_cache(maxsize=len(SPLITS))
@@ -82,8 +99,6 @@ def short_sentences(split: str) -> tuple[str, ...]:
     Even lengths only: a text cell of the tiny reader holds two characters, so an even sentence
     fills whole cells.
     """
-    if split not in SPLITS:
-        raise ValueError(f"split: got {split!r}, allowed: {', '.join(SPLITS)}")
     low, high = SHORT_LENGTHS
     lowered = {s.lower() for s in _all_sentences() if low <= len(s) <= high}
     return tuple(
@@ -94,7 +109,7 @@ def short_sentences(split: str) -> tuple[str, ...]:
             and SHORT_ALPHABET.issuperset(s)
             and len(s.split()) >= 4
             and "  " not in s
-            and split_of(s) == split
+            and in_split(s, split)
         )
     )
 
