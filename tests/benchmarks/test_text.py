@@ -16,11 +16,14 @@ def letters(sentence: str) -> str:
 @pytest.mark.parametrize("source", [sentences, short_sentences])
 def test_train_and_eval_share_no_sentence(source: object) -> None:
     assert callable(source)
-    train, evaluation = ({letters(s) for s in source(split)} for split in SPLITS)
-    assert train
+    train, evaluation, fit, held = ({letters(s) for s in source(split)} for split in SPLITS)
     assert evaluation
     # Neither case nor punctuation nor spacing makes a train sentence an eval one.
     assert not train & evaluation
+    assert fit | held == train
+    assert held
+    assert not fit & held
+    assert 0.03 < len(held) / len(train) < 0.07
 
 
 def test_short_sentences_share_no_split_with_the_others() -> None:
