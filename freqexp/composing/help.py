@@ -26,7 +26,8 @@ Values
   keep_ratio=0.5         kept share in (0, 1], of coefficients, of tokens or of the KV cache
   keep_tokens=null       tokens a page instead, for token compressors whose count can be chosen;
                          for methods on the KV cache: tokens of each layer
-  keep_like=null         or as many as that method makes of each page: pixel_prune, blank_prune
+  keep_like=null         or as many as that method makes of each page: pixel_prune, blank_prune,
+                         merge
   samples=64             how many questions are asked; more, later, cost only those that are new
   seed=0                 seed of the generated samples
   baseline=true          also run compressor=none once and compare with it

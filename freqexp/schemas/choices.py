@@ -140,6 +140,24 @@ class Where(Enum):
     encoder = "encoder"
 
 
+class MergeForm(Enum):
+    """What makes one vision token of a group, see `freqexp.tokens.merge.Merge`."""
+
+    linear = "linear"
+    dct = "dct"
+    attention = "attention"
+
+
+class MergeStart(Enum):
+    """What a learned merge begins as: the group's mean, its first token and the others rotated into
+    it, or its mean and the rotated detail.
+    """
+
+    pool = "pool"
+    first = "first"
+    detail = "detail"
+
+
 class Question(Enum):
     """Whether the KV cache is compressed before the question is read, or after it."""
 

@@ -24,6 +24,7 @@ from freqexp.schemas.in_decoder import DECODER_METHODS
 from freqexp.schemas.kv import KV_METHODS
 from freqexp.schemas.kv_codes import KV_CODE_METHODS
 from freqexp.schemas.kv_library import KV_LIBRARY_METHODS
+from freqexp.schemas.learned import LEARNED_METHODS
 from freqexp.schemas.method import CompressorConfig, NoneConfig, Part, StageName
 from freqexp.schemas.page_methods import PAGE_METHODS
 from freqexp.schemas.section import option_name
@@ -128,11 +129,8 @@ def controls() -> dict[str, str]:
 
 def adaptive_options() -> dict[str, CompressorConfig]:
     """Token methods whose count follows from the page, by name, with their default settings."""
-    return {
-        option_name(option): option(name=option_name(option))
-        for option in COMPRESSORS
-        if option.stage == "token" and option.adaptive
-    }
+    options = [option(name=option_name(option)) for option in COMPRESSORS]
+    return {made.name: made for made in options if made.stage == "token" and made.adaptive}
 
 
 COMPRESSORS: tuple[type[CompressorConfig], ...] = (
@@ -151,6 +149,7 @@ COMPRESSORS: tuple[type[CompressorConfig], ...] = (
     *TOKEN_METHODS,
     *PAGE_METHODS,
     *SELECTION_METHODS,
+    *LEARNED_METHODS,
     *DECODER_METHODS,
     *KV_METHODS,
     *KV_CODE_METHODS,

@@ -38,13 +38,16 @@ class CompressorConfig(Section):
     stage: ClassVar[StageName] = "none"
     control: ClassVar[str] = ""
     """In words, for what any method must beat to be worth its name; empty for a method."""
-    adaptive: ClassVar[bool] = False
-    """Whether the page decides how many tokens stay, see `TokenCompressor.adaptive`."""
 
     @property
     def signals(self) -> tuple[Signal, ...]:
         """What the method needs of a model beside its vision tokens."""
         return ()
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the page decides how many tokens stay, see `TokenCompressor.adaptive`."""
+        return False
 
     @property
     def before_encoder(self) -> bool:

@@ -27,7 +27,10 @@ class PixelPruneConfig(CompressorConfig):
     threshold: int = 0
     where: Where = Where.decoder
     stage: ClassVar[StageName] = "token"
-    adaptive: ClassVar[bool] = True
+
+    @property
+    def adaptive(self) -> bool:
+        return True
 
     @property
     def signals(self) -> tuple[Signal, ...]:
@@ -55,7 +58,10 @@ class BlankPruneConfig(CompressorConfig):
     name: str = "blank_prune"
     line_ends: bool = True
     stage: ClassVar[StageName] = "token"
-    adaptive: ClassVar[bool] = True
+
+    @property
+    def adaptive(self) -> bool:
+        return True
 
     @property
     def signals(self) -> tuple[Signal, ...]:

@@ -1,0 +1,78 @@
+"""Learned merging of neighbouring vision tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import nn
+
+from freqexp.errors import ConfigError
+from freqexp.nouns.vision import CompressedTokens, VisionTokens
+from freqexp.tokens.kept import check_tokens, kept_tokens
+from freqexp.tokens.learned import LearnedCompressor, Reduced
+from freqexp.tokens.trained.groups import groups_of
+from freqexp.tokens.trained.merging import Merging, make_merging, through
+from freqexp.tokens.trained.settings import MergeSettings, merge_faults
+
+
+class Merge(LearnedCompressor):
+    """One token for each group of `rows` x `columns` neighbours, at its upper left place.
+
+    With c_k the orthonormal 2-D DCT of the group's g members x_j, channel by channel, in order of
+    radial frequency, so that c_0 / sqrt(g) is their mean:
+
+    - form=linear: y = mean + W [x_1, ..., x_g], one linear map of the members side by side.
+    - form=dct: y = mean + sum over k >= 1 of D_k c_k / sqrt(g): the low frequency is kept as it is,
+      and each higher one has its own map. `high` of them act; 0 is average pooling.
+    - form=attention: y = mean + O a, a grouped cross-attention (arXiv 2409.03420).
+
+    What y begins as (`start`): pool, the mean exactly; detail, (c_0 + sum R_k c_k) / sqrt(g) with
+    fixed random rotations R_k, so that the detail lies on top of the mean in other directions;
+    first, x_1 + sum over j > 1 of R_j x_j. Attention begins as the mean.
+
+    Levels of the deep stack go through the same map (attention: they are averaged). Features of
+    float32 and below are computed in float32, float64 in float64. No keep ratio and no budget acts.
+    """
+
+    simulated = False
+    adaptive = True
+
+    def __init__(self, settings: MergeSettings | None = None) -> None:
+        """settings: None, the default ones. Raises ConfigError naming all values out of range."""
+        self._settings = settings or MergeSettings()
+        faults = merge_faults(self._settings)
+        if faults:
+            raise ConfigError(faults)
+
+    @property
+    def settings(self) -> Mapping[str, object]:
+        """See `MergeSettings.said`."""
+        return self._settings.said()
+
+    def make(self, channels: int) -> nn.Module:
+        """See `trained.merging`. Raises UserError for channels that do not suit."""
+        return make_merging(self._settings, channels)
+
+    def reduce(self, tokens: VisionTokens) -> Reduced:
+        """One page's merged tokens: [groups, channels], with gradients.
+
+        Raises ValueError and UserError, see `check_tokens` and `network`.
+        """
+        check_tokens(tokens)
+        network = self.network_at(tokens.features)
+        assert isinstance(network, Merging)
+        places = groups_of(tokens.grid, self._settings.rows, self._settings.columns)
+        places = places.to(tokens.features.device)
+        features = through(network, tokens.features, places)
+        levels = tuple(through(network.level, level, places) for level in tokens.deepstack)
+        return Reduced(features, places.amin(dim=1), levels)
+
+    def compress(self, tokens: VisionTokens) -> CompressedTokens:
+        """Compress one page's tokens; features [N, channels] -> [groups, channels].
+
+        `stored_bytes` is the length of a bitstream of the merged tokens and their places.
+        Raises ValueError and UserError, see `check_tokens` and `network`.
+        """
+        check_tokens(tokens)
+        found = self.reduced(tokens)
+        return kept_tokens(found.features, found.kept, tokens.grid, found.deepstack)

@@ -1,0 +1,1 @@
+"""What token compressors with parameters are made of: networks, codes, their file."""
