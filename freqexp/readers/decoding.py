@@ -1,4 +1,4 @@
-"""Around `generate`: settings of greedy decoding, padding of a batch, the text of an answer."""
+"""Around `generate`: greedy decoding, padding of a batch, texts and tokens of answers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from jinja2 import TemplateError
 from torch import Tensor
 
 from freqexp.errors import UserError, fault
@@ -53,6 +54,7 @@ class Prompt:
     ids: int64 [kept]. positions: [axes, kept], those of the full sequence.
     vision_in / vision_out: vision tokens before compression / among `ids`.
     vision: int64, places in `ids` of the tokens that pages are made of.
+    places: int64 [kept], where each of `ids` stands in the full sequence.
     """
 
     ids: Tensor
@@ -60,6 +62,7 @@ class Prompt:
     vision_in: int
     vision_out: int
     vision: Tensor
+    places: Tensor
 
 
 def answer_text(tokenizer: Any, ids: Tensor, mark: str | None) -> str:
@@ -78,6 +81,39 @@ def answer_text(tokenizer: Any, ids: Tensor, mark: str | None) -> str:
             return str(tokenizer.decode(after, skip_special_tokens=True)).lstrip()
     text = str(tokenizer.decode(ids, skip_special_tokens=True))
     return text.rpartition(mark)[2].lstrip() if mark in text else text
+
+
+def answer_ids(tokenizer: Any, answer: str, end: int) -> Tensor:
+    """Tokens int64 [length] of an answer, its end among them."""
+    ids = tokenizer(answer, add_special_tokens=False)["input_ids"]
+    return torch.tensor([*ids, end], dtype=torch.int64)
+
+
+def end_token(tokenizer: Any, ends: Sequence[int]) -> int:
+    """The one of `ends` that the chat template writes behind an answer; the first of them where it
+    writes none.
+
+    Templates take what the assistant said as a text or as a list of parts.
+    """
+    mark = "0"
+    question = [{"type": "text", "text": "?"}]
+    for said in (mark, [{"type": "text", "text": mark}]):
+        turns = [("user", question), ("assistant", said), ("user", question)]
+        chat = [{"role": role, "content": content} for role, content in turns]
+        try:
+            text = str(tokenizer.apply_chat_template(chat, tokenize=False))
+        except TemplateError:
+            continue
+        after = tokenizer(text.partition(mark)[2], add_special_tokens=False)["input_ids"]
+        if after and after[0] in ends:
+            return int(after[0])
+    return int(ends[0])
+
+
+def beginnings(labels: Sequence[Tensor]) -> Tensor:
+    """int64 [questions]: where each answer begins among all."""
+    lengths = torch.tensor([0, *(len(own) for own in labels)])
+    return lengths.cumsum(0)[:-1]
 
 
 def context_of(model: Any, limit: int | None) -> int:

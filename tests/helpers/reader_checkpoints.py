@@ -240,6 +240,27 @@ class Plain:
         """Greedy text from full forward passes over the kept embeddings, without cache, without
         `generate`; `kept[i]` are the raster positions kept of page i.
         """
+        seen = self._seen(question, pages, kept)
+        tokens: list[int] = []
+        for _ in range(steps):
+            tokens.append(int(self._logits(seen, tokens)[-1].argmax()))
+        return str(self.tokenizer.decode(tokens))
+
+    @torch.no_grad()
+    def taught_by_hand(
+        self, question: str, pages: Sequence[Pixels], kept: Sequence[Tensor], answer: Sequence[int]
+    ) -> Tensor:
+        """Logits [answer + 1, vocabulary] of each token of an answer and of what follows it, in the
+        same way.
+        """
+        return self._logits(self._seen(question, pages, kept), answer)[-len(answer) - 1 :]
+
+    def _seen(
+        self, question: str, pages: Sequence[Pixels], kept: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor, int, Tensor, list[Tensor]]:
+        """What is left of a prompt: embeddings, positions, the position behind it, which tokens are
+        a page's, and deep-stack features.
+        """
         inputs = self.inputs(question, pages)
         ids, outer = inputs["input_ids"], self.model.model
         is_image = ids == self.model.config.image_token_id
@@ -254,19 +275,32 @@ class Plain:
         inside = torch.cat([k + int(start) for k, start in zip(kept, starts, strict=False)])
         stay = torch.cat([(~is_image[0]).nonzero()[:, 0], is_image[0].nonzero()[inside, 0]])
         stay = stay.sort().values
-        embeds, at, is_image = embeds[:, stay], positions[..., stay], is_image[:, stay]
-        tokens: list[int] = []
-        for step in range(steps):
-            extra = {}
-            if deep:
-                extra["visual_pos_masks"] = is_image
-                extra["deepstack_visual_embeds"] = [d[inside] for d in deep]
-            hidden = outer.language_model(
-                inputs_embeds=embeds, position_ids=at, use_cache=False, **extra
-            )
-            tokens.append(int(self.model.lm_head(hidden.last_hidden_state[0, -1]).argmax()))
-            new = outer.language_model.embed_tokens(torch.tensor([[tokens[-1]]]))
-            embeds = torch.cat([embeds, new], dim=1)
-            at = torch.cat([at, torch.full((3, 1, 1), int(positions.max()) + 1 + step)], dim=-1)
-            is_image = torch.cat([is_image, torch.zeros(1, 1, dtype=torch.bool)], dim=1)
-        return str(self.tokenizer.decode(tokens))
+        deep = [features[inside] for features in deep]
+        return (
+            embeds[:, stay],
+            positions[..., stay],
+            int(positions.max()) + 1,
+            is_image[:, stay],
+            deep,
+        )
+
+    def _logits(
+        self, seen: tuple[Tensor, Tensor, int, Tensor, list[Tensor]], more: Sequence[int]
+    ) -> Tensor:
+        """Logits [length, vocabulary] of one pass over a prompt and `more` tokens."""
+        embeds, at, after, is_image, deep = seen
+        decoder = self.model.model.language_model
+        new = decoder.embed_tokens(torch.tensor([list(more)], dtype=torch.int64))
+        steps = torch.arange(after, after + len(more)).expand(3, 1, -1)
+        extra: dict[str, Any] = {}
+        if deep:
+            padded = torch.cat([is_image, torch.zeros(1, len(more), dtype=torch.bool)], dim=1)
+            extra = {"visual_pos_masks": padded, "deepstack_visual_embeds": deep}
+        hidden = decoder(
+            inputs_embeds=torch.cat([embeds, new], dim=1),
+            position_ids=torch.cat([at, steps], dim=-1),
+            use_cache=False,
+            **extra,
+        )
+        logits: Tensor = self.model.lm_head(hidden.last_hidden_state[0])
+        return logits

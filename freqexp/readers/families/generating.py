@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from freqexp.nouns.vision import CompressedTokens
-from freqexp.readers.base import Request
-from freqexp.readers.decoding import Prompt
+from freqexp.readers.base import Answer, CacheUse, Request
+from freqexp.readers.decoding import Prompt, answer_text
 from freqexp.readers.families.compressing import Compressing, library_cache
 from freqexp.readers.families.in_decoder import Dropping
 from freqexp.readers.families.passes import Padded, Passes
@@ -24,6 +24,7 @@ class _Asked(Protocol):
     """What of a reader is needed here, see `HfReader`."""
 
     model: Any
+    tokenizer: Any
     image_id: int
 
     @property
@@ -36,6 +37,8 @@ class _Asked(Protocol):
     def encoder_output(self, vision: Sequence[CompressedTokens]) -> Any: ...
 
     def check_layer(self, layer: int) -> None: ...
+
+    def final_answer(self, ids: Tensor) -> str: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +62,9 @@ def generate(reader: _Asked, requests: Sequence[Request], generation: Any) -> Ge
         prompts = [reader.prompt(request) for request in requests]
         pages = [page for request in requests for page in request.vision]
         unseen = compressor is not None and compressor.question == "unseen"
-        passes = Passes(prompts, [_pages_end(reader, p) for p in prompts] if unseen else None)
+        passes = Passes(
+            prompts, [pages_end(p, reader.image_id) for p in prompts] if unseen else None
+        )
         meter = Meter(reader.text_model, passes.total_padding, len(passes.parts))
         stack.enter_context(meter)
         dropping, compressing = _dropping(reader, requests[0], prompts[0]), None
@@ -91,6 +96,46 @@ def generate(reader: _Asked, requests: Sequence[Request], generation: Any) -> Ge
     return Generated(new, prompts, meter, dropping, ms)
 
 
+def answers(reader: _Asked, done: Generated, ends: Sequence[int]) -> list[Answer]:
+    """The answer to each request, up to the first of `ends`, and what it took."""
+    return [_answer(reader, row, done, ends) for row in range(len(done.new))]
+
+
+def _answer(reader: _Asked, row: int, done: Generated, ends: Sequence[int]) -> Answer:
+    new, prompt, meter = done.new[row], done.prompts[row], done.meter
+    ended = torch.isin(new, torch.tensor(ends, device=new.device)).nonzero()
+    if len(ended):
+        new = new[: int(ended[0]) + 1]
+    measured = meter.of(row)
+    compress_ms = None if done.compress_ms is None else done.compress_ms / meter.batch_size
+    choose_ms = None if done.dropping is None else done.dropping.choose_ms
+    return Answer(
+        text=reader.final_answer(new),
+        truncated=not len(ended),
+        vision_tokens_in=prompt.vision_in,
+        vision_tokens_out=measured.decoder_tokens - (len(prompt.ids) - prompt.vision_out),
+        decoder_tokens=measured.decoder_tokens,
+        kv_cache_bytes=measured.cache.bytes,
+        prefill_ms=measured.prefill_ms - (compress_ms or 0.0) - (choose_ms or 0.0),
+        decode_ms=measured.decode_ms,
+        cache_tokens=measured.cache.tokens,
+        cache=CacheUse(
+            full_bytes=measured.cache.full_bytes,
+            components=measured.cache.components,
+            end_bytes=measured.cache_end_bytes,
+            read_bytes=measured.read_bytes,
+            shared_bytes=measured.cache.shared_bytes,
+            compress_ms=compress_ms,
+        ),
+        new_tokens=len(new),
+        raw_text=answer_text(reader.tokenizer, new, None),
+        first_text=answer_text(reader.tokenizer, new[:1], None),
+        batch_size=meter.batch_size,
+        choose_ms=choose_ms,
+        kept=None if done.dropping is None else tuple(done.dropping.kept.tolist()),
+    )
+
+
 def _run(reader: _Asked, padded: Padded, generation: Any, **more: Any) -> Tensor:
     ids, mask, positions = padded
     output: Tensor = reader.model.generate(
@@ -103,9 +148,9 @@ def _run(reader: _Asked, padded: Padded, generation: Any, **more: Any) -> Tensor
     return output
 
 
-def _pages_end(reader: _Asked, prompt: Prompt) -> int:
+def pages_end(prompt: Prompt, image_id: int) -> int:
     """Length of the prompt up to its last page: what doesn't depend on the question."""
-    return int((prompt.ids == reader.image_id).nonzero()[-1]) + 1
+    return int((prompt.ids == image_id).nonzero()[-1]) + 1
 
 
 def _dropping(reader: _Asked, request: Request, prompt: Prompt) -> Dropping | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,8 +18,9 @@ from torch import Tensor
 from freqexp.errors import UserError, fault
 from freqexp.nouns.cache import CacheCompressor
 from freqexp.nouns.page import Pixels
+from freqexp.nouns.teaching import Exercise, Taught
 from freqexp.nouns.vision import Chooser, CompressedTokens, Signal, VisionTokens
-from freqexp.readers.base import WARM_UP_TOKENS, Answer, CacheUse, Reader, Request
+from freqexp.readers.base import WARM_UP_TOKENS, Answer, Reader, Request
 from freqexp.readers.check import check_tokens
 from freqexp.readers.decoding import (
     Prompt,
@@ -29,8 +29,9 @@ from freqexp.readers.decoding import (
     effective,
     greedy,
 )
-from freqexp.readers.families.generating import Generated, alone, generate
+from freqexp.readers.families.generating import alone, answers, generate
 from freqexp.readers.families.signals import question_words
+from freqexp.readers.families.teaching import teach
 
 if TYPE_CHECKING:
     from freqexp.readers.weights import Parts
@@ -49,6 +50,7 @@ class HfReader(Reader):
     signals = ("pixels", "attention", "keys", "question")
     prunes_in_decoder = True
     compresses_cache = True
+    teaches = True
 
     def __init__(self, parts: Parts, config: ModelConfig) -> None:
         self.model = parts.model
@@ -169,7 +171,8 @@ class HfReader(Reader):
         positions[0] = torch.arange(len(short), device=short.device)
         self._check_length(len(short), len(ids))
         content = (short == self.image_id).nonzero()[:, 0]
-        return Prompt(short, positions, sum(sizes), len(content), content)
+        kept_at = stays.nonzero()[:, 0]
+        return Prompt(short, positions, sum(sizes), len(content), content, kept_at)
 
     @property
     def deepstack_layers(self) -> int:
@@ -220,55 +223,18 @@ class HfReader(Reader):
             return []
         if len(requests) > 1 and any(alone(request) for request in requests):
             return [answer for one in requests for answer in self.answer_batch([one])]
-        done = generate(self, requests, self._generation)
-        answers = [self._answer(row, done) for row in range(len(requests))]
-        if done.dropping is None:
-            return answers
-        (answer,) = answers
-        choose_ms = done.dropping.choose_ms
-        return [
-            replace(
-                answer,
-                prefill_ms=answer.prefill_ms - choose_ms,
-                choose_ms=choose_ms,
-                kept=tuple(done.dropping.kept.tolist()),
-            )
-        ]
+        return answers(self, generate(self, requests, self._generation), self._ends)
 
-    def _answer(self, row: int, done: Generated) -> Answer:
-        new, prompt, meter = done.new[row], done.prompts[row], done.meter
-        ends = torch.as_tensor(self._generation.eos_token_id, device=new.device)
-        ended = torch.isin(new, ends).nonzero()
-        if len(ended):
-            new = new[: int(ended[0]) + 1]
-        measured = meter.of(row)
-        compress_ms = None if done.compress_ms is None else done.compress_ms / meter.batch_size
-        return Answer(
-            text=self.final_answer(new),
-            truncated=not len(ended),
-            vision_tokens_in=prompt.vision_in,
-            vision_tokens_out=measured.decoder_tokens - (len(prompt.ids) - prompt.vision_out),
-            decoder_tokens=measured.decoder_tokens,
-            kv_cache_bytes=measured.cache.bytes,
-            prefill_ms=measured.prefill_ms - (compress_ms or 0.0),
-            decode_ms=measured.decode_ms,
-            cache_tokens=measured.cache.tokens,
-            cache=CacheUse(
-                full_bytes=measured.cache.full_bytes,
-                components=measured.cache.components,
-                end_bytes=measured.cache_end_bytes,
-                read_bytes=measured.read_bytes,
-                shared_bytes=measured.cache.shared_bytes,
-                compress_ms=compress_ms,
-            ),
-            new_tokens=len(new),
-            raw_text=self._text(new),
-            first_text=self._text(new[:1]),
-            batch_size=meter.batch_size,
-        )
+    def teach(self, exercises: Sequence[Exercise], states: bool = False) -> Taught:
+        """One pass with the questions of an exercise behind its pages, see `teaching.teach`."""
+        self._check_layers("can't be taught")
+        return teach(self, exercises, self._ends, states)
 
-    def _text(self, ids: Tensor) -> str:
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True))
+    @property
+    def _ends(self) -> list[int]:
+        """Tokens at which generation stops."""
+        ends = self._generation.eos_token_id
+        return list(ends) if isinstance(ends, list) else [ends]
 
     def final_answer(self, ids: Tensor) -> str:
         """Text after the last `answer_after`, see `answer_text`."""

@@ -185,7 +185,8 @@ class LlavaOnevisionReader(HfReader):
         self._check_length(len(short), len(ids))
         kept = int((short == self.image_id).sum())
         positions = self.positions(ids, request.vision)[:, stays]
-        return Prompt(short, positions, sum(sizes), kept, content[stays].nonzero()[:, 0])
+        content = content[stays].nonzero()[:, 0]
+        return Prompt(short, positions, sum(sizes), kept, content, stays.nonzero()[:, 0])
 
     def prompt_tokens(self, request: Request) -> int | None:
         """Length of the sequence the decoder would see, without tokenizing twice."""

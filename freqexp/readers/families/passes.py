@@ -45,7 +45,8 @@ class Passes:
 
 
 def _cut(prompt: Prompt, length: int) -> tuple[Prompt, Prompt]:
-    ids, positions = prompt.ids, prompt.positions
-    pages = replace(prompt, ids=ids[:length], positions=positions[:, :length])
-    rest = replace(prompt, ids=ids[length:], positions=positions[:, length:])
+    ids, positions, places = prompt.ids, prompt.positions, prompt.places
+    first, second = slice(length), slice(length, None)
+    pages = replace(prompt, ids=ids[first], positions=positions[:, first], places=places[first])
+    rest = replace(prompt, ids=ids[second], positions=positions[:, second], places=places[second])
     return pages, rest
