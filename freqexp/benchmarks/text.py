@@ -49,6 +49,11 @@ def split_of(sentence: str) -> str:
     return "eval" if _in_part(_digest(sentence)[:4], EVAL_SHARE) else "train"
 
 
+def sentences_in(text: str) -> list[str]:
+    """The sentences that a reply was put together from."""
+    return [part for part in map(str.strip, _SENTENCE_END.split(text)) if part]
+
+
 def in_split(sentence: str, split: str) -> bool:
     """Whether a sentence is of one of SPLITS. Raises ValueError for any other name."""
     if split not in SPLITS:
@@ -59,9 +64,22 @@ def in_split(sentence: str, split: str) -> bool:
     return held == (split == "held")
 
 
+def is_evaluation(sentence: str) -> bool:
+    """Whether a sentence is one of the split eval, up to case, marks and spaces."""
+    return _letters(sentence) in _evaluation()
+
+
+@functools.lru_cache(maxsize=1)
+def _evaluation() -> frozenset[str]:
+    return frozenset(map(_letters, sentences("eval")))
+
+
+def _letters(sentence: str) -> str:
+    return _NOT_A_LETTER.sub("", sentence.lower())
+
+
 def _digest(sentence: str) -> bytes:
-    letters = _NOT_A_LETTER.sub("", sentence.lower())
-    return hashlib.sha256(letters.encode()).digest()
+    return hashlib.sha256(_letters(sentence).encode()).digest()
 
 
 def _in_part(digest: bytes, share: float) -> bool:
@@ -75,12 +93,11 @@ def _all_sentences() -> tuple[str, ...]:
     for conversation in conversations.values():
         for group in conversation["messages"]:
             for message in group:
-                for sentence in _SENTENCE_END.split(message["text"].strip()):
-                    stripped = sentence.strip()
+                for stripped in sentences_in(message["text"]):
                     usable = stripped.isascii() and stripped.isprintable()
                     lowered = stripped.lower()
                     # Word by word: one pattern of all of them takes four times as long.
-                    if stripped and usable and not any(word in lowered for word in _UNWANTED):
+                    if usable and not any(word in lowered for word in _UNWANTED):
                         found[stripped] = None
     return tuple(sorted(found))
 

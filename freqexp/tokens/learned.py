@@ -92,6 +92,9 @@ class LearnedCompressor(TokenCompressor):
     def start(self, pages: Sequence[VisionTokens]) -> None:
         """Begin from real tokens what a fixed start does not suit, such as codebooks (k-means)."""
 
+    def freeze(self, frozen: bool) -> None:
+        """Keep codebooks and their statistics as they are from now on, or no longer."""
+
     def after_step(self) -> Mapping[str, float]:
         """Called after each step of the optimiser: house-keeping such as the expiry of dead codes.
 

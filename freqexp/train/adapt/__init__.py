@@ -1,0 +1,1 @@
+"""Adapting a reader to a compressor of its vision tokens."""

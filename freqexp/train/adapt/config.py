@@ -1,0 +1,177 @@
+"""Settings of `python -m freqexp.train adapt`: `conf/train/adapt.yaml` and `adapt.key=value`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from freqexp.composing.compose import compose
+from freqexp.config.run import RunConfig
+from freqexp.errors import ConfigError, fault
+from freqexp.schemas import ranges
+from freqexp.schemas.choices import Family
+from freqexp.schemas.learned import LEARNED_METHODS
+from freqexp.schemas.section import Section
+from freqexp.train.adapt.lessons import FIT
+from freqexp.train.config import read
+
+PREFIX = "adapt."
+SOLE = ("decoder", "lora")
+
+
+class Trained(Enum):
+    """What is trained: every weight of the decoder but its embeddings, a LoRA on its linear layers
+    (arXiv 2106.09685), the parameters of the compressor.
+    """
+
+    decoder = "decoder"
+    lora = "lora"
+    compressor = "compressor"
+
+
+@dataclass
+class AdaptConfig(Section):
+    """How a reader is adapted.
+
+    out: folder of the checkpoint, the curve and what comes out.
+    train: what is trained.
+    steps: of the optimiser (AdamW). learning_rate: peak of the model's; compressor_rate: of the
+        compressor's. warm_up: steps to the peak. decay: last share of the steps, over which the
+        rate falls to zero. clip: largest norm of the gradient. weight_decay: AdamW's.
+    conversations: of each step, over all processes. per_pass: of them at once; the others wait,
+        and gradients add up. questions: of each conversation.
+    shapes: needles and turns of conversations, drawn evenly for each step; []: as `needles` says.
+    random_text: share of the conversations with random letters for replies.
+    uncompressed: share of the steps without the compressor, which keeps the reader's own score.
+    answer, distil, states: weights of the losses: cross-entropy of the answers; divergence from the
+        answers of the same reader, not adapted and uncompressed; squared distance to its hidden
+        states, relative to their power.
+    rank, alpha: of the LoRA; its product is scaled by alpha / rank.
+    freeze_codes: last share of the steps, over which codebooks stay as they are.
+    start_pages: pages that codebooks begin from (k-means).
+    checkpoint_every, validate_every: in steps. held: conversations of each shape to watch on.
+    recompute: layers are computed again for the gradient, which saves memory (checkpointing).
+    split: of the generated sentences. seed: of the draws. threads: of torch, on a CPU.
+    """
+
+    out: str = "outputs/train/adapted"
+    train: list[Trained] = field(default_factory=lambda: [Trained.lora, Trained.compressor])
+    steps: int = 400
+    learning_rate: float = 1e-3
+    compressor_rate: float = 1e-3
+    warm_up: int = 20
+    decay: float = 0.5
+    clip: float = 1.0
+    weight_decay: float = 0.0
+    conversations: int = 8
+    per_pass: int = 8
+    questions: int = 5
+    shapes: list[list[int]] = field(default_factory=list)
+    random_text: float = 0.0
+    uncompressed: float = 0.2
+    answer: float = 1.0
+    distil: float = 1.0
+    states: float = 1.0
+    rank: int = 16
+    alpha: float = 32.0
+    freeze_codes: float = 0.25
+    start_pages: int = 160
+    checkpoint_every: int = 50
+    validate_every: int = 50
+    held: int = 8
+    recompute: bool = False
+    split: str = FIT
+    seed: int = 0
+    threads: int | None = None
+
+    def check(self, prefix: str) -> list[str]:
+        """Values out of range."""
+        counts = ("steps", "conversations", "per_pass", "questions", "rank", "start_pages", "held")
+        faults = ranges.integers(self, prefix, counts, 1, 10_000_000)
+        faults += ranges.integers(self, prefix, ("checkpoint_every", "validate_every"), 1, 10**9)
+        faults += ranges.integers(self, prefix, ("warm_up", "seed"), 0, 2**62)
+        faults += ranges.integers(self, prefix, ("threads",), 1, 1024)
+        rates = ("learning_rate", "compressor_rate", "clip", "alpha")
+        faults += ranges.positive(self, prefix, rates)
+        for name in ("decay", "random_text", "uncompressed", "freeze_codes"):
+            if not 0 <= getattr(self, name) <= 1:
+                faults.append(fault(f"{prefix}.{name}", getattr(self, name), "0 to 1"))
+        for name in ("answer", "distil", "states", "weight_decay"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                faults.append(fault(f"{prefix}.{name}", getattr(self, name), "0 or more"))
+        if self.answer == self.distil == self.states == 0:
+            allowed = f"above 0 where {prefix}.distil and {prefix}.states are 0"
+            faults.append(fault(f"{prefix}.answer", self.answer, allowed))
+        if self.conversations % self.per_pass and self.conversations >= 1 and self.per_pass >= 1:
+            allowed = f"a divisor of {prefix}.conversations ({self.conversations})"
+            faults.append(fault(f"{prefix}.per_pass", self.per_pass, allowed))
+        if self.split != FIT:
+            allowed = f"{FIT}: scores come from other sentences, which no reader may have seen"
+            faults.append(fault(f"{prefix}.split", self.split, allowed))
+        return faults + self._check_trained(prefix) + self._check_shapes(prefix)
+
+    def _check_trained(self, prefix: str) -> list[str]:
+        names = [each.value for each in self.train]
+        allowed = "one or more of decoder, lora, compressor, and not both decoder and lora"
+        if not names or len(set(names)) < len(names) or set(SOLE) <= set(names):
+            return [fault(f"{prefix}.train", names, allowed)]
+        return []
+
+    def _check_shapes(self, prefix: str) -> list[str]:
+        allowed = "pairs of needles (1 to 8) and turns (no fewer), such as [2,6]"
+        for shape in self.shapes:
+            if len(shape) != 2 or not 1 <= shape[0] <= 8 or not shape[0] <= shape[1] <= 1000:
+                return [fault(f"{prefix}.shapes", shape, allowed)]
+        return []
+
+    @property
+    def trains_model(self) -> bool:
+        """Whether weights of the model change."""
+        return any(each.value in SOLE for each in self.train)
+
+
+def load(path: Path, overrides: Sequence[str]) -> tuple[AdaptConfig, RunConfig]:
+    """The settings in `path` with the overrides that begin with `adapt.`, and the run of the
+    others: its model, its compressor, its pages, its form of conversations and its cluster.
+
+    Raises ConfigError, all faults at once.
+    """
+    own = [each.removeprefix(PREFIX) for each in overrides if each.startswith(PREFIX)]
+    config = read(AdaptConfig, path, own)
+    faults = config.check(PREFIX[:-1])
+    try:
+        run = compose([each for each in overrides if not each.startswith(PREFIX)])
+    except ConfigError as error:
+        raise ConfigError([*faults, *error.faults]) from error
+    faults += _run_faults(config, run)
+    if faults:
+        raise ConfigError(faults)
+    return config, run
+
+
+def _run_faults(config: AdaptConfig, run: RunConfig) -> list[str]:
+    faults = []
+    if run.model.family is Family.ppocr:
+        faults.append(fault("model.family", "ppocr", "a family with a decoder"))
+    if run.needles.path is not None:
+        allowed = "null: only generated conversations of the train split are taught"
+        faults.append(fault("needles.path", run.needles.path, allowed))
+    parts = [part.config for part in run.compressor.parts(run.keep_ratio)]
+    for part in parts:
+        if part.stage not in ("codec", "token"):
+            allowed = "none, a method on vision tokens, or one on pages"
+            faults.append(fault("compressor", f"{part.name} (stage {part.stage})", allowed))
+        if part.before_encoder:
+            faults.append(fault("compressor.where", "encoder", "decoder while it is trained with"))
+    if Trained.compressor in config.train and not any(
+        isinstance(part, LEARNED_METHODS) for part in parts
+    ):
+        names = [each.value for each in config.train if each is not Trained.compressor]
+        allowed = f"{names or ['lora']} for {run.compressor.title}, which has no parameters"
+        faults.append(fault("adapt.train", [each.value for each in config.train], allowed))
+    if not parts and config.uncompressed < 1:
+        allowed = "1 without a compressor"
+        faults.append(fault("adapt.uncompressed", config.uncompressed, allowed))
+    return faults

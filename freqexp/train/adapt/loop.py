@@ -1,0 +1,220 @@
+"""Step after step, from the last checkpoint on."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from freqexp.errors import UserError
+from freqexp.nouns.vision import VisionTokens
+from freqexp.train.adapt.curve import Curve
+from freqexp.train.adapt.lessons import FIT, Lesson, draw
+from freqexp.train.adapt.losses import pass_loss
+from freqexp.train.adapt.peers import Peers
+from freqexp.train.adapt.shapes import shapes_of
+from freqexp.train.adapt.student import Student
+from freqexp.train.adapt.validation import Validation
+from freqexp.train.checkpoint import load, save
+
+CHECKPOINT, BEST = "checkpoint.pt", "best.pt"
+SAID_EVERY = 10
+Say = Callable[[str], None]
+
+
+class Loop:
+    """Trains a student. What is drawn at a step follows from its number, and all else is in the
+    checkpoint.
+
+    leaving: set it, as a signal handler does, to stop after the step in work.
+    """
+
+    def __init__(self, student: Student, folder: Path, peers: Peers, curve: Curve) -> None:
+        self.step, self.leaving = 0, False
+        self._student, self._config = student, student.config
+        self._folder, self._peers, self._curve = folder, peers, curve
+        self._shapes = shapes_of(student.config, student.run)
+        self._validation = Validation(student, self._shapes)
+        self._best = math.inf
+        self._groups = student.groups()
+        self._optimizer = torch.optim.AdamW(
+            self._groups, betas=(0.9, 0.95), weight_decay=self._config.weight_decay
+        )
+        self._rates = [group["lr"] for group in self._optimizer.param_groups]
+        passes = self._config.conversations // self._config.per_pass
+        if passes % peers.world:
+            raise UserError(
+                f"adapt.per_pass: {passes} passes a step can't be shared by {peers.world} "
+                "processes evenly; allowed: conversations / per_pass a multiple of them"
+            )
+
+    def run(self, say: Say) -> bool:
+        """To the last step, or until told to leave; whether it came to the end.
+
+        Raises UserError when the loss is no number, and when nothing can be written.
+        """
+        config, started, first = self._config, time.monotonic(), self.step
+        if self.step == 0:
+            self._begin(say)
+        seen: dict[str, list[float]] = defaultdict(list)
+        while self.step < config.steps and not self._peers.any(self.leaving):
+            for name, value in self._advance().items():
+                seen[name].append(value)
+            if self.step % SAID_EVERY == 0 or self.step == config.steps:
+                means = {name: sum(values) / len(values) for name, values in seen.items()}
+                seconds = (time.monotonic() - started) / (self.step - first)
+                say(f"{self.step}/{config.steps} {seconds:.2f} s/step {_shown(means)}")
+                self._curve.add(self.step, {**means, "step_seconds": seconds})
+                seen.clear()
+            if self.step % config.validate_every == 0 or self.step == config.steps:
+                self._validate(say)
+            if self.step % config.checkpoint_every == 0:
+                self.save()
+        self.save()
+        return self.step == config.steps
+
+    def save(self) -> None:
+        """Write the checkpoint. Raises UserError when there is no room, the old one kept."""
+        if self._peers.rank == 0:
+            state = {
+                "stage": 0,
+                "settings": self._student.said,
+                "step": self.step,
+                "best": self._best,
+                "trained": self._student.state(),
+                "optimizer": self._optimizer.state_dict(),
+                "torch": torch.get_rng_state(),
+            }
+            save(self._folder / CHECKPOINT, state)
+        self._peers.wait()
+
+    def resume(self) -> bool:
+        """Take up the checkpoint, if there is one; whether there was.
+
+        Raises UserError for one of another configuration, naming what differs, and for a damaged
+        one.
+        """
+        path = self._folder / CHECKPOINT
+        found = load(path)
+        if "settings" not in found:
+            if path.exists():
+                raise UserError(f"{path}: not a checkpoint of `adapt`; choose another adapt.out")
+            return False
+        refuse_other(path, found["settings"], self._student.said)
+        self.step, self._best = int(found["step"]), float(found["best"])
+        self._student.restore(found["trained"])
+        self._optimizer.load_state_dict(found["optimizer"])
+        torch.set_rng_state(found["torch"])
+        self._curve.resume(self.step)
+        return True
+
+    def take_best(self) -> int:
+        """Put the best checkpoint into the student; its step."""
+        found: dict[str, Any] = load(self._folder / BEST)
+        self._student.restore(found["trained"])
+        return int(found["step"])
+
+    def _begin(self, say: Say) -> None:
+        """Codebooks from real tokens, and where it starts from."""
+        config = self._config
+        pages: list[VisionTokens] = []
+        number = 0
+        while self._student.starts and len(pages) < config.start_pages:
+            shape = self._shapes[number % len(self._shapes)]
+            (lesson,) = draw(shape, 1, 1, f"start:{config.seed}:{number}", FIT)
+            pages += self._student.encode(lesson)
+            number += 1
+        if pages:
+            self._student.start(pages[: config.start_pages])
+        self._validate(say)
+
+    def _advance(self) -> Mapping[str, float]:
+        config, student = self._config, self._student
+        rng = random.Random(f"adapt:{config.seed}:{self.step}")
+        shape = rng.choice(self._shapes)
+        compressed = student.compresses and rng.random() >= config.uncompressed
+        seed = f"{config.seed}:{self.step}"
+        lessons = draw(shape, config.conversations, config.questions, seed, FIT, config.random_text)
+        student.freeze_codes(self.step >= config.steps * (1 - config.freeze_codes))
+        terms = self._gradients(_cut(lessons, config.per_pass), compressed)
+        trained = [each for group in self._groups for each in group["params"]]
+        gradients = [each.grad for each in trained if each.grad is not None]
+        self._peers.average(gradients)
+        terms["gradient"] = float(torch.nn.utils.clip_grad_norm_(trained, config.clip))
+        self._check(terms)
+        rate = schedule(self.step, config.steps, config.warm_up, config.decay)
+        for group, peak in zip(self._optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = peak * rate
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        terms.update(student.after_step(self._peers))
+        self.step += 1
+        return terms
+
+    def _gradients(self, passes: Sequence[Sequence[Lesson]], compressed: bool) -> dict[str, float]:
+        """Add up the gradients of this process's passes; the means of their terms."""
+        own = passes[self._peers.rank :: self._peers.world]
+        found: dict[str, list[float]] = defaultdict(list)
+        for lessons in own:
+            loss = pass_loss(self._student, self._student.read(lessons), compressed)
+            (loss.total / len(own)).backward()
+            for name, value in loss.terms.items():
+                found[name].append(value)
+        return {name: sum(values) / len(values) for name, values in found.items()}
+
+    def _check(self, terms: Mapping[str, float]) -> None:
+        """Raises UserError in every process when a figure of one is no number."""
+        wrong = [name for name, value in terms.items() if not math.isfinite(value)]
+        if self._peers.any(bool(wrong)):
+            named = ", ".join(f"{name} {terms[name]}" for name in wrong) or "in another process"
+            raise UserError(
+                f"step {self.step + 1}: the loss is no number ({named}); stopped before it changed "
+                "a weight. The last checkpoint is kept; a smaller adapt.learning_rate, or a wider "
+                "model.dtype, may help"
+            )
+
+    def _validate(self, say: Say) -> None:
+        figures = self._validation.figures()
+        say(f"{self.step}/{self._config.steps} held out: {_shown(figures)}")
+        self._curve.add(self.step, figures)
+        value = self._validation.value(figures)
+        if value < self._best:
+            self._best = value
+            if self._peers.rank == 0:
+                found = {"stage": 0, "step": self.step, "trained": self._student.state()}
+                save(self._folder / BEST, found)
+        self._peers.wait()
+
+
+def schedule(step: int, steps: int, warm_up: int, decay: float) -> float:
+    """Share of the peak rate at a step: a linear rise over `warm_up` steps, then the peak, and over
+    the last share `decay` of the steps a linear fall to nearly nothing.
+    """
+    rise = (step + 1) / (warm_up + 1)
+    fall = (steps - step) / max(1.0, decay * steps)
+    return min(1.0, rise, fall)
+
+
+def refuse_other(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raises UserError unless the settings of a checkpoint are those wanted."""
+    names = [name for name in wanted if found.get(name) != wanted[name]]
+    if names:
+        listed = "; ".join(f"{name} was {found.get(name)!r}, is {wanted[name]!r}" for name in names)
+        raise UserError(
+            f"{path}: a checkpoint of another configuration ({listed}); choose another adapt.out, "
+            "or move it away"
+        )
+
+
+def _cut(lessons: Sequence[Lesson], size: int) -> list[Sequence[Lesson]]:
+    return [lessons[at : at + size] for at in range(0, len(lessons), size)]
+
+
+def _shown(figures: Mapping[str, float]) -> str:
+    return " ".join(f"{name} {value:.4g}" for name, value in figures.items())

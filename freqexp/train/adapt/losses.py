@@ -1,0 +1,102 @@
+"""What one pass is to learn: the answers, and to be like the reader that it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from freqexp.nouns.teaching import Taught
+from freqexp.train.adapt.config import AdaptConfig
+from freqexp.train.adapt.student import Read, Student
+
+
+@dataclass(frozen=True, eq=False)
+class Loss:
+    """total: what is differentiated. terms: its parts by name, before their weights, and what
+    `answers` counts.
+    """
+
+    total: Tensor
+    terms: Mapping[str, float]
+
+
+def pass_loss(student: Student, read: Read, compressed: bool) -> Loss:
+    """The loss of one pass over lessons that were read, compressed or as they are."""
+    config = student.config
+    states = config.states > 0
+    taught = student.teach(read.short if compressed else read.full, states)
+    terms = {"answer": _answer(taught)}
+    if config.distil or states:
+        teacher = student.teacher(read.full, states)
+        if config.distil:
+            terms["distil"] = divergence(taught.logits, teacher.logits)
+        if states:
+            terms["states"] = departure(taught, teacher, read.pruned or not compressed)
+    total = weighted(config, terms)
+    if compressed and read.losses:
+        terms["codes"] = torch.stack(read.losses).mean()
+        total = total + terms["codes"]
+    shown = {name: float(term.detach()) for name, term in terms.items()}
+    return Loss(total, {**answers(taught), **shown})
+
+
+def answers(taught: Taught) -> dict[str, float]:
+    """answer: cross-entropy in nats a token. right: share of the answers' tokens that came first.
+    exact: of the answers, those all of whose tokens did.
+    """
+    hit = (taught.logits.argmax(-1) == taught.labels).detach()
+    return {
+        "answer": float(_answer(taught).detach()),
+        "right": float(hit.float().mean()),
+        "exact": exact_share(hit, taught.firsts),
+    }
+
+
+def _answer(taught: Taught) -> Tensor:
+    return functional.cross_entropy(taught.logits.float(), taught.labels)
+
+
+def weighted(config: AdaptConfig, terms: Mapping[str, Tensor]) -> Tensor:
+    """The sum of the terms times their weights of the same names."""
+    return torch.stack([getattr(config, name) * term for name, term in terms.items()]).sum()
+
+
+def divergence(student: Tensor, teacher: Tensor) -> Tensor:
+    """KL(teacher || student) in nats, the mean over answer tokens; logits [tokens, vocabulary]."""
+    return functional.kl_div(
+        student.float().log_softmax(-1),
+        teacher.float().log_softmax(-1),
+        log_target=True,
+        reduction="batchmean",
+    )
+
+
+def departure(taught: Taught, teacher: Taught, vision: bool) -> Tensor:
+    """Squared distance of the hidden states to the teacher's at the same places, over the
+    teacher's power; the mean over layers.
+
+    vision: whether the pages' tokens count, too: those that were merged or quantised say something
+    else than the teacher's at their places.
+    """
+    counted = taught.places >= 0
+    if not vision:
+        counted = counted & ~taught.vision
+    # The teacher has every token, each at its own place.
+    at = taught.places.clamp_min(0)[..., None]
+    found = []
+    for own, other in zip(taught.states, teacher.states, strict=True):
+        wanted = other.gather(1, at.expand(-1, -1, other.shape[-1]))[counted].float()
+        found.append((own[counted].float() - wanted).square().mean() / wanted.square().mean())
+    return torch.stack(found).mean()
+
+
+def exact_share(hit: Tensor, firsts: Tensor) -> float:
+    """Share of answers all of whose tokens came first: greedy decoding gives them to the letter."""
+    ends = torch.cat([firsts[1:], firsts.new_tensor([len(hit)])])
+    right = torch.cat([hit.new_zeros(1, dtype=torch.int64), hit.long().cumsum(0)])
+    whole = right[ends] - right[firsts] == ends - firsts
+    return float(whole.float().mean())

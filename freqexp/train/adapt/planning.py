@@ -1,0 +1,75 @@
+"""What adapting a reader will take: memory of one device, hours of GPUs; estimated, nothing is
+loaded.
+"""
+
+from __future__ import annotations
+
+from freqexp_cluster.estimate import GPU_GIB
+
+from freqexp.config.run import RunConfig
+from freqexp.errors import UserError
+from freqexp.memory.plan import GIB
+from freqexp.memory.training import PEAK_FLOPS, SHARE_OF_PEAK, TrainingPlan, training_plan
+from freqexp.schemas.choices import Device
+from freqexp.train.adapt.config import AdaptConfig, Trained
+from freqexp.train.adapt.lessons import draw
+from freqexp.train.adapt.shapes import shapes_of
+
+CHARACTERS_A_TOKEN = 4
+
+
+def plan_text(config: AdaptConfig, run: RunConfig) -> str:
+    """Memory plan and cost of a training as text; what can't be known is said to be unknown."""
+    head = f"adapting {run.model.name} to {run.compressor.title}"
+    try:
+        found = plan(config, run)
+    except UserError as error:
+        return f"{head}\n  memory and cost: unknown ({str(error).splitlines()[0]})"
+    words = f"{run.cluster.name} {run.cluster.constraint} {run.cluster.partition}".lower()
+    gpu = next((word for word in PEAK_FLOPS if word in words), None)
+    room = None if gpu is None else GPU_GIB[gpu] * GIB
+    lines = [
+        f"{head} (estimated), on each of {run.cluster.tasks} processes",
+        *found.lines(room, gpu or "an unnamed device"),
+    ]
+    if gpu is None or run.model.device is Device.cpu:
+        return "\n".join([*lines, "  time: unknown for this device"])
+    hours = found.step_seconds(gpu) * config.steps / 3600
+    return "\n".join(
+        [
+            *lines,
+            f"  time         {hours:8.1f} h for {config.steps} steps of "
+            f"{config.conversations} conversations, {hours * run.cluster.tasks:.1f} GPU-hours "
+            f"(at {SHARE_OF_PEAK:.0%} of the {gpu}'s {PEAK_FLOPS[gpu] / 1e12:.0f} TFLOPS; encoder, "
+            "drawing and validation apart)",
+        ]
+    )
+
+
+def plan(config: AdaptConfig, run: RunConfig) -> TrainingPlan:
+    """For the longest shape of conversations. Raises UserError without the model's config."""
+    lessons = [draw(shape, 1, config.questions, "plan")[0] for shape in shapes_of(config, run)]
+    longest = max(lessons, key=lambda lesson: sum(len(turn.assistant) for turn in lesson.turns))
+    drawn = run.model.render.build().render(longest.turns)
+    characters = max(len(question) + len(answer) for question, answer in longest.questions)
+    rank = config.rank if Trained.lora in config.train else None
+    return training_plan(
+        run.model,
+        [(page.pixels.shape[0], page.pixels.shape[1]) for page in drawn],
+        rank=rank if config.trains_model else 1,
+        questions=len(longest.questions),
+        answer_tokens=characters // CHARACTERS_A_TOKEN,
+        kept=_kept(run),
+        conversations=config.per_pass,
+        passes=max(1, config.conversations // config.per_pass // run.cluster.tasks),
+        recompute=config.recompute,
+    )
+
+
+def _kept(run: RunConfig) -> float:
+    """Share of the vision tokens that stay, at most."""
+    for part in run.compressor.parts(run.keep_ratio):
+        if part.config.stage == "token":
+            size = getattr(part.config, "rows", 1) * getattr(part.config, "columns", 1)
+            return 1 / size if part.config.adaptive else part.keep_ratio
+    return 1.0

@@ -1,0 +1,265 @@
+"""The reader that learns, the one it learns from, and the compressor between pages and decoder."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from freqexp.answering.token_stage import TokenStage
+from freqexp.codecs.base import Codec
+from freqexp.errors import UserError, fault
+from freqexp.nouns.teaching import Exercise, Taught
+from freqexp.nouns.vision import CompressedTokens, VisionTokens, keep_all
+from freqexp.readers.adapters import decoder_weights, disabled, lora
+from freqexp.readers.load import load_reader
+from freqexp.tokens.base import TokenCompressor
+from freqexp.tokens.learned import LearnedCompressor
+from freqexp.train.adapt.config import AdaptConfig, Trained
+from freqexp.train.adapt.lessons import Lesson
+from freqexp.train.adapt.peers import Peers
+
+if TYPE_CHECKING:
+    from freqexp.config.run import RunConfig
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """Lessons as exercises, once with all tokens and once with those that the compressor leaves.
+
+    losses: what the compressor adds to the loss. kept: share of the tokens that stayed. pruned:
+    whether these are the encoder's own, bit for bit.
+    """
+
+    full: list[Exercise]
+    short: list[Exercise]
+    losses: list[Tensor]
+    kept: float
+    pruned: bool
+
+
+class Student:
+    """A loaded reader with what is trained of it, and the compressor of a run.
+
+    weights: of the model, those that are trained, by name. network: the compressor's, or None.
+    said: the settings of the training, as its checkpoints say them.
+    Raises UserError for weights that can't be had, and where the reader can't be taught.
+    """
+
+    def __init__(self, config: AdaptConfig, run: RunConfig) -> None:
+        self.config, self.run = config, run
+        self.said: Mapping[str, Any] = {}
+        self.reader = cast(Any, load_reader(run.model))
+        if not self.reader.teaches:
+            raise UserError(fault("model.family", run.model.family.value, "one that can be taught"))
+        self.reader.model.requires_grad_(False)
+        self._codec, self.compressor = _built(run)
+        self._renderer = run.model.render.build()
+        self._full_copy: Any = None
+        self.weights: dict[str, nn.Parameter] = {}
+        if Trained.decoder in config.train:
+            self._full_copy = _frozen_copy(self.reader)
+            self.weights = decoder_weights(self.reader.model, self.reader.text_model)
+        elif Trained.lora in config.train:
+            model, text_model = self.reader.model, self.reader.text_model
+            self.weights = lora(model, text_model, config.rank, config.alpha)
+        for weight in self.weights.values():
+            weight.requires_grad_(True)
+        if config.recompute:
+            self.reader.model.gradient_checkpointing_enable()
+            self.reader.model.train()
+        learned = self.learned
+        self._following = None if learned is None else _Differentiable(learned)
+        self._stage = TokenStage(run, self._following or self.compressor, None, self.reader)
+        self.network = None if learned is None else learned.network(self._channels())
+        if self.network is not None:
+            self.network.requires_grad_(Trained.compressor in config.train)
+            self.network.to(self.reader.device)
+
+    @property
+    def learned(self) -> LearnedCompressor | None:
+        """The compressor, if it has parameters."""
+        return self.compressor if isinstance(self.compressor, LearnedCompressor) else None
+
+    @property
+    def compresses(self) -> bool:
+        """Whether anything acts between pages and decoder."""
+        return self.compressor is not None or self._codec is not None
+
+    def groups(self) -> list[dict[str, Any]]:
+        """What the optimiser is to change, with the peak rate of each group."""
+        own = [each for each in self._network_parameters() if each.requires_grad]
+        groups = [
+            {"params": list(self.weights.values()), "lr": self.config.learning_rate},
+            {"params": own, "lr": self.config.compressor_rate},
+        ]
+        return [group for group in groups if group["params"]]
+
+    def state(self) -> dict[str, dict[str, Tensor]]:
+        """Copies of all that training changes: weights of the model, the compressor's state."""
+        network = {} if self.network is None else self.network.state_dict()
+        parts = {"model": dict(self.weights), "compressor": network}
+        return {
+            part: {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+            for part, tensors in parts.items()
+        }
+
+    @torch.no_grad()
+    def restore(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Inverse of `state`."""
+        for name, weight in self.weights.items():
+            weight.copy_(state["model"][name])
+        if self.network is not None:
+            self.network.load_state_dict(state["compressor"])
+
+    def encode(self, lesson: Lesson) -> list[VisionTokens]:
+        """Vision tokens of a lesson's pages, ready for gradients."""
+        pages = [page.pixels for page in self._renderer.render(lesson.turns)]
+        if self._codec is not None:
+            pages = [self._codec.restored(page) for page in pages]
+        encoded = self.reader.encode(pages, self._stage.page_signals)
+        # What is made in inference mode takes no part in a graph; its copy does.
+        return [_copied(page) for page in encoded]
+
+    def read(self, lessons: Sequence[Lesson]) -> Read:
+        """Encode and compress."""
+        full, short, losses, counts, pruned = [], [], [], [0, 0], True
+        for lesson in lessons:
+            vision = self.encode(lesson)
+            whole = [keep_all(page) for page in vision]
+            groups = [lesson.questions]
+            if self._asks_question():
+                groups = [(question,) for question in lesson.questions]
+            for questions in groups:
+                tokens = self._stage.shorten(vision, questions[0][0]).tokens
+                if self._following is not None:
+                    losses += self._following.taken()
+                full.append(Exercise(whole, questions))
+                short.append(Exercise(tokens, questions))
+                counts[0] += sum(len(page.kept) for page in tokens)
+                counts[1] += sum(len(page.kept) for page in whole)
+                pruned = pruned and all(map(_same, tokens, whole))
+        return Read(full, short, losses, counts[0] / counts[1], pruned)
+
+    def _asks_question(self) -> bool:
+        """Whether what stays depends on the question."""
+        own = () if self.compressor is None else self.compressor.signals
+        return "question" in (*own, *self._stage.budgets.signals)
+
+    def teach(self, exercises: Sequence[Exercise], states: bool) -> Taught:
+        """A pass of the reader that learns."""
+        found: Taught = self.reader.teach(exercises, states)
+        return found
+
+    @torch.no_grad()
+    def teacher(self, exercises: Sequence[Exercise], states: bool) -> Taught:
+        """A pass of the reader as it was before."""
+        found: Taught
+        if self._full_copy is not None:
+            found = self._full_copy.teach(exercises, states)
+        else:
+            with disabled(self.reader.model):
+                found = self.reader.teach(exercises, states)
+        return found
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """The compressor as it acts in a run, without gradients: codebooks keep still."""
+        network = self.network
+        training = network is not None and network.training
+        if network is not None:
+            network.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            if network is not None:
+                network.train(training)
+
+    @property
+    def starts(self) -> bool:
+        """Whether the compressor begins from real tokens."""
+        return self.learned is not None and Trained.compressor in self.config.train
+
+    def start(self, pages: Sequence[VisionTokens]) -> None:
+        """See `LearnedCompressor.start`."""
+        if self.learned is not None:
+            with torch.no_grad():
+                self.learned.start(pages)
+
+    def freeze_codes(self, frozen: bool) -> None:
+        """Keep codebooks as they are, or not."""
+        if self.learned is not None:
+            self.learned.freeze(frozen)
+
+    def after_step(self, peers: Peers) -> Mapping[str, float]:
+        """Bring the processes' running statistics together, and let the compressor keep house."""
+        if self.learned is None or self.network is None or not self.starts:
+            return {}
+        buffers = list(self.network.buffers())
+        peers.average(buffers)
+        figures = self.learned.after_step()
+        peers.follow(buffers)
+        return figures
+
+    def _network_parameters(self) -> list[nn.Parameter]:
+        return [] if self.network is None else list(self.network.parameters())
+
+    def _channels(self) -> int:
+        return int(self.reader.model.config.get_text_config().hidden_size)
+
+
+class _Differentiable(TokenCompressor):
+    """A learned compressor whose tokens keep their gradients and are not stored."""
+
+    def __init__(self, learned: LearnedCompressor) -> None:
+        self.simulated, self.signals = learned.simulated, learned.signals
+        self.adaptive, self.fills_budget = learned.adaptive, learned.fills_budget
+        self._learned = learned
+        self._losses: list[Tensor] = []
+
+    def compress(self, tokens: VisionTokens) -> CompressedTokens:
+        """See `TokenCompressor`."""
+        found = self._learned.reduce(tokens)
+        if found.loss is not None:
+            self._losses.append(found.loss)
+        return CompressedTokens(found.features, found.kept, tokens.grid, deepstack=found.deepstack)
+
+    def taken(self) -> list[Tensor]:
+        """The losses of the pages since the last call."""
+        losses, self._losses = self._losses, []
+        return losses
+
+
+def _built(run: RunConfig) -> tuple[Codec | None, TokenCompressor | None]:
+    built = {
+        part.config.stage: part.config.build(part.keep_ratio, run.profile)
+        for part in run.compressor.parts(run.keep_ratio)
+    }
+    codec, compressor = built.get("codec"), built.get("token")
+    assert codec is None or isinstance(codec, Codec)
+    assert compressor is None or isinstance(compressor, TokenCompressor)
+    return codec, compressor
+
+
+def _frozen_copy(reader: Any) -> Any:
+    """The same reader with weights of its own, which nothing changes."""
+    other = copy.copy(reader)
+    other.model = copy.deepcopy(reader.model).requires_grad_(False).eval()
+    return other
+
+
+def _same(page: CompressedTokens, whole: CompressedTokens) -> bool:
+    """Whether a page's tokens are those of the whole page at their places."""
+    return torch.equal(page.features, whole.features[page.kept])
+
+
+def _copied(page: VisionTokens) -> VisionTokens:
+    levels = tuple(level.clone() for level in page.deepstack)
+    signals = {name: signal.clone() for name, signal in page.signals.items()}
+    return replace(page, features=page.features.clone(), deepstack=levels, signals=signals)

@@ -1,0 +1,124 @@
+"""Adapting a reader as a SLURM job, or in processes of this machine.
+
+A job runs the command that a person would, with `cluster=local`: it goes on from its checkpoint by
+itself, and is told to leave by a signal.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from freqexp.config.cluster import Executor
+from freqexp.errors import FAILED, INTERRUPTED, UserError
+from freqexp.files import read_json, write_json
+from freqexp_cluster import queue
+from freqexp_cluster.executors import sbatch_text, slurm_executor
+from freqexp_cluster.leaving import KILLED_WITHIN_S, TERMINATED
+from freqexp_cluster.node import SUBMISSION, choose_gpu
+from freqexp_cluster.slurm import SUBMITTED, refusal, wait, warn_of_place
+from freqexp_cluster.snapshot import snapshot
+
+if TYPE_CHECKING:
+    from freqexp.config.cluster import ClusterConfig
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """A command in each process of a job; what submitit pickles, so plain data alone.
+
+    arguments: behind `python -m`. life: grows with every requeue by this program.
+    """
+
+    arguments: tuple[str, ...]
+    life: int = 0
+
+    def checkpoint(self) -> Any:
+        """What the next life runs: the same, as the checkpoint says how far it is."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(replace(self, life=self.life + 1))
+
+    def __call__(self) -> None:
+        """Run the command to its end, or until a signal asks to leave; then requeue, if the signal
+        was the time limit's. Raises UserError when it failed.
+        """
+        from submitit import JobEnvironment
+        from submitit.helpers import TorchDistributedEnvironment
+
+        environment = JobEnvironment()
+        if environment.num_tasks > 1:
+            TorchDistributedEnvironment().export()
+        choose_gpu(environment.local_rank, shard=False)
+        requeue: Any = signal.getsignal(signal.SIGUSR2)
+        came: list[int] = []
+        command = [sys.executable, "-m", *self.arguments]
+        child = subprocess.Popen(command, start_new_session=True)
+
+        def ask(number: int, frame: Any) -> None:
+            came.append(number)
+            child.send_signal(signal.SIGTERM)
+
+        for number in (signal.SIGUSR2, signal.SIGTERM):
+            signal.signal(number, ask)
+        code = child.wait()
+        if code == INTERRUPTED and came:
+            _leave(environment, came, requeue)
+        if code:
+            raise UserError(f"`{' '.join(self.arguments)}` ended with exit code {code}")
+
+
+def _leave(environment: Any, came: Sequence[int], requeue: Any) -> None:
+    """End this process; the first of the job requeues it before, after a time limit's signal."""
+    told = signal.SIGUSR2 in came
+    if told and environment.global_rank == 0:
+        requeue(signal.SIGUSR2, None)
+    elif told and environment.cluster == "slurm":
+        # Ending now could end the first process before it has requeued the job.
+        time.sleep(KILLED_WITHIN_S)
+    sys.exit(0 if told and environment.cluster == "local" else TERMINATED)
+
+
+def launch(arguments: Sequence[str], cluster: ClusterConfig, folder: Path, plan: str) -> int:
+    """Submit `python -m ARGUMENTS` as one job whose files are in `folder`. Gives the exit code.
+
+    plan: what it will take, for `cluster.dry_run`.
+    Raises UserError when nothing was submitted, and when it is queued or running already.
+    """
+    name = f"adapt-{folder.name}"
+    jobs = folder / "jobs"
+    if cluster.executor is not Executor.slurm:
+        raise UserError("cluster: got workers, allowed: local, slurm (adapting is one job)")
+    if cluster.dry_run:
+        print(f"{plan}\n\nsbatch text")
+        print(sbatch_text(cluster, name, jobs, folder / "code-<hash>", 1).rstrip())
+        return SUBMITTED
+    queue.require_slurm(cluster)
+    running = (read_json(folder / SUBMISSION) or {}).get("job_id")
+    if running in queue.active_jobs():
+        raise UserError(f"adapt.out: {folder} is adapted by job {running} already")
+    warning = warn_of_place(folder)
+    if warning:
+        print(f"freqexp: {warning}", file=sys.stderr)
+    code = snapshot(folder)
+    executor = slurm_executor(cluster, name, jobs, code)
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+    try:
+        job: Any = executor.submit(TrainingTask(tuple(arguments)))
+    except (FailedJobError, FailedSubmissionError, subprocess.SubprocessError) as error:
+        raise refusal(error) from None
+    log = str(job.paths.stdout).replace("%t", "0")
+    write_json(folder / SUBMISSION, {"job_id": job.job_id, "log": log})
+    print(f"submitted as job {job.job_id}\nlog:     {log}\ncancel:  scancel {job.job_id}")
+    print("again:   the same command goes on from the last checkpoint")
+    if not cluster.wait:
+        return SUBMITTED
+    wait([job.job_id])
+    return SUBMITTED if (folder / "adapt.json").is_file() else FAILED
