@@ -114,10 +114,10 @@ class AttentionMerging(Merging):
     """y = mean + O a, a the attention of a query made of the mean over the group's members
     (grouped cross-attention as in DocOwl2, arXiv 2409.03420).
 
-    q = Q u(mean) + b, k_j = K u(x_j + p_j), v_j = V x_j, with u a division by the root mean square
-    of the channels, so that features of any size suit, and p_j the learned place of a member
-    relative to that size. O is zero at first. Levels of the deep stack are averaged: what the
-    attention of the features chose is no choice for them.
+    q = Q u(mean) + b, k_j = K (u(x_j) + p_j), v_j = V x_j, with u a division by the root mean
+    square of the channels, so that features of any size suit, and p_j the learned place of a
+    member. O is zero at first. Levels of the deep stack are averaged: what the attention of the
+    features chose is no choice for them.
     """
 
     def __init__(self, settings: MergeSettings, channels: int) -> None:
@@ -140,7 +140,7 @@ class AttentionMerging(Merging):
         dtype, linear = members.dtype, nn.functional.linear
         places = self.places.to(dtype)
         query = linear(_even(members.mean(dim=1)), self.query.to(dtype), self.bias.to(dtype))
-        keys = linear(_even(_even(members) + places), self.key.to(dtype))
+        keys = linear(_even(members) + places, self.key.to(dtype))
         values = linear(members, self.value.to(dtype))
         apart = (self._heads, -1)
         query, keys, values = (part.unflatten(-1, apart) for part in (query, keys, values))
