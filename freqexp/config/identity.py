@@ -20,6 +20,7 @@ from freqexp.config.run import RunConfig
 from freqexp.errors import UserError
 from freqexp.paths import package_dir
 from freqexp.schemas.method import DRAWS
+from freqexp.tokens.trained.weights import path_of
 
 # Top-level keys that say where, how and how far a run is computed and shown, not what is computed.
 NOT_IN_IDENTITY = frozenset(
@@ -84,6 +85,8 @@ def identity(cfg: RunConfig) -> dict[str, Any]:
             section.pop(DRAWS, None)
             if section.get("basis_path") is not None:
                 section["basis_path"] = _file_hash(section["basis_path"])
+            if section.get("weights") is not None:
+                section["weights"] = _file_hash(str(path_of(section["weights"])))
     for unnamed in (kept["model"], kept["needles"]):
         del unnamed["path"]
     del kept["model"]["revision"]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from freqexp.coding.tensor_header import header_entry
 from freqexp.errors import UserError, fault
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ SIDES = ("keys", "values")
 # All in one entry of the header: safetensors writes several in any order.
 ENTRY = "bases"
 FIELD = "compressor.basis_path"
-# A safetensors file begins with the length of its JSON header.
-_LENGTH_BYTES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +44,7 @@ def sizes(path: str, field: str = FIELD) -> Mapping[str, int]:
     Raises UserError, which names `field`, for a file that can't be read or is none of bases.
     """
     try:
-        with Path(path).expanduser().open("rb") as file:
-            length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
-            if length > 100_000_000:  # the most that safetensors allows
-                raise ValueError("no header")
-            said = json.loads(json.loads(file.read(length))["__metadata__"][ENTRY])
+        said = header_entry(path, ENTRY)
         found = {name: int(said[name]) for name in SIZES}
         if min(found.values()) < 1:
             raise ValueError("a size below 1")

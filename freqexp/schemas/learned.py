@@ -20,7 +20,7 @@ class MergeConfig(CompressorConfig):
 
     form: what makes it. start: what that begins as. high, with form=dct: how many of the higher
     coefficients act; None: all, 0: average pooling. rank: of each one's map; None: full. heads: of
-    form=attention.
+    form=attention. weights: a folder with trained ones, or "bundled"; None: as it starts.
     """
 
     name: str = "merge"
@@ -31,6 +31,7 @@ class MergeConfig(CompressorConfig):
     high: int | None = None
     rank: int | None = None
     heads: int = 8
+    weights: str | None = None
     stage: ClassVar[StageName] = "token"
 
     @property
@@ -53,13 +54,16 @@ class MergeConfig(CompressorConfig):
 
     def check(self, prefix: str) -> list[str]:
         from freqexp.tokens.trained.settings import merge_faults
+        from freqexp.tokens.trained.weights import differences
 
-        return merge_faults(self.settings(), f"{prefix}.")
+        settings = self.settings()
+        faults = merge_faults(settings, f"{prefix}.")
+        return faults or differences(self.weights, self.name, settings.said(), f"{prefix}.")
 
     def build(self, keep_ratio: float, profile: ProfileConfig) -> TokenCompressor:
         from freqexp.tokens.merge import Merge
 
-        return Merge(self.settings())
+        return Merge(self.settings(), self.weights)
 
 
 LEARNED_METHODS: tuple[type[CompressorConfig], ...] = (MergeConfig,)

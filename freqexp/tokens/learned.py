@@ -7,13 +7,15 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from freqexp.errors import UserError
+from freqexp.errors import ConfigError, UserError, fault
 from freqexp.nouns.vision import VisionTokens
 from freqexp.tokens.base import TokenCompressor
+from freqexp.tokens.trained.weights import Said, differences, header, load, write
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -41,33 +43,75 @@ class LearnedCompressor(TokenCompressor):
     weights. `compress` sees what `reduce` makes of a page in evaluation mode.
     """
 
-    _network: nn.Module | None = None
-    _channels: int = 0
+    method: ClassVar[str]
+    """Its name, which stands in its file of weights."""
+
+    def __init__(self, weights: str | None = None) -> None:
+        """weights: the folder of a file that `save` wrote, or "bundled"; None: as it starts.
+
+        Called when `settings` are known. Raises ConfigError for weights that can't be read, or that
+        were trained with other settings.
+        """
+        faults = differences(weights, self.method, self.settings)
+        if faults:
+            raise ConfigError(faults)
+        self._weights = weights
+        self._network: nn.Module | None = None
+        self._channels = 0
 
     @property
     @abstractmethod
     def settings(self) -> Mapping[str, object]:
-        """What fixes the shapes and the meaning of the parameters, as JSON has it."""
+        """What fixes the shapes and the meaning of the parameters, by the settings' names."""
+
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """The only grid that the parameters are for; None: any."""
+        return None
 
     @abstractmethod
-    def make(self, channels: int) -> nn.Module:
+    def make(self, channels: int, grid: tuple[int, int] | None) -> nn.Module:
         """A new network for tokens of so many channels, float32. Everything that training changes
         is in its `state_dict`, running statistics included.
 
-        Raises UserError for channels that do not suit the settings.
+        grid: see `grid`, of the weights that are to go in. Raises UserError for channels that do
+        not suit the settings.
         """
 
     def network(self, channels: int) -> nn.Module:
         """Parameters and buffers for tokens of so many channels: always the same object.
 
-        Raises UserError for other channels than those it was made for.
+        Raises UserError for other channels than those it was made for, or weights that are for
+        others or damaged.
         """
         if self._network is None:
-            self._network, self._channels = self.make(channels), channels
+            self._network, self._channels = self._made(channels), channels
         elif channels != self._channels:
             got = f"vision tokens of {channels} channels"
             raise UserError(f"{got}: the parameters are for tokens of {self._channels}")
         return self._network
+
+    def _made(self, channels: int) -> nn.Module:
+        if self._weights is None:
+            return self.make(channels, None)
+        said = header(self._weights)
+        if said.channels != channels:
+            got = f"{self._weights} (for tokens of {said.channels} channels)"
+            allowed = f"weights for tokens of {channels} channels, which the model's are"
+            raise UserError(fault("compressor.weights", got, allowed))
+        network = self.make(channels, said.grid)
+        load(network, self._weights)
+        return network
+
+    def save(self, folder: Path) -> Path:
+        """Write the parameters as `weights` takes them; returns the file.
+
+        Raises UserError when it can't be written, and ValueError before there are any.
+        """
+        if self._network is None:
+            raise ValueError("save: there are no parameters before tokens were seen")
+        said = Said(self.method, self.settings, self._channels, self.grid)
+        return write(self._network, said, folder)
 
     def network_at(self, features: Tensor) -> nn.Module:
         """The network of these features' channels, on their device."""

@@ -34,23 +34,28 @@ class Merge(LearnedCompressor):
     float32 and below are computed in float32, float64 in float64. No keep ratio and no budget acts.
     """
 
+    method = "merge"
     simulated = False
     adaptive = True
 
-    def __init__(self, settings: MergeSettings | None = None) -> None:
-        """settings: None, the default ones. Raises ConfigError naming all values out of range."""
+    def __init__(self, settings: MergeSettings | None = None, weights: str | None = None) -> None:
+        """settings: None, the default ones. weights: see `LearnedCompressor`.
+
+        Raises ConfigError naming all values out of range, or those that the weights do not have.
+        """
         self._settings = settings or MergeSettings()
         faults = merge_faults(self._settings)
         if faults:
             raise ConfigError(faults)
+        super().__init__(weights)
 
     @property
     def settings(self) -> Mapping[str, object]:
         """See `MergeSettings.said`."""
         return self._settings.said()
 
-    def make(self, channels: int) -> nn.Module:
-        """See `trained.merging`. Raises UserError for channels that do not suit."""
+    def make(self, channels: int, grid: tuple[int, int] | None) -> nn.Module:
+        """See `trained.merging`; any grid will do. Raises UserError for channels it can't take."""
         return make_merging(self._settings, channels)
 
     def reduce(self, tokens: VisionTokens) -> Reduced:
