@@ -26,7 +26,8 @@ class Exercise:
 @dataclass(frozen=True, eq=False)
 class Taught:
     """One pass over exercises with the answers given (teacher forcing), with gradients to whatever
-    asks for them.
+    asks for them. The batch has one sequence for each exercise, or one for each question where a
+    reader can't hide one from another.
 
     logits: [answer tokens, vocabulary], of all exercises, their questions and the tokens of each
         answer, its end token included, in turn.
@@ -35,7 +36,8 @@ class Taught:
     places: int64 [batch, length], where each token stands in the sequence that the same exercise
         has with every vision token; -1: padding.
     vision: bool [batch, length], tokens that pages are made of.
-    states: after each decoder layer [batch, length, channels]; () unless asked for.
+    states: after each decoder layer [batch, length, channels], as the next one sees it and before
+        the last norm; () unless asked for.
     """
 
     logits: Tensor

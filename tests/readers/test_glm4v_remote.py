@@ -25,6 +25,7 @@ from torch import Tensor
 from freqexp.composing.compose import collect, compose
 from freqexp.errors import UserError
 from freqexp.nouns.page import Pixels
+from freqexp.nouns.teaching import Exercise
 from freqexp.nouns.vision import CompressedTokens, VisionTokens, keep_all
 from freqexp.readers.base import Request
 from freqexp.readers.bundled import weights_hash
@@ -236,6 +237,70 @@ def test_encodings_of_another_session_give_the_same_answer(
     fresh = Glm4vRemoteReader.load(configure(checkpoint))
     request = [keep_all(tokens)]
     assert fresh.answer("what?", request).text == reader.answer("what?", request).text
+
+
+@pytest.mark.parametrize("keep_ratio", [1.0, 0.5])
+def test_it_is_taught_what_it_answers(reader: Glm4vRemoteReader, keep_ratio: float) -> None:
+    exercises, alone, questions = [], [], ("what is here?", "who?")
+    for seed in (0, 1):
+        (tokens,) = reader.encode([some_page(seed=seed)])
+        small = TokenDct(keep_ratio, transform=False, quantize=False).compress(tokens)
+        answers = [str(reader.answer(asked, [small]).raw_text) for asked in questions]
+        exercises.append(Exercise([small], list(zip(questions, answers, strict=True))))
+        alone += [Exercise([small], [told]) for told in exercises[-1].questions]
+    with torch.no_grad():
+        taught = reader.teach(exercises)
+        each = [reader.teach([exercise]) for exercise in alone]
+    assert taught.firsts.tolist() == [0, 13, 26, 39]
+    inside = torch.arange(len(taught.labels)) % 13 != 12
+    assert torch.equal(taught.logits.argmax(-1)[inside], taught.labels[inside])
+    assert set(taught.labels[~inside].tolist()) == {int(reader.ends[0])}
+    torch.testing.assert_close(
+        taught.logits, torch.cat([one.logits for one in each]), rtol=0.0, atol=1e-4
+    )
+
+
+def test_places_and_gradients_of_what_it_is_taught(checkpoint: Path, configure: Configure) -> None:
+    reader = Glm4vRemoteReader.load(configure(checkpoint))
+    (tokens,) = Glm4vRemoteReader.load(configure(checkpoint)).encode([some_page()])
+    small = TokenDct(0.5, transform=False, quantize=False).compress(tokens)
+    small = replace(small, features=small.features.clone().requires_grad_())
+    asked = [("what is here?", "a tapir"), ("who?", "")]
+    whole = reader.teach([Exercise([keep_all(tokens)], asked)])
+    for row, places in enumerate(whole.places):
+        length = int((places >= 0).sum())
+        assert places.tolist() == [*[-1] * (len(places) - length), *range(length)]
+        assert whole.vision[row, -length:].nonzero()[:, 0].tolist() == list(range(5, 5 + TOKENS))
+    few = reader.teach([Exercise([small], asked)])
+    for row, places in enumerate(few.places):
+        inside = places >= 0
+        full = whole.vision[row, whole.places[row] >= 0]
+        assert torch.equal(full[places[inside]], few.vision[row, inside])
+        assert (5 + small.kept).tolist() == places[few.vision[row]].tolist()
+        assert places[-1] == whole.places[row, -1]
+    for _ in range(2):
+        taught = reader.teach([Exercise([small], asked)])
+        torch.nn.functional.cross_entropy(taught.logits, taught.labels).backward()
+    assert small.features.grad is not None
+    assert (small.features.grad.abs().amax(dim=1) > 0).all()
+    layers = reader.model.transformer.layers
+    assert all(parameter.grad.abs().max() > 0 for parameter in layers.parameters())
+    assert all(p.grad is None for p in reader.model.transformer.vision.parameters())
+
+
+def test_what_it_can_not_be_taught(reader: Glm4vRemoteReader) -> None:
+    page = [keep_all(tokens) for tokens in reader.encode([some_page()])]
+    told = [("what?", "a")]
+    with pytest.raises(UserError, match=r"model.family: got 'glm4v_remote', allowed: a family of"):
+        reader.teach([Exercise(page, told)], states=True)
+    for exercises, said in [
+        ([], "exercises: got none"),
+        ([Exercise(page, [])], "exercise 1: got no questions"),
+        ([Exercise(page, told), Exercise(page * 2, told)], "exercise 2: sample: got 2 pages"),
+        ([Exercise(page, [("what?", "a" * 240)])], r"exercise 1: needs \d+ prompt and 241 answer"),
+    ]:
+        with pytest.raises(UserError, match=said):
+            reader.teach(exercises)
 
 
 def test_hooks_are_gone_after_an_exception(

@@ -8,14 +8,25 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from freqexp.nouns.cache import CacheCompressor
+from freqexp.readers.base import Answer, CacheUse
+from freqexp.readers.decoding import answer_text
 from freqexp.readers.families.foreign_cache import ForeignCache
 from freqexp.readers.meter import Held
+
+
+class _Asked(Protocol):
+    """What of a reader is needed here, see `Glm4vRemoteReader`."""
+
+    tokenizer: Any
+    ends: Tensor
+    answer_after: str | None
+    grid: tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,17 +84,17 @@ def decode(
 
     penalize: Any = RepetitionPenaltyLogitsProcessor(penalty)
     # A row is padded with its own last token, which adds nothing to what the penalty counts.
-    history = _pad_left([row.history for row in rows])
+    history = pad_left([row.history for row in rows])
     new: list[Tensor] = []
     done = torch.zeros(len(rows), dtype=torch.bool, device=ends.device)
     started, compress_ms = time.perf_counter(), None
     unseen = compressor is not None and compressor.question == "unseen"
     lengths = [row.inside.stop if unseen else len(row.ids) for row in rows]
     parts = list(zip(rows, lengths, strict=True))
-    ids = _pad_left([row.ids[:length] for row, length in parts])
-    positions = _pad_left([row.positions[:length] for row, length in parts])
-    mask = _pad_left([torch.ones_like(row.ids[:length]) for row, length in parts], fill=0)
-    with _features_as_words(model.get_input_embeddings(), rows, lengths):
+    ids = pad_left([row.ids[:length] for row, length in parts])
+    positions = pad_left([row.positions[:length] for row, length in parts])
+    mask = pad_left([torch.ones_like(row.ids[:length]) for row, length in parts], fill=0)
+    with features_as_words(model.get_input_embeddings(), rows, lengths):
         output = _forward(model, ids, positions, mask, None)
     cache = ForeignCache(output.past_key_values, mask)
     if compressor is not None:
@@ -92,9 +103,9 @@ def decode(
         cache.compress(compressor, [row.vision[:length] for row, length in parts], cache_budget)
         compress_ms = _since_ms(started, ids) - before
     if unseen:
-        ids = _pad_left([row.ids[length:] for row, length in parts])
-        positions = _pad_left([row.positions[length:] for row, length in parts])
-        mask = _pad_left([torch.ones_like(row.ids[length:]) for row, length in parts], fill=0)
+        ids = pad_left([row.ids[length:] for row, length in parts])
+        positions = pad_left([row.positions[length:] for row, length in parts])
+        mask = pad_left([torch.ones_like(row.ids[length:]) for row, length in parts], fill=0)
         output = _next(model, ids, positions, mask, cache)
     held = cache.held()
     prefill_ms = _since_ms(started, ids) - (compress_ms or 0.0)
@@ -112,6 +123,39 @@ def decode(
     decode_ms = total_ms - prefill_ms - (compress_ms or 0.0)
     tokens = torch.cat(new, dim=1)
     return Decoded(tokens, held, cache.held(), prefill_ms, decode_ms, compress_ms)
+
+
+def answer_of(reader: _Asked, number: int, rows: Sequence[Row], decoded: Decoded) -> Answer:
+    """The answer to row `number`, up to the first end, and what it took."""
+    row, new = rows[number], decoded.tokens[number]
+    ended = torch.isin(new, reader.ends).nonzero()
+    if len(ended):
+        new = new[: int(ended[0]) + 1]
+    held, at_end = decoded.held[number], decoded.held_at_end[number]
+    ms = decoded.compress_ms
+    return Answer(
+        text=answer_text(reader.tokenizer, new, reader.answer_after),
+        truncated=not len(ended),
+        vision_tokens_in=reader.grid[0] * reader.grid[1],
+        vision_tokens_out=held.sequence - (len(row.history) - 1),
+        decoder_tokens=held.sequence,
+        kv_cache_bytes=held.bytes,
+        prefill_ms=decoded.prefill_ms / len(rows),
+        decode_ms=decoded.decode_ms / len(rows),
+        cache_tokens=held.tokens,
+        cache=CacheUse(
+            full_bytes=held.full_bytes,
+            components=held.components,
+            end_bytes=at_end.bytes,
+            read_bytes=at_end.read_bytes,
+            shared_bytes=held.shared_bytes,
+            compress_ms=None if ms is None else ms / len(rows),
+        ),
+        new_tokens=len(new),
+        raw_text=answer_text(reader.tokenizer, new, None),
+        first_text=answer_text(reader.tokenizer, new[:1], None),
+        batch_size=len(rows),
+    )
 
 
 def _next(model: Any, ids: Tensor, positions: Tensor, mask: Tensor, cache: ForeignCache) -> Any:
@@ -136,7 +180,7 @@ def _forward(model: Any, ids: Tensor, positions: Tensor, mask: Tensor, past: Any
 
 
 @contextmanager
-def _features_as_words(words: Any, rows: Sequence[Row], lengths: Sequence[int]) -> Iterator[None]:
+def features_as_words(words: Any, rows: Sequence[Row], lengths: Sequence[int]) -> Iterator[None]:
     """Put each row's features in place of the word embeddings of its placeholders, which are among
     its first `lengths` tokens; undone afterwards.
     """
@@ -157,7 +201,7 @@ def _features_as_words(words: Any, rows: Sequence[Row], lengths: Sequence[int]) 
         hook.remove()
 
 
-def _pad_left(rows: Sequence[Tensor], fill: int | None = None) -> Tensor:
+def pad_left(rows: Sequence[Tensor], fill: int | None = None) -> Tensor:
     """Rows [length] of different lengths as [batch, longest]; fill None: each with its last."""
     longest = max(len(row) for row in rows)
     padded = []

@@ -33,11 +33,12 @@ from torch import Tensor
 from freqexp.errors import UserError, fault
 from freqexp.nouns.cache import CacheCompressor
 from freqexp.nouns.page import Pixels
+from freqexp.nouns.teaching import Exercise, Taught
 from freqexp.nouns.vision import Chooser, CompressedTokens, Signal, VisionTokens
-from freqexp.readers.base import WARM_UP_TOKENS, Answer, CacheUse, Reader, Request
+from freqexp.readers.base import WARM_UP_TOKENS, Answer, Reader, Request
 from freqexp.readers.check import check_tokens
-from freqexp.readers.decoding import answer_text
-from freqexp.readers.families.forward_decoding import Decoded, Row, decode
+from freqexp.readers.families.forward_decoding import Decoded, Row, answer_of, decode
+from freqexp.readers.families.forward_teaching import teach
 from freqexp.readers.families.remote_code import end_tokens, load_remote
 from freqexp.readers.families.signals import denormalised, grid_pixels, question_words
 
@@ -56,6 +57,7 @@ class Glm4vRemoteReader(Reader):
     warms_up = True
     signals = ("pixels", "question")
     compresses_cache = True
+    teaches = True
 
     def __init__(self, parts: Parts, config: ModelConfig) -> None:
         self.model = parts.model
@@ -192,7 +194,8 @@ class Glm4vRemoteReader(Reader):
         """The two vectors [1, channels] the encoder puts around the tokens of any page."""
         if self._ends_of_image is None:
             blank = self._chat("", np.zeros((1, 1), np.uint8))["images"]
-            marked = self._encode(blank.to(self.device))
+            with torch.no_grad():
+                marked = self._encode(blank.to(self.device))
             self._ends_of_image = (marked[:1].clone(), marked[-1:].clone())
         return self._ends_of_image
 
@@ -231,38 +234,17 @@ class Glm4vRemoteReader(Reader):
         with torch.inference_mode():
             rows = [self.prompt(request) for request in requests]
             decoded = self._decode(requests, rows, self.max_new_tokens)
-        return [self._answer(number, rows, decoded) for number in range(len(rows))]
+        return [answer_of(self, number, rows, decoded) for number in range(len(rows))]
 
-    def _answer(self, number: int, rows: Sequence[Row], decoded: Decoded) -> Answer:
-        row, new = rows[number], decoded.tokens[number]
-        ended = torch.isin(new, self.ends).nonzero()
-        if len(ended):
-            new = new[: int(ended[0]) + 1]
-        held, at_end = decoded.held[number], decoded.held_at_end[number]
-        ms = decoded.compress_ms
-        return Answer(
-            text=answer_text(self.tokenizer, new, self.answer_after),
-            truncated=not len(ended),
-            vision_tokens_in=self.grid[0] * self.grid[1],
-            vision_tokens_out=held.sequence - (len(row.history) - 1),
-            decoder_tokens=held.sequence,
-            kv_cache_bytes=held.bytes,
-            prefill_ms=decoded.prefill_ms / len(rows),
-            decode_ms=decoded.decode_ms / len(rows),
-            cache_tokens=held.tokens,
-            cache=CacheUse(
-                full_bytes=held.full_bytes,
-                components=held.components,
-                end_bytes=at_end.bytes,
-                read_bytes=at_end.read_bytes,
-                shared_bytes=held.shared_bytes,
-                compress_ms=None if ms is None else ms / len(rows),
-            ),
-            new_tokens=len(new),
-            raw_text=answer_text(self.tokenizer, new, None),
-            first_text=answer_text(self.tokenizer, new[:1], None),
-            batch_size=len(rows),
-        )
+    def teach(self, exercises: Sequence[Exercise], states: bool = False) -> Taught:
+        """One sequence a question, see `forward_teaching.teach`.
+
+        Raises UserError where states of layers are wanted: they are foreign code.
+        """
+        if states:
+            allowed = "a family of transformers' own code where states of layers are wanted"
+            raise UserError(fault("model.family", "glm4v_remote", allowed))
+        return teach(self, exercises)
 
 
 def _one_page(count: int) -> None:
