@@ -41,6 +41,7 @@ NOT_IN_ENCODING = frozenset(
         "name",
         "path",
         "revision",
+        "adapter",
         "max_new_tokens",
         "form",
         "render",

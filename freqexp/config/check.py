@@ -13,6 +13,7 @@ from pathlib import Path
 from freqexp.config.budget import acting_budget
 from freqexp.config.run import RunConfig, Tracking
 from freqexp.errors import fault
+from freqexp.readers.adapter_file import faults as adapter_faults
 from freqexp.readers.bundled import decoder_layers
 from freqexp.schemas.choices import (
     COMPRESSES_CACHE,
@@ -99,7 +100,8 @@ def unknown_key(prefix: str, key: str, known: Sequence[str]) -> str:
 
 def _model_faults(cfg: RunConfig) -> list[str]:
     """What a method needs and the chosen model can't give, by name."""
-    faults, family = [], cfg.model.family
+    family = cfg.model.family
+    faults = [] if family is Family.ppocr else adapter_faults(cfg.model.adapter)
     configs = [part.config for part in cfg.compressor.parts(cfg.keep_ratio)]
     counts = adaptive_options().get(cfg.keep_like or "")
     if counts is not None and cfg.compressor.uses_budget:

@@ -19,6 +19,7 @@ from freqexp.config.budget import acting_budget
 from freqexp.config.run import RunConfig
 from freqexp.errors import UserError
 from freqexp.paths import package_dir
+from freqexp.readers.adapter_file import content_hash
 from freqexp.schemas.method import DRAWS
 from freqexp.tokens.trained.weights import path_of
 
@@ -90,6 +91,9 @@ def identity(cfg: RunConfig) -> dict[str, Any]:
     for unnamed in (kept["model"], kept["needles"]):
         del unnamed["path"]
     del kept["model"]["revision"]
+    adapter = kept["model"].pop("adapter")
+    if adapter is not None:
+        kept["model"]["adapter"] = content_hash(adapter)
     font = kept["model"]["render"].get("font_path")
     if font is not None:
         kept["model"]["render"]["font_path"] = _file_hash(font)

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 
 from freqexp.errors import UserError, fault
 from freqexp.readers import bundled
+from freqexp.readers.adapters import apply
 
 if TYPE_CHECKING:
     from freqexp.schemas.model import ModelConfig
@@ -60,7 +61,7 @@ def load_parts(
 
     model_types: what the checkpoint's config.json may call itself.
     Raises UserError for a device that is not there, a checkpoint that can't be had or read, is of
-    another family, or whose tensors do not match its config.
+    another family, or whose tensors do not match its config; and see `adapters.apply`.
     """
     device = device_of(config.device.value)
     source = source_of(config)
@@ -80,6 +81,7 @@ def load_parts(
         model = model.eval()
         if not _spread.get():
             model = model.to(device)
+    apply(model, config)
     return Parts(model, tokenizer, processor)
 
 

@@ -18,6 +18,8 @@ class ModelConfig(Section):
 
     path: folder or hub id of the weights; None: the weights inside the package.
     revision: the hub commit of the weights, needed with a hub id; says nothing of a folder.
+    adapter: folder of an adapter of these weights, or `bundled`, the package's own; None: the
+        weights as they are.
     form: form of generated samples this model is meant to read.
     repetition_penalty: divides the logits of tokens that occurred (arXiv 1909.05858); None: as the
         checkpoint's generation_config says.
@@ -36,6 +38,7 @@ class ModelConfig(Section):
     family: Family = Family.glm4v
     path: str | None = None
     revision: str | None = None
+    adapter: str | None = None
     dtype: Dtype = Dtype.float32
     device: Device = Device.auto
     attention: Attention = Attention.sdpa
@@ -96,7 +99,7 @@ class ModelConfig(Section):
     def _check_ppocr(self, prefix: str) -> list[str]:
         """The recogniser is a file of an installed package, in float32, on the CPU."""
         faults = []
-        for name in ("path", "revision"):
+        for name in ("path", "revision", "adapter"):
             if getattr(self, name) is not None:
                 faults.append(fault(f"{prefix}.{name}", getattr(self, name), "null for ppocr"))
         if self.trust_remote_code:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from freqexp.answering.session import Session
 from freqexp.config.cluster import Executor
 from freqexp.errors import ConfigError, fault
+from freqexp.readers.adapter_file import BUNDLED
 from freqexp.running.plan import plan
 from freqexp.running.sweep_file import check_same_sweep, sweep_name
 from freqexp_cluster import dry_run, slurm, workers
@@ -63,6 +64,8 @@ def absolute(cfg: RunConfig) -> RunConfig:
     # A hub id looks like a path, and is none as long as there is no such folder.
     if model.path is not None and Path(model.path).expanduser().exists():
         model = replace(model, path=full(model.path))
+    if model.adapter is not None and model.adapter != BUNDLED:
+        model = replace(model, adapter=full(model.adapter))
     font = getattr(model.render, "font_path", None)
     if font is not None:
         render: Any = model.render

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from freqexp.errors import UserError, fault
+from freqexp.readers.adapters import apply
 from freqexp.readers.weights import (
     Parts,
     check_family,
@@ -33,7 +34,7 @@ def load_remote(config: ModelConfig) -> Parts:
 
     Raises UserError without `trust_remote_code`, before anything is fetched or run; then for a
     device that is not there and a checkpoint that can't be had, is of another family, or whose
-    tensors do not match its config; and when the code fails.
+    tensors do not match its config; when the code fails; and see `adapters.apply`.
     """
     if not config.trust_remote_code:
         allowed = "true, which runs Python code that comes with the weights; read that code first"
@@ -57,7 +58,9 @@ def load_remote(config: ModelConfig) -> Parts:
             tokenizer = AutoTokenizer.from_pretrained(
                 source, revision=config.revision, trust_remote_code=True
             )
-        return Parts(model.eval().to(device), tokenizer, tokenizer)
+    model = model.eval().to(device)
+    apply(model, config)
+    return Parts(model, tokenizer, tokenizer)
 
 
 def end_tokens(model: Any) -> Tensor:
