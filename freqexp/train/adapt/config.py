@@ -75,7 +75,7 @@ class AdaptConfig(Section):
     distil: float = 1.0
     states: float = 1.0
     rank: int = 16
-    alpha: float = 32.0
+    alpha: int = 32
     freeze_codes: float = 0.25
     start_pages: int = 160
     checkpoint_every: int = 50
@@ -88,12 +88,14 @@ class AdaptConfig(Section):
 
     def check(self, prefix: str) -> list[str]:
         """Values out of range."""
-        counts = ("steps", "conversations", "per_pass", "questions", "rank", "start_pages", "held")
+        counts = ("steps", "conversations", "per_pass", "questions", "rank", "alpha", "start_pages")
         faults = ranges.integers(self, prefix, counts, 1, 10_000_000)
-        faults += ranges.integers(self, prefix, ("checkpoint_every", "validate_every"), 1, 10**9)
+        faults += ranges.integers(
+            self, prefix, ("checkpoint_every", "validate_every", "held"), 1, 10**9
+        )
         faults += ranges.integers(self, prefix, ("warm_up", "seed"), 0, 2**62)
         faults += ranges.integers(self, prefix, ("threads",), 1, 1024)
-        rates = ("learning_rate", "compressor_rate", "clip", "alpha")
+        rates = ("learning_rate", "compressor_rate", "clip")
         faults += ranges.positive(self, prefix, rates)
         for name in ("decay", "random_text", "uncompressed", "freeze_codes"):
             if not 0 <= getattr(self, name) <= 1:
@@ -155,6 +157,9 @@ def _run_faults(config: AdaptConfig, run: RunConfig) -> list[str]:
     faults = []
     if run.model.family is Family.ppocr:
         faults.append(fault("model.family", "ppocr", "a family with a decoder"))
+    if run.model.adapter is not None:
+        allowed = "null: what comes out would be for weights that are nowhere"
+        faults.append(fault("model.adapter", run.model.adapter, allowed))
     if run.needles.path is not None:
         allowed = "null: only generated conversations of the train split are taught"
         faults.append(fault("needles.path", run.needles.path, allowed))

@@ -9,9 +9,8 @@ from typing import Any
 import torch
 
 from freqexp.files import write_json
-from freqexp.readers.adapters import save_decoder, save_lora
+from freqexp.readers.adapting import save_full, save_lora
 from freqexp.results.provenance import code_state, command, now, versions
-from freqexp.tokens.trained.weights import write as write_compressor
 from freqexp.train.adapt.config import Trained
 from freqexp.train.adapt.curve import Row
 from freqexp.train.adapt.student import Student
@@ -23,13 +22,13 @@ def write(student: Student, folder: Path, step: int, rows: Sequence[Row]) -> Non
     """Write what the student holds. Raises UserError when it can't be written."""
     said = provenance(student, step, rows)
     if Trained.decoder in student.config.train:
-        save_decoder(student.reader.model, student.weights, folder, said)
+        save_full(student.reader.model, student.run.model, folder, said, student.weights)
     elif Trained.lora in student.config.train:
-        save_lora(student.reader.model, folder, said)
+        save_lora(student.reader.model, student.run.model, folder, said)
     else:
         write_json(folder / PROVENANCE, said)
     if student.starts and student.learned is not None:
-        write_compressor(student.learned, folder)
+        student.learned.save(folder)
 
 
 def provenance(student: Student, step: int, rows: Sequence[Row]) -> Mapping[str, Any]:

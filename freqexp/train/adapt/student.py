@@ -16,7 +16,8 @@ from freqexp.codecs.base import Codec
 from freqexp.errors import UserError, fault
 from freqexp.nouns.teaching import Exercise, Taught
 from freqexp.nouns.vision import CompressedTokens, VisionTokens, keep_all
-from freqexp.readers.adapters import decoder_weights, disabled, lora
+from freqexp.readers.adapters import decoder_parameters
+from freqexp.readers.adapting import disabled, lora
 from freqexp.readers.load import load_reader
 from freqexp.tokens.base import TokenCompressor
 from freqexp.tokens.learned import LearnedCompressor
@@ -64,10 +65,11 @@ class Student:
         self.weights: dict[str, nn.Parameter] = {}
         if Trained.decoder in config.train:
             self._full_copy = _frozen_copy(self.reader)
-            self.weights = decoder_weights(self.reader.model, self.reader.text_model)
+            self.weights = _decoder_weights(self.reader.model)
         elif Trained.lora in config.train:
-            model, text_model = self.reader.model, self.reader.text_model
-            self.weights = lora(model, text_model, config.rank, config.alpha)
+            lora(self.reader.model, config.rank, config.alpha)
+            named = self.reader.model.named_parameters()
+            self.weights = {name: weight for name, weight in named if weight.requires_grad}
         for weight in self.weights.values():
             weight.requires_grad_(True)
         if config.recompute:
@@ -245,6 +247,15 @@ def _built(run: RunConfig) -> tuple[Codec | None, TokenCompressor | None]:
     assert codec is None or isinstance(codec, Codec)
     assert compressor is None or isinstance(compressor, TokenCompressor)
     return codec, compressor
+
+
+def _decoder_weights(model: Any) -> dict[str, nn.Parameter]:
+    """Every parameter of the decoder but word embeddings and output layer, by name."""
+    words = (model.get_input_embeddings(), model.get_output_embeddings())
+    left = {id(weight) for module in words if module is not None for weight in module.parameters()}
+    return {
+        name: weight for name, weight in decoder_parameters(model).items() if id(weight) not in left
+    }
 
 
 def _frozen_copy(reader: Any) -> Any:
