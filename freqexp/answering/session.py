@@ -73,13 +73,18 @@ def identify(cfg: RunConfig) -> str:
 
 
 def source_hashes(cfg: RunConfig) -> dict[str, str]:
-    """Hashes of the weights, the data and the code of a run, by their names in provenance.json."""
+    """Hashes of the weights, the data and the code of a run, and of its adapter where it has one,
+    by their names in provenance.json.
+    """
     from freqexp.benchmarks.samples import samples_hash
     from freqexp.config.identity import code_hash
+    from freqexp.readers.adapter_file import content_hash
     from freqexp.readers.bundled import weights_hash
 
+    adapter = cfg.model.adapter
     return {
         "weights_hash": weights_hash(cfg.model),
+        **({} if adapter is None else {"adapter_hash": content_hash(adapter)}),
         "data_hash": samples_hash(cfg.needles),
         "code_hash": code_hash(),
     }

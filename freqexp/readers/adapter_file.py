@@ -150,6 +150,8 @@ def write(
         files = {name: _file_hash(parts[name]) for name in FORMATS[kind]}
         about = {**said, "base": asdict(base), "files": files}
         parts[ABOUT].write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        # Safetensors lets nobody else read it.
+        parts[kind].chmod(parts[ABOUT].stat().st_mode)
         for part in parts.values():
             _to_disk(part)
         for name, part in parts.items():

@@ -34,6 +34,7 @@ PACKAGES = (
     "omegaconf",
     "onnxruntime",
     "pandas",
+    "peft",
     "pillow",
     "pyarrow",
     "rapidocr",
@@ -108,9 +109,9 @@ def start(
     """Write config.yaml and provenance.json, or note in the latter that the run goes on, and in the
     former if for more samples.
 
-    hashes: of weights, data and code, by the names they have in the file. host: the kind of
-    machine. data_faults: how many samples there are and how many have which fault; None: not
-    counted.
+    hashes: of weights, an adapter, data and code, by the names they have in the file. host: the
+    kind of machine. data_faults: how many samples there are and how many have which fault; None:
+    not counted.
     Raises UserError when they cannot be written.
     """
     from freqexp.config.saved import to_yaml

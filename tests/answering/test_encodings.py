@@ -194,6 +194,8 @@ def test_the_key_covers_what_decides_the_bits() -> None:
     key = encoder_key(model, "weights")
     same = replace(model, name="x", path="/elsewhere", max_new_tokens=3, batch_size=4)
     assert encoder_key(same, "weights") == key
+    # An adapter changes the decoder alone.
+    assert encoder_key(replace(model, adapter="/elsewhere"), "weights") == key
     others = [
         encoder_key(model, "other weights"),
         encoder_key(replace(model, dtype=Dtype.bfloat16), "weights"),

@@ -54,6 +54,25 @@ def test_profiles_have_bits_and_ordered_edges(
     assert bool(check(replace(cfg, profile=profile))) is not usable
 
 
+def test_an_adapter_is_a_folder_with_its_files(cfg: RunConfig, tmp_path: Path) -> None:
+    def faults(adapter: str, family: Family = Family.glm4v) -> list[str]:
+        model = replace(cfg.model, adapter=adapter, family=family)
+        return [line for line in check(replace(cfg, model=model)) if "adapter" in line]
+
+    assert faults("bundled") == [
+        "model.adapter: got 'bundled', allowed: a folder that exists (this package comes without "
+        "an adapter)"
+    ]
+    (found,) = faults(str(tmp_path))
+    assert "allowed: a folder with adapt.json and either adapter_config.json and" in found
+    for name in ("adapt.json", "decoder.safetensors"):
+        (tmp_path / name).write_text("")
+    assert faults(str(tmp_path)) == []
+    assert faults(str(tmp_path), Family.ppocr) == [
+        f"model.adapter: got {str(tmp_path)!r}, allowed: null for ppocr"
+    ]
+
+
 def test_all_faults_come_at_once_and_name_field_value_and_allowed(cfg: RunConfig) -> None:
     bad = replace(
         cfg,

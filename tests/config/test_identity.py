@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from freqexp.answering.session import source_hashes
 from freqexp.config import identity
 from freqexp.config.identity import code_hash, run_id
 from freqexp.config.run import RunConfig
@@ -97,6 +98,25 @@ def test_content_counts_and_its_path_does_not(composed: Composed, tmp_path: Path
     assert run_id(copied) == run_id(cfg)
     (second / "model.safetensors").write_bytes(b"other weights")
     assert run_id(copied) != run_id(cfg)
+
+
+def test_an_adapter_counts_by_its_content(composed: Composed, tmp_path: Path) -> None:
+    cfg, ids = composed(), []
+    for name, content in (("a", b"1"), ("b", b"1"), ("c", b"2")):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "decoder.safetensors").write_bytes(content)
+        (folder / "adapt.json").write_text(f'{{"note": "{name}"}}')
+        ids.append(run_id(replace(cfg, model=replace(cfg.model, adapter=str(folder)))))
+    assert ids[0] == ids[1]
+    assert len({run_id(cfg), *ids}) == 3
+    assert "adapter" not in identity.identity(cfg)["model"]
+    adapted = replace(cfg, model=replace(cfg.model, adapter=str(tmp_path / "a")))
+    assert identity.identity(adapted)["model"]["adapter"] == source_hashes(adapted)["adapter_hash"]
+    assert "adapter_hash" not in source_hashes(cfg)
+    gone = replace(cfg, model=replace(cfg.model, adapter=str(tmp_path / "gone")))
+    with pytest.raises(UserError, match=r"^model\.adapter: got .*gone', allowed: a folder that"):
+        run_id(gone)
 
 
 def test_data_counts_and_its_path_does_not(composed: Composed, tmp_path: Path) -> None:

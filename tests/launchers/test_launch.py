@@ -49,6 +49,15 @@ def point(composed: RunConfig, tmp_path: Path) -> Callable[..., compose.Point]:
     return make
 
 
+def test_an_adapter_is_the_same_folder_everywhere(composed: RunConfig) -> None:
+    def sent(adapter: str) -> str | None:
+        model = replace(composed.model, adapter=adapter)
+        return submit.absolute(replace(composed, model=model)).model.adapter
+
+    assert sent("here/adapter") == str(Path.cwd() / "here" / "adapter")
+    assert sent("bundled") == "bundled"
+
+
 def test_the_batch_file_of_a100x4(composed: RunConfig) -> None:
     cluster = replace(
         composed.cluster,

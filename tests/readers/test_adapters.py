@@ -142,6 +142,7 @@ def test_a_lora_comes_back_merged(subject: Subject, tmp_path: Path) -> None:
     assert asked == {name: p.requires_grad for name, p in merged.model.named_parameters()}
     assert not hasattr(merged.model, "peft_config")
     assert json.loads((folder / "adapt.json").read_text())["steps"] == 4
+    assert len({file.stat().st_mode for file in folder.iterdir()}) == 1
 
 
 def test_changed_parameters_come_back_bit_by_bit(subject: Subject, tmp_path: Path) -> None:
@@ -397,7 +398,7 @@ def test_other_settings_of_peft_are_refused(saved: Saved, tmp_path: Path) -> Non
         ({"target_modules": "nowhere"}, "peft: Target modules nowhere not found"),
         ({"target_modules": ["o_proj", "qkv"]}, "6 tensors are outside the decoder: model.visual"),
         ({"target_modules": ["o_proj"]}, "tensors are unexpected: model.language_model"),
-        ({"modules_to_save": ["norm"]}, "tensors are missing"),
+        ({"modules_to_save": ["post_mlp_layernorm"]}, "3 tensors are missing"),
     ]:
         folder = shutil.copytree(saved.lora, tmp_path / repr(changes)[:40])
         glm4v_remote_checkpoint.edit(folder / "adapter_config.json", **changes)
