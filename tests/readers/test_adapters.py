@@ -243,9 +243,7 @@ def test_peft_reads_what_is_written_and_writes_what_is_read(saved: Saved, tmp_pa
 
 
 @pytest.mark.parametrize("variant", [{"use_rslora": True}, {"use_dora": True}])
-def test_variants_of_lora_are_merged(
-    saved: Saved, tmp_path: Path, variant: dict[str, bool]
-) -> None:
+def test_variants_of_lora_are_merged(saved: Saved, tmp_path: Path, variant: dict[str, Any]) -> None:
     from peft import LoraConfig, inject_adapter_in_model
 
     subject, reader, folder = saved.subject, saved.subject.load(), tmp_path / "variant"

@@ -29,7 +29,7 @@ from freqexp.readers.families.glm4v import Glm4vReader
 from freqexp.readers.families.hf import HfReader
 from freqexp.readers.families.llava_onevision import LlavaOnevisionReader
 from freqexp.readers.load import load_reader
-from freqexp.schemas.choices import Attention, Family
+from freqexp.schemas.choices import Attention, Dtype, Family
 from freqexp.schemas.model import ModelConfig
 from freqexp.schemas.render import CellsRender
 
@@ -260,6 +260,20 @@ def test_tokens_made_in_inference_mode_can_be_used(loaded: Loaded) -> None:
     loss_of(loaded.reader.teach([Exercise(vision, QUESTIONS)])).backward()
     assert decoder_gradients(loaded.reader)
     loaded.reader.model.zero_grad()
+
+
+def test_half_precision_rounds_and_no_more(loaded: Loaded, taught_reader: HfReader) -> None:
+    config = configure(loaded.kind, loaded.folder)
+    attention = Attention(taught_reader.text_model.config._attn_implementation)
+    half = load_reader(replace(config, attention=attention, dtype=Dtype.bfloat16))
+    assert isinstance(half, HfReader)
+    vision = tokens(taught_reader, noise_pages(loaded.kind, SIZES), 2)
+    with torch.no_grad():
+        exact = taught_reader.teach([Exercise(vision, QUESTIONS)])
+        rounded = half.teach([Exercise(vision, QUESTIONS)])
+    assert rounded.logits.dtype == torch.bfloat16
+    difference = (rounded.logits.float() - exact.logits).abs().mean()
+    assert 0 < difference < 0.05 * exact.logits.std()
 
 
 def test_what_can_not_be_taught(loaded: Loaded) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -91,7 +91,7 @@ def teach(
         ]
     )
     block = _padded([lesson.block for lesson in lessons], _PADDING)
-    pages = [_differentiable(page) for exercise in exercises for page in exercise.vision]
+    pages = [page for exercise in exercises for page in exercise.vision]
     with _layer_outputs(reader.text_model, states) as seen:
         output = reader.model.model(
             input_ids=ids,
@@ -185,17 +185,6 @@ def _mask(block: Tensor, dtype: torch.dtype) -> Tensor:
     seen &= order <= order[:, None]
     mask = torch.zeros(seen.shape, dtype=dtype, device=block.device)
     return mask.masked_fill(~seen, torch.finfo(dtype).min)[:, None]
-
-
-def _differentiable(page: CompressedTokens) -> CompressedTokens:
-    """The same page; what was made in inference mode can't take part in a backward pass."""
-
-    def copied(features: Tensor) -> Tensor:
-        return features.clone() if features.is_inference() else features
-
-    return replace(
-        page, features=copied(page.features), deepstack=tuple(map(copied, page.deepstack))
-    )
 
 
 @contextmanager
