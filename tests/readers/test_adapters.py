@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -353,7 +354,7 @@ def test_tensors_that_are_not_the_model_s_are_refused(saved: Saved, tmp_path: Pa
             if "lora_B" in name:
                 tensors[name].zero_()
 
-    for source, change, said in [
+    cases: list[tuple[Path, Callable[[dict[str, Tensor]], object], str]] = [
         (saved.lora, drop, "1 tensors are missing: model.language_model.layers.0"),
         (saved.lora, add, "1 tensors are unexpected: model.language_model.layers.7.x"),
         (saved.lora, renest, "tensors are outside the decoder: model.layers.0"),
@@ -367,8 +368,9 @@ def test_tensors_that_are_not_the_model_s_are_refused(saved: Saved, tmp_path: Pa
         (saved.full, cut, "1 tensors are misshapen: model.language_model.layers.0"),
         (saved.full, spoil, "holds what is no finite number"),
         (saved.full, dict.clear, "it is equal to the base, so it changes nothing"),
-    ]:
-        folder = with_tensors(source, tmp_path / f"{change.__name__} {source.name}", change)
+    ]
+    for number, (source, change, said) in enumerate(cases):
+        folder = with_tensors(source, tmp_path / str(number), change)
         refused(saved, folder, said)
 
     def as_base(tensors: dict[str, Tensor]) -> None:
@@ -389,7 +391,7 @@ def test_tensors_that_are_not_the_model_s_are_refused(saved: Saved, tmp_path: Pa
 
 
 def test_other_settings_of_peft_are_refused(saved: Saved, tmp_path: Path) -> None:
-    for changes, said in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"peft_type": "IA3"}, "peft_type of adapter_config.json is IA3, not LORA"),
         ({"peft_type": None}, "peft_type of adapter_config.json is None, not LORA"),
         ({"r": 0}, "peft: "),
@@ -397,8 +399,9 @@ def test_other_settings_of_peft_are_refused(saved: Saved, tmp_path: Path) -> Non
         ({"target_modules": ["o_proj", "qkv"]}, "6 tensors are outside the decoder: model.visual"),
         ({"target_modules": ["o_proj"]}, "tensors are unexpected: model.language_model"),
         ({"modules_to_save": ["post_mlp_layernorm"]}, "3 tensors are missing"),
-    ]:
-        folder = shutil.copytree(saved.lora, tmp_path / repr(changes)[:40])
+    ]
+    for number, (changes, said) in enumerate(cases):
+        folder = shutil.copytree(saved.lora, tmp_path / str(number))
         glm4v_remote_checkpoint.edit(folder / "adapter_config.json", **changes)
         refused(saved, resealed(folder), said)
 
@@ -455,7 +458,7 @@ def test_a_full_disk_leaves_the_old_adapter_whole(
                 save_lora(reader.model, subject.config, folder, {})
         assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
     # Killed between two of its files: the mixture is no adapter.
-    real, calls = adapter_file.os.replace, []
+    real, calls = os.replace, []
 
     def once(source: Path, target: Path) -> None:
         calls.append(target)
