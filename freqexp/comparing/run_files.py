@@ -140,7 +140,7 @@ def _identity(run: Run) -> Mapping[str, Any]:
         return run.summary
     from freqexp.config.budget import acting_budget
     from freqexp.config.saved import from_yaml
-    from freqexp.results.summarize import changed_options
+    from freqexp.results.summarize import options_of
 
     try:
         cfg = from_yaml(run.folder / CONFIG) if run.config else None
@@ -157,7 +157,7 @@ def _identity(run: Run) -> Mapping[str, Any]:
     return {
         "model": cfg.model.name,
         "compressor": cfg.compressor.title,
-        "options": changed_options(cfg.compressor),
+        "options": options_of(cfg),
         **asdict(acting_budget(cfg)),
         "profile": cfg.profile.name if cfg.compressor.uses_profile else None,
         "needles": cfg.needles.count,

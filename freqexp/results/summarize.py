@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from enum import Enum
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from freqexp.config.budget import acting_budget
@@ -41,8 +42,18 @@ def changed_options(config: object, prefix: str = "") -> str:
         elif item.name not in ("name", DRAWS) and value != default:
             shown = value.name if isinstance(value, Enum) else value
             shown = str(shown).lower() if isinstance(shown, bool) else shown
+            shown = PurePath(shown).name if item.name == "weights" else shown
             changes.append(f"{prefix}{item.name}={shown}")
     return ",".join(filter(None, changes))
+
+
+def options_of(cfg: RunConfig) -> str:
+    """The compressor's settings that differ from their defaults, and the last name of the folder of
+    an adapter: an adapted reader is compared with its own controls, and with the one it was.
+    """
+    adapter = cfg.model.adapter
+    found = [changed_options(cfg.compressor), adapter and f"adapter={PurePath(adapter).name}"]
+    return ",".join(filter(None, found))
 
 
 def _identity(cfg: RunConfig, run_id: str) -> dict[str, Any]:
@@ -51,7 +62,7 @@ def _identity(cfg: RunConfig, run_id: str) -> dict[str, Any]:
         "run_id": run_id,
         "model": cfg.model.name,
         "compressor": compressor.title,
-        "options": changed_options(compressor),
+        "options": options_of(cfg),
         **asdict(acting_budget(cfg)),
         "profile": cfg.profile.name if compressor.uses_profile else None,
         "needles": cfg.needles.count,

@@ -73,7 +73,7 @@ class Student:
         for weight in self.weights.values():
             weight.requires_grad_(True)
         if config.recompute:
-            self.reader.model.gradient_checkpointing_enable()
+            self.reader.model.activation_checkpointing_enable()
             self.reader.model.train()
         learned = self.learned
         self._following = None if learned is None else _Differentiable(learned)
