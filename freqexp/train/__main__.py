@@ -2,6 +2,7 @@
 checkpoint. `python -m freqexp.train codebook [key=value ...]`: train the codebook of `block_vq`.
 `python -m freqexp.train bases [key=value ...]`: bases of `low_rank` for one model.
 `python -m freqexp.train adapt [key=value ...]`: a reader that is used to a token compressor.
+`python -m freqexp.train arms [key=value ...]`: several of them, trained alike and evaluated.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from freqexp.errors import DONE, exit_code
 from freqexp.pages.cells import CellsRenderer
 from freqexp.paths import conf_dir
 from freqexp.train import bases, checkpoint, codebook
-from freqexp.train.adapt import command
+from freqexp.train.adapt import arms, command
 from freqexp.train.config import TrainConfig, load
 from freqexp.train.decoder import Probes
 from freqexp.train.export import export
@@ -77,6 +78,8 @@ def _command() -> int:
         bases.train_bases(*bases.load(folder / "bases.yaml", sys.argv[2:]))
     elif sys.argv[1:2] == ["adapt"]:
         return command.main(sys.argv[2:])
+    elif sys.argv[1:2] == ["arms"]:
+        return arms.main(folder / "arms.yaml", sys.argv[2:])
     else:
         config = load(folder / "tiny.yaml", sys.argv[1:])
         print(f"reader exported to {train(config)}")

@@ -93,9 +93,10 @@ def adapt(config: AdaptConfig, run: RunConfig) -> bool:
     if peers.rank == 0:
         write(student, folder, step, curve.rows)
     say(f"{folder}: the best was step {step}")
-    for name in ("model.adapter", "compressor.weights"):
-        if (name == "model.adapter") == bool(student.weights) or student.starts:
-            say(f"  {name}={folder}")
+    if student.weights:
+        say(f"  model.adapter={folder}")
+    if student.starts:
+        say(f"  compressor.weights={folder}")
     return True
 
 

@@ -18,17 +18,16 @@ from freqexp.train.adapt.lessons import FIT
 from freqexp.train.config import read
 
 PREFIX = "adapt."
-SOLE = ("decoder", "lora")
 
 
 class Trained(Enum):
-    """What is trained: every weight of the decoder but its embeddings, a LoRA on its linear layers
-    (arXiv 2106.09685), the parameters of the compressor.
+    """What of the model is trained: every weight of the decoder but its word embeddings, a LoRA on
+    its linear layers (arXiv 2106.09685), or nothing.
     """
 
     decoder = "decoder"
     lora = "lora"
-    compressor = "compressor"
+    nothing = "nothing"
 
 
 @dataclass
@@ -36,7 +35,7 @@ class AdaptConfig(Section):
     """How a reader is adapted.
 
     out: folder of the checkpoint, the curve and what comes out.
-    train: what is trained.
+    model: what of it is trained. compressor: whether its parameters are; None: where it has some.
     steps: of the optimiser (AdamW). learning_rate: peak of the model's; compressor_rate: of the
         compressor's. warm_up: steps to the peak. decay: last share of the steps, over which the
         rate falls to zero. clip: largest norm of the gradient. weight_decay: AdamW's.
@@ -57,7 +56,8 @@ class AdaptConfig(Section):
     """
 
     out: str = "outputs/train/adapted"
-    train: list[Trained] = field(default_factory=lambda: [Trained.lora, Trained.compressor])
+    model: Trained = Trained.lora
+    compressor: bool | None = None
     steps: int = 400
     learning_rate: float = 1e-3
     compressor_rate: float = 1e-3
@@ -112,14 +112,7 @@ class AdaptConfig(Section):
         if self.split != FIT:
             allowed = f"{FIT}: scores come from other sentences, which no reader may have seen"
             faults.append(fault(f"{prefix}.split", self.split, allowed))
-        return faults + self._check_trained(prefix) + self._check_shapes(prefix)
-
-    def _check_trained(self, prefix: str) -> list[str]:
-        names = [each.value for each in self.train]
-        allowed = "one or more of decoder, lora, compressor, and not both decoder and lora"
-        if not names or len(set(names)) < len(names) or set(SOLE) <= set(names):
-            return [fault(f"{prefix}.train", names, allowed)]
-        return []
+        return faults + self._check_shapes(prefix)
 
     def _check_shapes(self, prefix: str) -> list[str]:
         allowed = "pairs of needles (1 to 8) and turns (no fewer), such as [2,6]"
@@ -127,11 +120,6 @@ class AdaptConfig(Section):
             if len(shape) != 2 or not 1 <= shape[0] <= 8 or not shape[0] <= shape[1] <= 1000:
                 return [fault(f"{prefix}.shapes", shape, allowed)]
         return []
-
-    @property
-    def trains_model(self) -> bool:
-        """Whether weights of the model change."""
-        return any(each.value in SOLE for each in self.train)
 
 
 def load(path: Path, overrides: Sequence[str]) -> tuple[AdaptConfig, RunConfig]:
@@ -170,13 +158,11 @@ def _run_faults(config: AdaptConfig, run: RunConfig) -> list[str]:
             faults.append(fault("compressor", f"{part.name} (stage {part.stage})", allowed))
         if part.before_encoder:
             faults.append(fault("compressor.where", "encoder", "decoder while it is trained with"))
-    if Trained.compressor in config.train and not any(
-        isinstance(part, LEARNED_METHODS) for part in parts
-    ):
-        names = [each.value for each in config.train if each is not Trained.compressor]
-        allowed = f"{names or ['lora']} for {run.compressor.title}, which has no parameters"
-        faults.append(fault("adapt.train", [each.value for each in config.train], allowed))
-    if not parts and config.uncompressed < 1:
-        allowed = "1 without a compressor"
-        faults.append(fault("adapt.uncompressed", config.uncompressed, allowed))
+    learned = any(isinstance(part, LEARNED_METHODS) for part in parts)
+    if config.compressor and not learned:
+        allowed = f"null or false for {run.compressor.title}, which has no parameters"
+        faults.append(fault("adapt.compressor", True, allowed))
+    if config.model is Trained.nothing and not (learned and config.compressor is not False):
+        allowed = "decoder or lora where no compressor is trained"
+        faults.append(fault("adapt.model", config.model.value, allowed))
     return faults

@@ -21,9 +21,9 @@ PROVENANCE = "adapt.json"
 def write(student: Student, folder: Path, step: int, rows: Sequence[Row]) -> None:
     """Write what the student holds. Raises UserError when it can't be written."""
     said = provenance(student, step, rows)
-    if Trained.decoder in student.config.train:
+    if student.config.model is Trained.decoder:
         save_full(student.reader.model, student.run.model, folder, said, student.weights)
-    elif Trained.lora in student.config.train:
+    elif student.config.model is Trained.lora:
         save_lora(student.reader.model, student.run.model, folder, said)
     else:
         write_json(folder / PROVENANCE, said)

@@ -52,11 +52,11 @@ def plan(config: AdaptConfig, run: RunConfig) -> TrainingPlan:
     longest = max(lessons, key=lambda lesson: sum(len(turn.assistant) for turn in lesson.turns))
     drawn = run.model.render.build().render(longest.turns)
     characters = max(len(question) + len(answer) for question, answer in longest.questions)
-    rank = config.rank if Trained.lora in config.train else None
+    rank = None if config.model is Trained.decoder else config.rank
     return training_plan(
         run.model,
         [(page.pixels.shape[0], page.pixels.shape[1]) for page in drawn],
-        rank=rank if config.trains_model else 1,
+        rank=rank,
         questions=len(longest.questions),
         answer_tokens=characters // CHARACTERS_A_TOKEN,
         kept=_kept(run),

@@ -63,10 +63,10 @@ class Student:
         self._renderer = run.model.render.build()
         self._full_copy: Any = None
         self.weights: dict[str, nn.Parameter] = {}
-        if Trained.decoder in config.train:
+        if config.model is Trained.decoder:
             self._full_copy = _frozen_copy(self.reader)
             self.weights = _decoder_weights(self.reader.model)
-        elif Trained.lora in config.train:
+        elif config.model is Trained.lora:
             lora(self.reader.model, config.rank, config.alpha)
             named = self.reader.model.named_parameters()
             self.weights = {name: weight for name, weight in named if weight.requires_grad}
@@ -80,7 +80,7 @@ class Student:
         self._stage = TokenStage(run, self._following or self.compressor, None, self.reader)
         self.network = None if learned is None else learned.network(self._channels())
         if self.network is not None:
-            self.network.requires_grad_(Trained.compressor in config.train)
+            self.network.requires_grad_(self.starts)
             self.network.to(self.reader.device)
 
     @property
@@ -185,8 +185,8 @@ class Student:
 
     @property
     def starts(self) -> bool:
-        """Whether the compressor begins from real tokens."""
-        return self.learned is not None and Trained.compressor in self.config.train
+        """Whether the compressor is trained, and so begins from real tokens."""
+        return self.learned is not None and self.config.compressor is not False
 
     def start(self, pages: Sequence[VisionTokens]) -> None:
         """See `LearnedCompressor.start`."""
