@@ -40,8 +40,9 @@ from freqexp.codecs.webp_lossless import WebpLossless
 from freqexp.coding.bitstream import BitstreamError
 from freqexp.nouns.page import Pixels
 from freqexp.pages.glyph import GlyphRenderer
-from freqexp.tokens.bitstream import MAGIC, StoredTokens, pack, unpack
+from freqexp.tokens.bitstream import StoredTokens, pack, unpack
 from freqexp.tokens.coefficients import Quantised, RingsOf, quantise
+from freqexp.tokens.container import MAGIC
 
 _RINGS = RingsOf((4.0, 8.0))
 

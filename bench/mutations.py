@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from freqexp.codecs.block_vq.codebook import NAME
-from freqexp.tokens.bitstream import MAGIC
+from freqexp.tokens.container import MAGIC
 
 CHECKSUM_BYTES = 4
 _VERSION_AT = 4

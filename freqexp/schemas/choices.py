@@ -158,6 +158,21 @@ class MergeStart(Enum):
     detail = "detail"
 
 
+class Books(Enum):
+    """How code words stand for a vision token, see `freqexp.tokens.token_vq.TokenVq`."""
+
+    plain = "plain"
+    residual = "residual"
+    additive = "additive"
+
+
+class Domain(Enum):
+    """What is quantised of vision tokens: they themselves, or the DCT over their grid."""
+
+    token = "token"
+    dct = "dct"
+
+
 class Question(Enum):
     """Whether the KV cache is compressed before the question is read, or after it."""
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from freqexp.schemas.choices import MergeForm, MergeStart
+from freqexp.schemas.choices import Books, Domain, MergeForm, MergeStart
 from freqexp.schemas.method import CompressorConfig, StageName
+from freqexp.schemas.section import Section
 
 if TYPE_CHECKING:
     from freqexp.schemas.profile import ProfileConfig
     from freqexp.tokens.base import TokenCompressor
-    from freqexp.tokens.trained.settings import MergeSettings
+    from freqexp.tokens.trained.settings import MergeSettings, VqSettings
 
 
 @dataclass
@@ -66,4 +67,97 @@ class MergeConfig(CompressorConfig):
         return Merge(self.settings(), self.weights)
 
 
-LEARNED_METHODS: tuple[type[CompressorConfig], ...] = (MergeConfig,)
+@dataclass
+class MergeBefore(Section):
+    """The merge before a quantiser, as in MergeConfig."""
+
+    form: MergeForm = MergeForm.linear
+    start: MergeStart = MergeStart.detail
+    high: int | None = None
+    rank: int | None = None
+    heads: int = 8
+
+
+@dataclass
+class TokenVqConfig(CompressorConfig):
+    """Vector quantisation of vision tokens.
+
+    kind: how code words stand for a token. books: how many do; None: 2, or 1 of kind=plain. codes:
+    of each book. domain: what is quantised. band_books, with domain=dct: books of each band; None:
+    those of `books`, 1 and 0. edge_low, edge_mid: where the bands end. rows, columns: of the groups
+    that are merged before, as `merge` says; 1 x 1: none. beam: of the search. commitment, decay,
+    expire: of training. center: whether the mean token is taken off. weights: a folder with trained
+    ones, or "bundled"; None: each page has its own codebooks.
+    """
+
+    name: str = "token_vq"
+    kind: Books = Books.residual
+    books: int | None = None
+    codes: int = 64
+    domain: Domain = Domain.token
+    band_books: list[int] | None = None
+    edge_low: float = 4.0
+    edge_mid: float = 8.0
+    rows: int = 1
+    columns: int = 1
+    merge: MergeBefore = field(default_factory=MergeBefore)
+    beam: int = 8
+    commitment: float = 0.25
+    decay: float = 0.99
+    expire: float = 0.1
+    center: bool = True
+    weights: str | None = None
+    stage: ClassVar[StageName] = "token"
+
+    @property
+    def uses_keep_ratio(self) -> bool:
+        return False
+
+    @property
+    def adaptive(self) -> bool:
+        return self.rows * self.columns > 1
+
+    def settings(self) -> VqSettings:
+        """As the method takes them."""
+        from freqexp.tokens.trained.settings import MergeSettings, VqSettings
+
+        before = self.merge
+        merge = MergeSettings(
+            rows=self.rows,
+            columns=self.columns,
+            form=before.form.value,
+            start=before.start.value,
+            high=before.high,
+            rank=before.rank,
+            heads=before.heads,
+        )
+        return VqSettings(
+            kind=self.kind.value,
+            books=self.books,
+            codes=self.codes,
+            domain=self.domain.value,
+            band_books=None if self.band_books is None else tuple(self.band_books),
+            edge_low=self.edge_low,
+            edge_mid=self.edge_mid,
+            merge=merge,
+            beam=self.beam,
+            commitment=self.commitment,
+            decay=self.decay,
+            expire=self.expire,
+            center=self.center,
+        )
+
+    def check(self, prefix: str) -> list[str]:
+        from freqexp.tokens.trained.weights import differences
+
+        settings = self.settings()
+        faults = settings.faults(f"{prefix}.")
+        return faults or differences(self.weights, self.name, settings.said(), f"{prefix}.")
+
+    def build(self, keep_ratio: float, profile: ProfileConfig) -> TokenCompressor:
+        from freqexp.tokens.token_vq import TokenVq
+
+        return TokenVq(self.settings(), self.weights)
+
+
+LEARNED_METHODS: tuple[type[CompressorConfig], ...] = (MergeConfig, TokenVqConfig)

@@ -30,6 +30,9 @@ class TokenCompressor(ABC):
     nested: bool = True
     """Whether the places kept of a page at a smaller budget are among those at a larger one."""
 
+    quantises: bool = False
+    """Whether tokens that stay are rounded to others even where all of them stay."""
+
     before_encoder: bool = False
     """Whether tokens are dropped before the encoder (`choose`); `compress` then gets the others, at
     `VisionTokens.places`."""

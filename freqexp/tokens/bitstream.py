@@ -1,13 +1,6 @@
 """What vision tokens are stored as: quantised coefficients or the kept tokens, and their places.
 
-| bytes | field |
-|---|---|
-| 4 | magic `FQXT` |
-| 1 | version |
-| 1 | kind: 1 coefficients, 2 tokens |
-| varint each | rows and columns of the grid, channels, code of the dtype |
-| varint + n each | parameters, masks, scales, values |
-| 4 | CRC-32 of everything before |
+The blocks of the container (`tokens.container`) are parameters, masks, scales and values.
 
 Coefficients are those of the whole grid: the kept tokens are made of all of them, so pruning saves
 no bytes here. Their levels are range coded, with one table for each ring of radial frequency; bits
@@ -17,8 +10,6 @@ byte planes deflated.
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from freqexp.coding.bitstream import BitstreamError, Cursor, varint
+from freqexp.coding.bitstream import BitstreamError
 from freqexp.tokens.coefficients import (
     Integers,
     Quantised,
@@ -37,17 +28,8 @@ from freqexp.tokens.coefficients import (
     unpack_coefficients,
     unpack_planes,
 )
-
-MAGIC = b"FQXT"
-VERSION = 1
-COEFFICIENTS, TOKENS = 1, 2
-DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
-MAX_TOKENS, MAX_VALUES = 1 << 20, 1 << 26
-"""Most tokens of a page, and most numbers of them: a header may not ask for more memory or time
-than those take.
-"""
-
-_CHECKSUM = struct.Struct("<I")
+from freqexp.tokens.container import COEFFICIENTS, TOKENS, Container
+from freqexp.tokens.container import unpack as unpack_container
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +58,6 @@ def pack(stored: StoredTokens, rings: Sequence[Integers]) -> tuple[bytes, dict[s
 
     rings: for each band, the ring of radial frequency of each of its coefficients.
     """
-    numbers = (*stored.grid, stored.channels, DTYPES.index(stored.dtype))
     mask = np.zeros(stored.grid[0] * stored.grid[1], dtype=np.uint8)
     mask[stored.kept.cpu().numpy()] = 1
     masks = b"" if mask.all() else np.packbits(mask).tobytes()
@@ -88,46 +69,27 @@ def pack(stored: StoredTokens, rings: Sequence[Integers]) -> tuple[bytes, dict[s
         parameters, scales, tables, values = b"", b"", 0, pack_planes(stored.values)
         kind = TOKENS
     blocks = (parameters, masks, scales, values)
-    parts = [MAGIC, bytes([VERSION, kind]), *map(varint, numbers)]
-    for block in blocks:
-        parts += [varint(len(block)), block]
-    body = b"".join(parts)
-    data = body + _CHECKSUM.pack(zlib.crc32(body))
+    data = Container(kind, stored.grid, stored.channels, stored.dtype, blocks).pack()
     counts = {"masks": len(masks), "values": len(values) - tables, "scales": len(scales) + tables}
     return data, {"header": len(data) - sum(counts.values()), **counts}
 
 
 def unpack(data: bytes, rings_of: RingsOf) -> StoredTokens:
     """Inverse of `pack`. Raises BitstreamError for what is no whole and intact bitstream."""
-    if data[: len(MAGIC)] != MAGIC:
-        raise BitstreamError(f"tokens: starts with {data[:4]!r}, not with {MAGIC!r}")
-    cursor = Cursor(data, "tokens", len(MAGIC))
-    version, kind = cursor.take(2)
-    if version != VERSION:
-        raise BitstreamError(f"tokens: version {version}, this program reads {VERSION}")
-    rows, columns, channels, code = (cursor.varint() for _ in range(4))
-    parameters, masks, scales, values = (cursor.block() for _ in range(4))
-    body = cursor.at
-    checksum = _CHECKSUM.unpack(cursor.take(_CHECKSUM.size))[0]
-    cursor.end()
-    if zlib.crc32(data[:body]) != checksum:
-        raise BitstreamError("tokens: damaged, the checksum does not match")
-    count = rows * columns
-    if not 0 < count <= MAX_TOKENS or not 0 < count * channels <= MAX_VALUES:
-        allowed = f"at most {MAX_TOKENS} tokens and {MAX_VALUES} numbers"
-        size = f"{rows} x {columns} tokens of {channels} channels"
-        raise BitstreamError(f"tokens: {size}, allowed: {allowed}")
-    if code >= len(DTYPES):
-        raise BitstreamError(f"tokens: dtype {code}, this program knows 0 to {len(DTYPES) - 1}")
-    kept = _kept(masks, count)
-    if kind == COEFFICIENTS:
-        rings = rings_of((rows, columns))
-        found = unpack_coefficients(parameters, scales, values, rings, channels)
-        return StoredTokens((rows, columns), channels, DTYPES[code], kept, coefficients=found)
-    if kind != TOKENS or parameters or scales:
-        raise BitstreamError(f"tokens: kind {kind}, or parameters that do not belong to it")
-    tokens = unpack_planes(values, (len(kept), channels), DTYPES[code])
-    return StoredTokens((rows, columns), channels, DTYPES[code], kept, values=tokens)
+    found = unpack_container(data)
+    head = (found.grid, found.channels, found.dtype)
+    if found.kind not in (COEFFICIENTS, TOKENS):
+        raise BitstreamError(f"tokens: kind {found.kind} needs its codebook")
+    parameters, masks, scales, values = found.blocks
+    kept = _kept(masks, found.grid[0] * found.grid[1])
+    if found.kind == COEFFICIENTS:
+        rings = rings_of(found.grid)
+        quantised = unpack_coefficients(parameters, scales, values, rings, found.channels)
+        return StoredTokens(*head, kept, coefficients=quantised)
+    if parameters or scales:
+        raise BitstreamError("tokens: parameters that do not belong to their kind")
+    tokens = unpack_planes(values, (len(kept), found.channels), found.dtype)
+    return StoredTokens(*head, kept, values=tokens)
 
 
 def same(one: StoredTokens, other: StoredTokens) -> bool:

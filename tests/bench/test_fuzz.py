@@ -12,7 +12,7 @@ from bench.fuzz import fuzz, restore, seeds
 from bench.mutations import CHECKSUM_BYTES, MUTATIONS
 from freqexp.codecs.base import CODES
 from freqexp.coding.bitstream import BitstreamError, varint
-from freqexp.tokens.bitstream import MAGIC
+from freqexp.tokens.container import MAGIC
 
 CODE_AT, HEIGHT_AT, TOKENS_SIZE_AT = 5, 7, 6
 

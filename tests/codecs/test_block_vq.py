@@ -13,7 +13,6 @@ from freqexp.codecs.base import decode
 from freqexp.codecs.block_vq import codebook as block_vq_codebook
 from freqexp.codecs.block_vq.codebook import (
     NAME,
-    PAGES,
     Codebook,
     bundled_codebook,
     pack_ink,
@@ -23,6 +22,7 @@ from freqexp.codecs.block_vq.codec import BlockVq
 from freqexp.codecs.block_vq.match import dct_matrix
 from freqexp.codecs.posterize import Posterize
 from freqexp.coding.bitstream import BitstreamError, unpack
+from freqexp.coding.share import PAGES
 from freqexp.errors import ConfigError, UserError
 from freqexp.nouns.page import Pixels
 from freqexp.pages.glyph import GlyphRenderer

@@ -32,8 +32,6 @@ NAME = "22807d82e6fe3cc5"
 """Name of the codebook in the package; in the code, so that a run's identity covers it."""
 
 HASH_BYTES = 8
-PAGES = 100
-"""A codebook is shared by so many pages when its bytes are counted."""
 
 LEVELS = 16
 UNIT = 64

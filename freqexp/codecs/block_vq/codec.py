@@ -10,7 +10,6 @@ import numpy.typing as npt
 from freqexp.codecs.base import Codec, Payload
 from freqexp.codecs.block_vq.codebook import (
     HASH_BYTES,
-    PAGES,
     Codebook,
     Group,
     Word,
@@ -24,6 +23,7 @@ from freqexp.codecs.block_vq.symbols import decode_lines, encode_lines, flat_odd
 from freqexp.coding.bitstream import Bitstream, BitstreamError, Cursor, varint
 from freqexp.coding.integer_dct import MAX_STEP, Ints, forward, highest_level, inverse
 from freqexp.coding.levels import CodedLevels, decode_levels, encode_levels
+from freqexp.coding.share import page_share
 from freqexp.errors import ConfigError, fault
 from freqexp.nouns.page import Pixels
 
@@ -44,7 +44,7 @@ class BlockVq(Codec):
        pictures are all residual.
 
     The codebook is not in the bitstream but named by its hash; a page counts a hundredth of its
-    bytes (`PAGES`). codebook=False: every code word is the page's own.
+    bytes (`page_share`). codebook=False: every code word is the page's own.
     """
 
     code = 11
@@ -67,7 +67,7 @@ class BlockVq(Codec):
         self._step = max(1, math.floor(MAX_STEP ** (1 - keep_ratio) + 0.5))
         self._block = block
         self._codebook = bundled_codebook() if codebook else None
-        self.shared_bytes = -(-self._codebook.size_bytes // PAGES) if self._codebook else 0
+        self.shared_bytes = page_share(self._codebook.size_bytes) if self._codebook else 0
 
     def store(self, pixels: Pixels) -> Payload:
         """Codebook, group, block and step; indices, own code words, and the residual's levels."""

@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from freqexp.codecs.block_vq.codebook import END, FIRST, OWN, SPACE, UNIT, Group, Integers, Word
-from freqexp.codecs.block_vq.coder import _PRIOR, Adaptive, Coder, Reader, Writer
+from freqexp.coding.adaptive import PRIOR, Adaptive, Coder, Reader, Writer
 from freqexp.coding.bitstream import BitstreamError
 
-_STEP_ONE, _STEP_TWO = _PRIOR // 24, _PRIOR // 3
+_STEP_ONE, _STEP_TWO = PRIOR // 24, PRIOR // 3
+_MOST_SYMBOLS, _MOST_PER_BYTE = 4096, 64
 _RANKS = 8
 _GAPS = 256
 _NO_GAP = 64
@@ -46,7 +47,7 @@ class Classes:
 
     def __init__(self, odds: Integers) -> None:
         total = odds.sum(axis=1, keepdims=True)
-        self._one = 1 + odds * _PRIOR // np.maximum(total, 1)
+        self._one = 1 + odds * PRIOR // np.maximum(total, 1)
         self._two: dict[tuple[int, int], Integers] = {}
 
     def code(self, coder: Coder, value: int | None, before: tuple[int, int]) -> int:
@@ -210,7 +211,7 @@ def decode_lines(
     data: bytes, words: Sequence[Word], group: Group | None, odds: npt.NDArray[np.int64]
 ) -> list[Line]:
     """Inverse of `encode_lines`. Raises BitstreamError."""
-    reader = Reader(data)
+    reader = Reader(data, _MOST_SYMBOLS + _MOST_PER_BYTE * len(data))
     shared = len(group.words) if group else 0
     lines = Script(reader, group, odds, len(words) - shared).lines(words, None)
     reader.end()

@@ -19,6 +19,11 @@ def groups_of(grid: tuple[int, int], rows: int, columns: int) -> Tensor:
     return places.reshape(-1, rows * columns)
 
 
+def merged_grid(grid: tuple[int, int], rows: int, columns: int) -> tuple[int, int]:
+    """Rows and columns of the groups."""
+    return -(-grid[0] // rows), -(-grid[1] // columns)
+
+
 def _members(size: int, group: int) -> Tensor:
     """int64 [ceil(size / group), group]."""
     starts = torch.arange(0, size, group).unsqueeze(1)

@@ -23,6 +23,8 @@ FILE = "compressor.safetensors"
 ENTRY = "compressor"
 BUNDLED = "bundled"
 FIELD = "compressor."
+CODE_WORDS = ".codes"
+"""How buffers are called that are learned as parameters are."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def load(network: nn.Module, weights: str, prefix: str = FIELD) -> None:
     """Put the file's tensors into a network made for what its header says.
 
     Raises UserError for tensors that are missing, not the network's, of another shape or kind, not
-    finite, or, of a parameter, all zero: nothing that was trained is.
+    finite, or, of parameters and code words, all zero: nothing that was trained is.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -135,10 +137,15 @@ def load(network: nn.Module, weights: str, prefix: str = FIELD) -> None:
         why = _wrong(found[name], wanted[name])
         if why:
             raise _refused(weights, f"{name} {why}", prefix)
-    for name, _ in network.named_parameters():
-        if not bool(found[name].any()):
+    learned = {name for name, _ in network.named_parameters()}
+    learned |= {name for name in wanted if name.endswith(CODE_WORDS)}
+    for name in sorted(learned):
+        if found[name].numel() and not bool(found[name].any()):
             raise _refused(weights, f"{name} is all zero", prefix)
-    network.load_state_dict(found)
+    try:
+        network.load_state_dict(found)
+    except ValueError as error:
+        raise _refused(weights, str(error), prefix) from error
 
 
 def _wrong(found: Tensor, wanted: Tensor) -> str:

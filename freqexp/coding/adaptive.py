@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from freqexp.codecs.block_vq.codebook import Integers
 from freqexp.coding.bitstream import BitstreamError
 
-_PRIOR = 1 << 14
+Integers = npt.NDArray[np.int64]
+
+PRIOR = 1 << 14
+"""What trained weights of a context sum to, about."""
+
 _STEP = 32
-_MAX_SYMBOL_SHARE = 64
 
 
 class Coder:
@@ -44,7 +47,8 @@ class Writer(Coder):
 class Reader(Coder):
     """Range decoder."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, most: int) -> None:
+        """most: symbols that may be asked for: data must not cost more time than they hold."""
         import constriction
 
         if len(data) % 4:
@@ -52,7 +56,7 @@ class Reader(Coder):
         words = np.frombuffer(data, dtype="<u4").astype(np.uint32)
         self._model = constriction.stream.model
         self._coder = constriction.stream.queue.RangeDecoder(words)
-        self._left = 4096 + _MAX_SYMBOL_SHARE * len(data)
+        self._left = most
 
     def symbol(self, weights: Integers, value: int | None) -> int:
         """See `Coder`. Raises BitstreamError for what no encoder writes."""
