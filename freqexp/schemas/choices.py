@@ -150,11 +150,13 @@ class MergeForm(Enum):
 
 class MergeStart(Enum):
     """What a learned merge begins as: the group's mean, its first token and the others rotated into
-    it, or its mean and the rotated detail.
+    it, the same with a rotation into directions that the decoder leaves alone, or its mean and the
+    rotated detail.
     """
 
     pool = "pool"
     first = "first"
+    quiet = "quiet"
     detail = "detail"
 
 

@@ -133,11 +133,18 @@ class LearnedCompressor(TokenCompressor):
         with evaluating(self.network_at(tokens.features)):
             return self.reduce(tokens)
 
-    def start(self, pages: Sequence[VisionTokens]) -> None:
-        """Begin from real tokens what a fixed start does not suit, such as codebooks (k-means)."""
+    def settle(self, pages: Sequence[VisionTokens], states: Tensor) -> None:
+        """Before the first step: begin from real tokens what a fixed start does not suit.
 
-    def freeze(self, frozen: bool) -> None:
-        """Keep codebooks and their statistics as they are from now on, or no longer."""
+        states: covariance [channels, channels] of the decoder's states at vision tokens, summed
+        over its layers.
+        """
+
+    def start(self, pages: Sequence[VisionTokens]) -> None:
+        """Make codebooks of these pages, as the parameters are now (k-means)."""
+
+    def freeze(self, pages: Sequence[VisionTokens] = ()) -> None:
+        """Keep codebooks as they are from now on; what is counted of them is counted on these."""
 
     def after_step(self) -> Mapping[str, float]:
         """Called after each step of the optimiser: house-keeping such as the expiry of dead codes.

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from freqexp.errors import ConfigError
 from freqexp.nouns.vision import CompressedTokens, VisionTokens
 from freqexp.tokens.kept import check_tokens, kept_tokens
 from freqexp.tokens.learned import LearnedCompressor, Reduced
 from freqexp.tokens.trained.groups import groups_of
-from freqexp.tokens.trained.merging import Merging, make_merging, through
+from freqexp.tokens.trained.merging import Merging, make_merging, through, turned
 from freqexp.tokens.trained.settings import MergeSettings, merge_faults
 
 
@@ -28,7 +29,8 @@ class Merge(LearnedCompressor):
 
     What y begins as (`start`): pool, the mean exactly; detail, (c_0 + sum R_k c_k) / sqrt(g) with
     fixed random rotations R_k, so that the detail lies on top of the mean in other directions;
-    first, x_1 + sum over j > 1 of R_j x_j. Attention begins as the mean.
+    first, x_1 + sum over j > 1 of R_j x_j; quiet, the same with the R_j of `LinearMerging.turn`,
+    where training begins. Attention begins as the mean.
 
     Levels of the deep stack go through the same map (attention: they are averaged). Features of
     float32 and below are computed in float32, float64 in float64. No keep ratio and no budget acts.
@@ -71,6 +73,13 @@ class Merge(LearnedCompressor):
         features = through(network, tokens.features, places)
         levels = tuple(through(network.level, level, places) for level in tokens.deepstack)
         return Reduced(features, places.amin(dim=1), levels)
+
+    def settle(self, pages: Sequence[VisionTokens], states: Tensor) -> None:
+        """See `LinearMerging.turn`; of other starts and forms nothing."""
+        features = torch.cat([page.features for page in pages])
+        network = self.network_at(features)
+        assert isinstance(network, Merging)
+        turned(network, self._settings, features, states)
 
     def compress(self, tokens: VisionTokens) -> CompressedTokens:
         """Compress one page's tokens; features [N, channels] -> [groups, channels].

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from freqexp.errors import ConfigError, UserError
@@ -14,7 +15,7 @@ from freqexp.tokens.kept import check_tokens
 from freqexp.tokens.learned import LearnedCompressor, Reduced, evaluating
 from freqexp.tokens.trained.codes import Codes
 from freqexp.tokens.trained.groups import groups_of, merged_grid
-from freqexp.tokens.trained.merging import through, working_dtype
+from freqexp.tokens.trained.merging import through, turned, working_dtype
 from freqexp.tokens.trained.own import own_codes
 from freqexp.tokens.trained.page_codes import PageCodes, store
 from freqexp.tokens.trained.settings import VqSettings
@@ -142,6 +143,12 @@ class TokenVq(LearnedCompressor):
             deepstack=found.deepstack,
             components=components,
         )
+
+    def settle(self, pages: Sequence[VisionTokens], states: Tensor) -> None:
+        """See `Merge.settle`."""
+        network = self._made_for(pages[0])
+        features = torch.cat([page.features for page in pages])
+        turned(network.merging, self._settings.merge, features, states)
 
     def start(self, pages: Sequence[VisionTokens]) -> None:
         """Make mean tokens, codebooks and their prior of these pages, as the merge is now.

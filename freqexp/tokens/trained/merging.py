@@ -37,13 +37,13 @@ class LinearMerging(Merging):
 
     def __init__(self, settings: MergeSettings, channels: int) -> None:
         """W is zero (start=pool), or such that y is the mean plus rotated coefficients (detail) or
-        the first token plus the rotated others (first).
+        the first token plus the rotated others (first; quiet until `turn`).
         """
         super().__init__()
         size = settings.size
         blocks = torch.zeros(size, channels, channels, dtype=torch.float64)
         eye = torch.eye(channels, dtype=torch.float64)
-        if settings.start == "first":
+        if settings.start in ("first", "quiet"):
             blocks[0] = eye
             for member in range(1, size):
                 blocks[member] = rotation(channels, member)
@@ -53,6 +53,28 @@ class LinearMerging(Merging):
             for number in range(1, size):
                 blocks += basis[number, :, None, None] * rotation(channels, number)
         self.weight = nn.Parameter(blocks.transpose(0, 1).flatten(1).float())
+
+    def turn(self, tokens: Tensor, states: Tensor) -> None:
+        """Make y the first token plus the others turned into the directions in which the decoder's
+        states vary least (start=quiet).
+
+        With t_i the principal directions of the tokens [n, channels], strongest first, and q_i
+        those of the states, whose covariance is [channels, channels], weakest first, member j + 1
+        of a group of g has t_i turned into q_(i (g - 1) + j - 1), as far as there are directions.
+        """
+        channels = tokens.shape[1]
+        size = self.weight.shape[1] // channels
+        exact = tokens.double()
+        strongest = torch.linalg.eigh(torch.cov(exact.T)).eigenvectors.flip(1)
+        weakest = torch.linalg.eigh(states.to(exact)).eigenvectors
+        eye = torch.eye(channels, dtype=torch.float64, device=exact.device)
+        blocks = [eye]
+        for member in range(1, size):
+            chosen = weakest[:, member - 1 :: size - 1]
+            blocks.append(chosen @ strongest[:, : chosen.shape[1]].T)
+        whole = torch.cat([block - eye / size for block in blocks], dim=1)
+        with torch.no_grad():
+            self.weight.copy_(whole)
 
     def detail(self, members: Tensor) -> Tensor:
         """W [x_1, ..., x_g]."""
@@ -162,6 +184,14 @@ def make_merging(settings: MergeSettings, channels: int) -> Merging:
     """The network of these settings. Raises UserError for channels that they do not suit."""
     forms = {"linear": LinearMerging, "dct": DctMerging, "attention": AttentionMerging}
     return forms[settings.form](settings, channels)
+
+
+def turned(
+    network: Merging | None, settings: MergeSettings, tokens: Tensor, states: Tensor
+) -> None:
+    """See `LinearMerging.turn`; nothing where it does not begin so."""
+    if isinstance(network, LinearMerging) and settings.start == "quiet":
+        network.turn(tokens, states)
 
 
 def through(merge: Callable[[Tensor], Tensor], features: Tensor, places: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from freqexp.errors import fault
 
 STARTS: Mapping[str, tuple[str, ...]] = {
-    "linear": ("pool", "first", "detail"),
+    "linear": ("pool", "first", "quiet", "detail"),
     "dct": ("pool", "detail"),
     "attention": ("pool",),
 }

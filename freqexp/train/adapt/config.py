@@ -48,8 +48,9 @@ class AdaptConfig(Section):
         answers of the same reader, not adapted and uncompressed; squared distance to its hidden
         states, relative to their power.
     rank, alpha: of the LoRA; its product is scaled by alpha / rank.
-    freeze_codes: last share of the steps, over which codebooks stay as they are.
-    start_pages: pages that codebooks begin from (k-means).
+    codes_from: first share of the steps, over which tokens are not quantised yet; codebooks begin
+        then. freeze_codes: last share, over which they stay as they are.
+    start_lessons: conversations that codebooks begin from (k-means).
     checkpoint_every, validate_every: in steps. held: conversations of each shape to watch on.
     recompute: layers are computed again for the gradient, which saves memory (checkpointing).
     split: of the generated sentences. seed: of the draws. threads: of torch, on a CPU.
@@ -76,8 +77,9 @@ class AdaptConfig(Section):
     states: float = 1.0
     rank: int = 16
     alpha: int = 32
+    codes_from: float = 0.5
     freeze_codes: float = 0.25
-    start_pages: int = 160
+    start_lessons: int = 64
     checkpoint_every: int = 50
     validate_every: int = 50
     held: int = 8
@@ -88,7 +90,15 @@ class AdaptConfig(Section):
 
     def check(self, prefix: str) -> list[str]:
         """Values out of range."""
-        counts = ("steps", "conversations", "per_pass", "questions", "rank", "alpha", "start_pages")
+        counts = (
+            "steps",
+            "conversations",
+            "per_pass",
+            "questions",
+            "rank",
+            "alpha",
+            "start_lessons",
+        )
         faults = ranges.integers(self, prefix, counts, 1, 10_000_000)
         faults += ranges.integers(
             self, prefix, ("checkpoint_every", "validate_every", "held"), 1, 10**9
@@ -97,7 +107,7 @@ class AdaptConfig(Section):
         faults += ranges.integers(self, prefix, ("threads",), 1, 1024)
         rates = ("learning_rate", "compressor_rate", "clip")
         faults += ranges.positive(self, prefix, rates)
-        for name in ("decay", "random_text", "uncompressed", "freeze_codes"):
+        for name in ("decay", "random_text", "uncompressed", "codes_from", "freeze_codes"):
             if not 0 <= getattr(self, name) <= 1:
                 faults.append(fault(f"{prefix}.{name}", getattr(self, name), "0 to 1"))
         for name in ("answer", "distil", "states", "weight_decay"):
@@ -109,6 +119,9 @@ class AdaptConfig(Section):
         if self.conversations % self.per_pass and self.conversations >= 1 and self.per_pass >= 1:
             allowed = f"a divisor of {prefix}.conversations ({self.conversations})"
             faults.append(fault(f"{prefix}.per_pass", self.per_pass, allowed))
+        if self.codes_from + self.freeze_codes > 1:
+            allowed = f"at most 1 - {prefix}.codes_from ({self.codes_from})"
+            faults.append(fault(f"{prefix}.freeze_codes", self.freeze_codes, allowed))
         if self.split != FIT:
             allowed = f"{FIT}: scores come from other sentences, which no reader may have seen"
             faults.append(fault(f"{prefix}.split", self.split, allowed))

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from freqexp.errors import UserError
-from freqexp.nouns.vision import VisionTokens
 from freqexp.train.adapt.curve import Curve
 from freqexp.train.adapt.lessons import FIT, Lesson, draw
 from freqexp.train.adapt.losses import pass_loss
@@ -25,6 +24,8 @@ from freqexp.train.checkpoint import load, save
 
 CHECKPOINT, BEST = "checkpoint.pt", "best.pt"
 SAID_EVERY = 10
+SETTLED = 16
+"""Conversations that a learned compressor settles on before the first step."""
 Say = Callable[[str], None]
 
 
@@ -121,18 +122,35 @@ class Loop:
         return int(found["step"])
 
     def _begin(self, say: Say) -> None:
-        """Codebooks from real tokens, and where it starts from."""
-        config = self._config
-        pages: list[VisionTokens] = []
-        number = 0
-        while self._student.starts and len(pages) < config.start_pages:
-            shape = self._shapes[number % len(self._shapes)]
-            (lesson,) = draw(shape, 1, 1, f"start:{config.seed}:{number}", FIT)
-            pages += self._student.encode(lesson)
-            number += 1
-        if pages:
-            self._student.start(pages[: config.start_pages])
+        """What begins from real tokens, and where it starts from."""
+        self._student.settle(self._drawn(SETTLED))
         self._validate(say)
+
+    def _drawn(self, count: int) -> list[Lesson]:
+        """The same conversations whenever they are asked for."""
+        drawn = []
+        for number in range(count):
+            shape = self._shapes[number % len(self._shapes)]
+            drawn += draw(shape, 1, 1, f"start:{self._config.seed}:{number}", FIT)
+        return drawn
+
+    @property
+    def _codes(self) -> tuple[int, int]:
+        """Before which steps codebooks begin and stay as they are; -1 without any."""
+        config, student = self._config, self._student
+        if student.learned is None or not student.learned.quantises or not student.starts:
+            return -1, -1
+        first, last = config.codes_from, 1 - config.freeze_codes
+        end = min(math.floor(last * config.steps), config.steps - 1)
+        return math.floor(first * config.steps), end
+
+    def _keep_codes(self) -> None:
+        """Begin codebooks, and leave them as they are, when their time has come."""
+        begin, freeze = self._codes
+        if self.step == begin:
+            self._student.begin_codes(self._drawn(self._config.start_lessons))
+        if self.step == freeze:
+            self._student.freeze_codes(self._drawn(self._config.start_lessons))
 
     def _advance(self) -> Mapping[str, float]:
         config, student = self._config, self._student
@@ -141,7 +159,7 @@ class Loop:
         compressed = student.compresses and rng.random() >= config.uncompressed
         seed = f"{config.seed}:{self.step}"
         lessons = draw(shape, config.conversations, config.questions, seed, FIT, config.random_text)
-        student.freeze_codes(self.step >= config.steps * (1 - config.freeze_codes))
+        self._keep_codes()
         terms = self._gradients(_cut(lessons, config.per_pass), compressed)
         trained = [each for group in self._groups for each in group["params"]]
         gradients = [each.grad for each in trained if each.grad is not None]
@@ -184,7 +202,8 @@ class Loop:
         say(f"{self.step}/{self._config.steps} held out: {_shown(figures)}")
         self._curve.add(self.step, figures)
         value = self._validation.value(figures)
-        if value < self._best:
+        # What codebooks that move, or that are not there yet, let through is nothing to keep.
+        if value < self._best and self.step >= self._codes[1]:
             self._best = value
             if self._peers.rank == 0:
                 found = {"stage": 0, "step": self.step, "trained": self._student.state()}

@@ -19,6 +19,7 @@ from freqexp.nouns.vision import CompressedTokens, VisionTokens, keep_all
 from freqexp.readers.adapters import decoder_parameters
 from freqexp.readers.adapting import disabled, lora
 from freqexp.readers.load import load_reader
+from freqexp.schemas.choices import SHOWS_LAYERS
 from freqexp.tokens.base import TokenCompressor
 from freqexp.tokens.learned import LearnedCompressor
 from freqexp.train.adapt.config import AdaptConfig, Trained
@@ -174,7 +175,8 @@ class Student:
         """The compressor as it acts in a run, without gradients: codebooks keep still."""
         network = self.network
         training = network is not None and network.training
-        if network is not None:
+        # Without codebooks of its own a quantiser would make some for each page.
+        if network is not None and bool(getattr(network, "begun", True)):
             network.eval()
         try:
             with torch.no_grad():
@@ -188,16 +190,39 @@ class Student:
         """Whether the compressor is trained, and so begins from real tokens."""
         return self.learned is not None and self.config.compressor is not False
 
-    def start(self, pages: Sequence[VisionTokens]) -> None:
-        """See `LearnedCompressor.start`."""
-        if self.learned is not None:
-            with torch.no_grad():
-                self.learned.start(pages)
+    def settle(self, lessons: Sequence[Lesson]) -> None:
+        """See `LearnedCompressor.settle`."""
+        if self.learned is None or not self.starts:
+            return
+        with torch.no_grad():
+            read = self.read(lessons)
+            found = self.teacher(read.full, states=True) if self.shows_states else None
+            pages = [page for exercise in read.full for page in exercise.vision]
+            if found is not None:
+                tokens = [VisionTokens(page.features, page.grid) for page in pages]
+                features = torch.cat([page.features for page in pages])
+                levels = [features, *(level[found.vision] for level in found.states)]
+                self.learned.settle(tokens, torch.stack([_spread(each) for each in levels]).sum(0))
 
-    def freeze_codes(self, frozen: bool) -> None:
-        """Keep codebooks as they are, or not."""
-        if self.learned is not None:
-            self.learned.freeze(frozen)
+    @property
+    def shows_states(self) -> bool:
+        """Whether hidden states of the decoder can be had."""
+        return self.run.model.family in SHOWS_LAYERS
+
+    def begin_codes(self, lessons: Sequence[Lesson]) -> None:
+        """See `LearnedCompressor.start`."""
+        if self.learned is not None and self.starts:
+            with torch.no_grad():
+                self.learned.start(self._pages_of(lessons))
+
+    def freeze_codes(self, lessons: Sequence[Lesson]) -> None:
+        """See `LearnedCompressor.freeze`."""
+        if self.learned is not None and self.starts:
+            with torch.no_grad():
+                self.learned.freeze(self._pages_of(lessons))
+
+    def _pages_of(self, lessons: Sequence[Lesson]) -> list[VisionTokens]:
+        return [page for lesson in lessons for page in self.encode(lesson)]
 
     def after_step(self, peers: Peers) -> Mapping[str, float]:
         """Bring the processes' running statistics together, and let the compressor keep house."""
@@ -236,6 +261,11 @@ class _Differentiable(TokenCompressor):
         """The losses of the pages since the last call."""
         losses, self._losses = self._losses, []
         return losses
+
+
+def _spread(states: Tensor) -> Tensor:
+    """Covariance float64 [channels, channels] of states [n, channels]."""
+    return torch.cov(states.double().T)
 
 
 def _built(run: RunConfig) -> tuple[Codec | None, TokenCompressor | None]:
