@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,21 @@ def save(path: Path, checkpoint: Mapping[str, object]) -> None:
     """Replace the file as a whole.
 
     checkpoint: stage (its index), model (a state dict) and, within a stage, state (`Stage.state`).
+    Raises UserError when it can't be written, with the file as it was.
     """
     part = path.with_suffix(".part")
-    torch.save(dict(checkpoint), part)
-    os.replace(part, path)
+    try:
+        with part.open("wb") as file:
+            torch.save(dict(checkpoint), file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    # On a full disk torch may name its own writer's state and not the system's error.
+    except (OSError, RuntimeError) as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UserError(f"cannot write {path}: {reason}; what was there is kept") from error
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -31,7 +43,7 @@ def load(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {"stage": 0}
     try:
-        found = torch.load(path, weights_only=True)
+        found = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(

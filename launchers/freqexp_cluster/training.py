@@ -20,7 +20,7 @@ from freqexp.errors import FAILED, INTERRUPTED, UserError
 from freqexp.files import read_json, write_json
 from freqexp_cluster import queue
 from freqexp_cluster.executors import sbatch_text, slurm_executor
-from freqexp_cluster.leaving import KILLED_WITHIN_S, TERMINATED
+from freqexp_cluster.leaving import KILLED_WITHIN_S, SECOND_SIGNAL_S, TERMINATED
 from freqexp_cluster.node import SUBMISSION, choose_gpu
 from freqexp_cluster.slurm import SUBMITTED, refusal, wait, warn_of_place
 from freqexp_cluster.snapshot import snapshot
@@ -54,7 +54,8 @@ class TrainingTask:
 
         environment = JobEnvironment()
         if environment.num_tasks > 1:
-            TorchDistributedEnvironment().export()
+            # The job's own list of GPUs may begin elsewhere than at 0.
+            TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
         choose_gpu(environment.local_rank, shard=False)
         requeue: Any = signal.getsignal(signal.SIGUSR2)
         came: list[int] = []
@@ -68,7 +69,10 @@ class TrainingTask:
         for number in (signal.SIGUSR2, signal.SIGTERM):
             signal.signal(number, ask)
         code = child.wait()
-        if code == INTERRUPTED and came:
+        if code == INTERRUPTED and not came:
+            time.sleep(SECOND_SIGNAL_S)  # another process of the job was told first
+        # Before the training listens, and where Python itself is still starting, it just ends.
+        if came and code in (INTERRUPTED, -signal.SIGTERM):
             _leave(environment, came, requeue)
         if code:
             raise UserError(f"`{' '.join(self.arguments)}` ended with exit code {code}")

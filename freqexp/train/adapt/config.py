@@ -178,4 +178,10 @@ def _run_faults(config: AdaptConfig, run: RunConfig) -> list[str]:
     if config.model is Trained.nothing and not (learned and config.compressor is not False):
         allowed = "decoder or lora where no compressor is trained"
         faults.append(fault("adapt.model", config.model.value, allowed))
+    if config.model is Trained.nothing and config.uncompressed > 0:
+        allowed = "0 with adapt.model=nothing: nothing else learns without the compressor"
+        faults.append(fault("adapt.uncompressed", config.uncompressed, allowed))
+    if run.model.family is Family.glm4v_remote and config.states > 0:
+        allowed = "0 for glm4v_remote, whose layers are code that comes with its weights"
+        faults.append(fault("adapt.states", config.states, allowed))
     return faults

@@ -38,6 +38,8 @@ class Loop:
 
     def __init__(self, student: Student, folder: Path, peers: Peers, curve: Curve) -> None:
         self.step, self.leaving = 0, False
+        self._begun = False
+        self._seen: dict[str, list[float]] = {}
         self._student, self._config = student, student.config
         self._folder, self._peers, self._curve = folder, peers, curve
         self._shapes = shapes_of(student.config, student.run)
@@ -61,18 +63,17 @@ class Loop:
         Raises UserError when the loss is no number, and when nothing can be written.
         """
         config, started, first = self._config, time.monotonic(), self.step
-        if self.step == 0:
+        if not self._begun:
             self._begin(say)
-        seen: dict[str, list[float]] = defaultdict(list)
         while self.step < config.steps and not self._peers.any(self.leaving):
             for name, value in self._advance().items():
-                seen[name].append(value)
+                self._seen.setdefault(name, []).append(value)
             if self.step % SAID_EVERY == 0 or self.step == config.steps:
-                means = {name: sum(values) / len(values) for name, values in seen.items()}
+                means = {name: sum(each) / len(each) for name, each in self._seen.items()}
                 seconds = (time.monotonic() - started) / (self.step - first)
                 say(f"{self.step}/{config.steps} {seconds:.2f} s/step {_shown(means)}")
                 self._curve.add(self.step, {**means, "step_seconds": seconds})
-                seen.clear()
+                self._seen.clear()
             if self.step % config.validate_every == 0 or self.step == config.steps:
                 self._validate(say)
             if self.step % config.checkpoint_every == 0:
@@ -88,6 +89,7 @@ class Loop:
                 "settings": self._student.said,
                 "step": self.step,
                 "best": self._best,
+                "seen": self._seen,
                 "trained": self._student.state(),
                 "optimizer": self._optimizer.state_dict(),
                 "torch": torch.get_rng_state(),
@@ -109,6 +111,7 @@ class Loop:
             return False
         refuse_other(path, found["settings"], self._student.said)
         self.step, self._best = int(found["step"]), float(found["best"])
+        self._begun, self._seen = True, dict(found["seen"])
         self._student.restore(found["trained"])
         self._optimizer.load_state_dict(found["optimizer"])
         torch.set_rng_state(found["torch"])
@@ -116,8 +119,10 @@ class Loop:
         return True
 
     def take_best(self) -> int:
-        """Put the best checkpoint into the student; its step."""
+        """Put the best checkpoint into the student; its step. Raises UserError when it is gone."""
         found: dict[str, Any] = load(self._folder / BEST)
+        if "trained" not in found:
+            raise UserError(f"{self._folder / BEST}: gone, so there is nothing to write")
         self._student.restore(found["trained"])
         return int(found["step"])
 
@@ -125,6 +130,7 @@ class Loop:
         """What begins from real tokens, and where it starts from."""
         self._student.settle(self._drawn(SETTLED))
         self._validate(say)
+        self._begun = True
 
     def _drawn(self, count: int) -> list[Lesson]:
         """The same conversations whenever they are asked for."""
@@ -199,9 +205,15 @@ class Loop:
 
     def _validate(self, say: Say) -> None:
         figures = self._validation.figures()
+        value = self._validation.value(figures)
+        if not math.isfinite(value):
+            raise UserError(
+                f"step {self.step}: the loss on held-out conversations is no number "
+                f"({_shown(figures)}). The last checkpoint is kept; a smaller adapt.learning_rate, "
+                "or a wider model.dtype, may help"
+            )
         say(f"{self.step}/{self._config.steps} held out: {_shown(figures)}")
         self._curve.add(self.step, figures)
-        value = self._validation.value(figures)
         # What codebooks that move, or that are not there yet, let through is nothing to keep.
         if value < self._best and self.step >= self._codes[1]:
             self._best = value

@@ -68,6 +68,8 @@ class Student:
             self._full_copy = _frozen_copy(self.reader)
             self.weights = _decoder_weights(self.reader.model)
         elif config.model is Trained.lora:
+            # Where it starts from is drawn from torch's own generator.
+            torch.manual_seed(config.seed)
             lora(self.reader.model, config.rank, config.alpha)
             named = self.reader.model.named_parameters()
             self.weights = {name: weight for name, weight in named if weight.requires_grad}
