@@ -83,10 +83,13 @@ def load(path: Path, overrides: Sequence[str]) -> TrainConfig:
     return read(TrainConfig, path, overrides)
 
 
-def read(schema: type[Settings], path: Path, overrides: Sequence[str]) -> Settings:
+def read(
+    schema: type[Settings], path: Path, overrides: Sequence[str], prefix: str = ""
+) -> Settings:
     """The settings in `path` with dotted `key=value` overrides, of the types of `schema`.
 
-    Raises UserError for anything unknown.
+    prefix: what stands before their names in errors.
+    Raises UserError for anything unknown or of another type, which names it.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -99,6 +102,8 @@ def read(schema: type[Settings], path: Path, overrides: Sequence[str]) -> Settin
         )
         config = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
-        raise UserError(f"training: {str(error).splitlines()[0]}") from error
+        key = getattr(error, "full_key", None)
+        named = f"{prefix}{key}: " if key else ""
+        raise UserError(f"training: {named}{str(error).splitlines()[0]}") from error
     assert isinstance(config, schema)
     return config

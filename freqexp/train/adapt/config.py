@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from freqexp.benchmarks.short import NEAR
 from freqexp.composing.compose import compose
 from freqexp.config.run import RunConfig
 from freqexp.errors import ConfigError, fault
 from freqexp.schemas import ranges
-from freqexp.schemas.choices import Family
+from freqexp.schemas.choices import Family, Text
 from freqexp.schemas.learned import LEARNED_METHODS
 from freqexp.schemas.section import Section
 from freqexp.train.adapt.lessons import FIT
@@ -116,7 +117,7 @@ class AdaptConfig(Section):
         if self.answer == self.distil == self.states == 0:
             allowed = f"above 0 where {prefix}.distil and {prefix}.states are 0"
             faults.append(fault(f"{prefix}.answer", self.answer, allowed))
-        if self.conversations % self.per_pass and self.conversations >= 1 and self.per_pass >= 1:
+        if self.per_pass >= 1 and self.conversations >= 1 and self.conversations % self.per_pass:
             allowed = f"a divisor of {prefix}.conversations ({self.conversations})"
             faults.append(fault(f"{prefix}.per_pass", self.per_pass, allowed))
         if self.codes_from + self.freeze_codes > 1:
@@ -142,7 +143,7 @@ def load(path: Path, overrides: Sequence[str]) -> tuple[AdaptConfig, RunConfig]:
     Raises ConfigError, all faults at once.
     """
     own = [each.removeprefix(PREFIX) for each in overrides if each.startswith(PREFIX)]
-    config = read(AdaptConfig, path, own)
+    config = read(AdaptConfig, path, own, PREFIX)
     faults = config.check(PREFIX[:-1])
     try:
         run = compose([each for each in overrides if not each.startswith(PREFIX)])
@@ -164,6 +165,17 @@ def _run_faults(config: AdaptConfig, run: RunConfig) -> list[str]:
     if run.needles.path is not None:
         allowed = "null: only generated conversations of the train split are taught"
         faults.append(fault("needles.path", run.needles.path, allowed))
+    for name, value, usual in (
+        ("text", run.needles.text.name, Text.english.name),
+        ("near", run.needles.near, NEAR),
+    ):
+        if value != usual:
+            allowed = f"{usual}: not of what is taught (random letters: adapt.random_text)"
+            faults.append(fault(f"needles.{name}", value, allowed))
+    base = None if run.model.path is None else Path(run.model.path).expanduser()
+    out = Path(config.out).expanduser()
+    if base is not None and base.is_dir() and out.resolve().is_relative_to(base.resolve()):
+        faults.append(fault("adapt.out", config.out, f"outside {base}, whose hash would change"))
     parts = [part.config for part in run.compressor.parts(run.keep_ratio)]
     for part in parts:
         if part.stage not in ("codec", "token"):
