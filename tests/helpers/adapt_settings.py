@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,21 @@ import torch
 
 from freqexp.config.run import RunConfig
 from freqexp.paths import conf_dir
+from freqexp.schemas.method import CompressorConfig
+from freqexp.train import checkpoint
 from freqexp.train.adapt.command import settings
 from freqexp.train.adapt.config import AdaptConfig, load
 from freqexp.train.adapt.curve import Curve
 from freqexp.train.adapt.loop import CHECKPOINT, Loop
 from freqexp.train.adapt.peers import Peers
 from freqexp.train.adapt.student import Student
-from freqexp.train.checkpoint import load as load_checkpoint
 
 YAML = conf_dir() / "train" / "adapt.yaml"
 TINY = (
     "tracking='off'",
     "model.device=cpu",
-    "adapt.shapes=[[1,2]]",
+    "model.render.rows=4",
+    "adapt.shapes=[[1,1]]",
     "adapt.steps=4",
     "adapt.warm_up=0",
     "adapt.conversations=1",
@@ -39,50 +42,64 @@ TINY = (
 
 
 def tiny(*overrides: str) -> tuple[AdaptConfig, RunConfig]:
-    """Settings with a conversation of two turns and one question a step, for the bundled reader."""
+    """Settings with a conversation of one turn and one question a step, for the bundled reader."""
     return load(YAML, [*TINY, *overrides])
 
 
-def start(folder: Path, *overrides: str, model: Any = None) -> tuple[Loop, Student, Curve]:
-    """A loop at its beginning, or at its checkpoint. model: in place of the composed one."""
-    config, run = tiny(f"adapt.out={folder}", *overrides)
-    if model is not None:
-        run.model = model
-    folder.mkdir(parents=True, exist_ok=True)
+def student_of(*overrides: str, compressor: CompressorConfig | None = None) -> Student:
+    """A student at its beginning. compressor: in place of the composed one."""
+    config, run = tiny(*overrides)
+    if compressor is not None:
+        run = replace(run, compressor=compressor)
     student = Student(config, run)
     student.said = settings(config, run)
+    return student
+
+
+def loop_of(student: Student, folder: Path) -> tuple[Loop, Curve]:
+    """A loop from its checkpoint on, if there is one."""
+    folder.mkdir(parents=True, exist_ok=True)
     curve = Curve(folder)
     loop = Loop(student, folder, Peers(cpu=True), curve)
     loop.resume()
-    return loop, student, curve
+    return loop, curve
 
 
-def leave_after(loop: Loop, step: int) -> Callable[[str], None]:
-    """What the loop says goes nowhere; it is told to leave in step `step`."""
+def run_to(loop: Loop, step: int) -> bool:
+    """Train, and leave in that step; whether the end was reached."""
     advance = loop._advance
 
-    def counted() -> Any:
+    def counted() -> Mapping[str, float]:
         loop.leaving = loop.step + 1 >= step
         return advance()
 
     loop._advance = counted  # type: ignore[method-assign]
-    return lambda line: None
+    loop.leaving = step == 0
+    try:
+        return loop.run(lambda line: None)
+    finally:
+        loop._advance = advance  # type: ignore[method-assign]
+        loop.leaving = False
 
 
-def trained(folder: Path) -> dict[str, torch.Tensor]:
+def tensors_of(folder: Path) -> dict[str, torch.Tensor]:
     """All tensors of a folder's checkpoint, the optimiser's among them, by name."""
-    found = load_checkpoint(folder / CHECKPOINT)
-    tensors = {
-        f"{part}.{name}": tensor
-        for part, parts in found["trained"].items()
-        for name, tensor in parts.items()
-    }
+    found = checkpoint.load(folder / CHECKPOINT)
+    tensors: dict[str, torch.Tensor] = {}
+    for part, named in found["trained"].items():
+        tensors |= {f"{part}.{name}": tensor for name, tensor in named.items()}
     for number, state in found["optimizer"]["state"].items():
         tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
     return tensors
 
 
-def timeless(folder: Path) -> list[dict[str, float]]:
+def same_tensors(folder: Path, other: Path) -> bool:
+    """Whether two folders' checkpoints hold the same tensors, bit for bit."""
+    one, two = tensors_of(folder), tensors_of(other)
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def timeless(folder: Path) -> Sequence[Mapping[str, Any]]:
     """Rows of a folder's curve without the times in it."""
     lines = (folder / "curve.jsonl").read_text().splitlines()
     return [
