@@ -89,9 +89,10 @@ def adapt(config: AdaptConfig, run: RunConfig) -> bool:
     if not done:
         say(f"left after step {loop.step}; the same command goes on")
         return False
+    if peers.rank > 0:
+        return True
     step = loop.take_best()
-    if peers.rank == 0:
-        write(student, folder, step, curve.rows)
+    write(student, folder, step, curve.rows)
     say(f"{folder}: the best was step {step}")
     if student.weights:
         say(f"  model.adapter={folder}")
