@@ -28,6 +28,8 @@ from freqexp_cluster.snapshot import snapshot
 if TYPE_CHECKING:
     from freqexp.config.cluster import ClusterConfig
 
+RESULT = "adapt.json"
+
 
 @dataclass(frozen=True)
 class TrainingTask:
@@ -71,8 +73,8 @@ class TrainingTask:
         code = child.wait()
         if code == INTERRUPTED and not came:
             time.sleep(SECOND_SIGNAL_S)  # another process of the job was told first
-        # Before the training listens, and where Python itself is still starting, it just ends.
-        if came and code in (INTERRUPTED, -signal.SIGTERM):
+        # Before the training listens a signal just ends it.
+        if came and code in (INTERRUPTED, -signal.SIGTERM, -signal.SIGUSR2):
             _leave(environment, came, requeue)
         if code:
             raise UserError(f"`{' '.join(self.arguments)}` ended with exit code {code}")
@@ -124,5 +126,14 @@ def launch(arguments: Sequence[str], cluster: ClusterConfig, folder: Path, plan:
     print("again:   the same command goes on from the last checkpoint")
     if not cluster.wait:
         return SUBMITTED
+    before = _written(folder)
     wait([job.job_id])
-    return SUBMITTED if (folder / "adapt.json").is_file() else FAILED
+    return FAILED if _written(folder) == before else SUBMITTED
+
+
+def _written(folder: Path) -> int | None:
+    """When a training to its end last wrote what came out, in ns; None: never."""
+    try:
+        return (folder / RESULT).stat().st_mtime_ns
+    except OSError:
+        return None

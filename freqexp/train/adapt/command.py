@@ -54,7 +54,8 @@ def main(overrides: Sequence[str]) -> int:
     folder = Path(config.out).expanduser().absolute()
     kept = [each for each in overrides if not each.startswith(("cluster", "adapt.out="))]
     here = ["freqexp.train", "adapt", *kept, f"adapt.out={folder}"]
-    return launch(here, run.cluster, folder, plan_text(config, run))
+    plan = plan_text(config, run) if run.cluster.dry_run else ""
+    return launch(here, run.cluster, folder, plan)
 
 
 def adapt(config: AdaptConfig, run: RunConfig) -> bool:
