@@ -120,7 +120,8 @@ class AdaptConfig(Section):
         if self.per_pass >= 1 and self.conversations >= 1 and self.conversations % self.per_pass:
             allowed = f"a divisor of {prefix}.conversations ({self.conversations})"
             faults.append(fault(f"{prefix}.per_pass", self.per_pass, allowed))
-        if self.codes_from + self.freeze_codes > 1:
+        shares = (self.codes_from, self.freeze_codes)
+        if all(0 <= share <= 1 for share in shares) and sum(shares) > 1:
             allowed = f"at most 1 - {prefix}.codes_from ({self.codes_from})"
             faults.append(fault(f"{prefix}.freeze_codes", self.freeze_codes, allowed))
         if self.split != FIT:

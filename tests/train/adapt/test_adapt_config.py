@@ -9,7 +9,7 @@ from adapt_settings import YAML, tiny
 
 from freqexp.errors import ConfigError, UserError
 from freqexp.schemas.choices import Family
-from freqexp.train.adapt.config import AdaptConfig, Trained, load
+from freqexp.train.adapt.config import AdaptConfig, load
 from freqexp.train.config import read
 
 MERGE = "compressor=merge"
@@ -25,7 +25,6 @@ def test_the_file_says_what_the_schema_does() -> None:
     config, run = load(YAML, [MERGE])
     assert config == AdaptConfig()
     assert run.compressor.name == "merge"
-    assert config.trains_model
 
 
 @pytest.mark.parametrize(
@@ -38,7 +37,7 @@ def test_the_file_says_what_the_schema_does() -> None:
         ("questions=-1", "adapt.questions: got -1, allowed: an integer from 1 to "),
         ("rank=0", "adapt.rank: got 0, allowed: an integer from 1 to "),
         ("alpha=0", "adapt.alpha: got 0, allowed: an integer from 1 to "),
-        ("start_pages=0", "adapt.start_pages: got 0, allowed: an integer from 1 to "),
+        ("start_lessons=0", "adapt.start_lessons: got 0, allowed: an integer from 1 to "),
         ("checkpoint_every=0", "adapt.checkpoint_every: got 0, allowed: an integer from 1 to "),
         ("validate_every=0", "adapt.validate_every: got 0, allowed: an integer from 1 to "),
         ("held=0", "adapt.held: got 0, allowed: an integer from 1 to "),
@@ -58,9 +57,7 @@ def test_the_file_says_what_the_schema_does() -> None:
         ("weight_decay=-1", "adapt.weight_decay: got -1.0, allowed: 0 or more"),
         ("split=eval", "adapt.split: got 'eval', allowed: fit: scores come from other sentences"),
         ("split=held", "adapt.split: got 'held', allowed: fit: "),
-        ("train=[]", "adapt.train: got [], allowed: one or more of decoder, lora, compressor"),
-        ("train=[lora,lora]", "adapt.train: got ['lora', 'lora'], allowed: one or more of "),
-        ("train=[decoder,lora]", "adapt.train: got ['decoder', 'lora'], allowed: one or more"),
+        ("codes_from=0.8", "adapt.freeze_codes: got 0.25, allowed: at most 1 - adapt.codes_from"),
         ("shapes=[[2]]", "adapt.shapes: got [2], allowed: pairs of needles (1 to 8) and turns"),
         ("shapes=[[2,6,1]]", "adapt.shapes: got [2, 6, 1], allowed: pairs of needles (1 to 8)"),
         ("shapes=[[2,6],[0,6]]", "adapt.shapes: got [0, 6], allowed: pairs of needles (1 to 8)"),
@@ -82,35 +79,38 @@ def test_without_any_loss_there_is_nothing_to_train() -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["compressor=token"], "adapt.train: got ['lora', 'compressor'], allowed: ['lora'] for "),
         (
-            ["compressor=token", "adapt.train=[compressor]", "adapt.uncompressed=0"],
-            "adapt.train: got ['compressor'], allowed: ['lora'] for token, which has no parameters",
+            ["compressor=token", "adapt.compressor=true"],
+            "adapt.compressor: got True, allowed: null or false for token, which has no parameters",
         ),
         (
-            ["compressor=snapkv", "adapt.train=[lora]"],
+            ["compressor=token", "adapt.model=nothing", "adapt.uncompressed=0"],
+            "adapt.model: got 'nothing', allowed: decoder or lora where no compressor is trained",
+        ),
+        (
+            [MERGE, "adapt.model=nothing", "adapt.compressor=false", "adapt.uncompressed=0"],
+            "adapt.model: got 'nothing', allowed: decoder or lora where no compressor is trained",
+        ),
+        (
+            ["compressor=snapkv"],
             "compressor: got 'snapkv (stage kv)', allowed: none, a method on vision tokens, or one",
         ),
-        (["compressor=fp8", "adapt.train=[lora]"], "compressor: got 'fp8 (stage kv)', allowed: "),
+        (["compressor=fp8"], "compressor: got 'fp8 (stage kv)', allowed: "),
         (
-            ["compressor=fastv", "adapt.train=[lora]"],
+            ["compressor=fastv"],
             "compressor: got 'fastv (stage decoder)', allowed: none, a method on vision tokens",
         ),
         (
-            ["compressor=combined", "kv=snapkv", "adapt.train=[lora]"],
+            ["compressor=combined", "kv=snapkv"],
             "compressor: got 'snapkv (stage kv)', allowed: ",
         ),
         (
-            ["compressor=pixel_prune", "compressor.where=encoder", "adapt.train=[lora]"],
+            ["compressor=pixel_prune", "compressor.where=encoder"],
             "compressor.where: got 'encoder', allowed: decoder while it is trained with",
         ),
         (
-            ["compressor=none", "adapt.train=[lora]"],
-            "adapt.uncompressed: got 0.2, allowed: 1 without a compressor",
-        ),
-        (
-            [MERGE, "adapt.train=[compressor]"],
-            "adapt.uncompressed: got 0.2, allowed: 0 where adapt.train is [compressor]",
+            [MERGE, "adapt.model=nothing"],
+            "adapt.uncompressed: got 0.2, allowed: 0 with adapt.model=nothing",
         ),
         ([MERGE, "model=ppocr"], "model.family: got 'ppocr', allowed: a family with a decoder"),
         ([MERGE, "needles.text=random"], "needles.text: got 'random', allowed: english: "),
@@ -158,7 +158,6 @@ def test_all_faults_come_at_once() -> None:
         "adapt.per_pass",
         "adapt.split",
         "compressor",
-        "adapt.train",
     ]
     # Those of a run that can't be composed, too.
     found = faults("keep_ratio=2", "adapt.steps=0")
@@ -171,7 +170,7 @@ def test_all_faults_come_at_once() -> None:
         ("adapt.stepz=3", "adapt.stepz: Key 'stepz' not in 'AdaptConfig'"),
         ("adapt.steps=many", "adapt.steps: Value 'many' .* could not be converted to Integer"),
         ("adapt.seed=null", "adapt.seed: Incompatible value 'None'"),
-        ("adapt.train=[words]", r"adapt.train\[0\]: Invalid value 'words', expected one of"),
+        ("adapt.model=words", "adapt.model: Invalid value 'words', expected one of"),
         ("adapt.shapes=[[2,x]]", r"adapt.shapes\[0\]: Value 'x'"),
         ("adapted.steps=3", "adapted: no such key"),
     ],
@@ -183,11 +182,10 @@ def test_unknown_keys_and_other_types_are_named(override: str, said: str) -> Non
 
 def test_what_is_taken() -> None:
     for overrides in (
-        ["compressor=none", "adapt.train=[lora]", "adapt.uncompressed=1"],
-        ["compressor=downsample", "adapt.train=[decoder]"],
+        ["compressor=none"],
+        ["compressor=downsample", "adapt.model=decoder"],
         ["compressor=combined", "token=merge"],
-        ["compressor=merge", "adapt.train=[compressor]", "adapt.uncompressed=0"],
-        ["compressor=pixel_prune", "adapt.train=[lora]"],
+        ["compressor=merge", "adapt.model=nothing", "adapt.uncompressed=0"],
+        ["compressor=pixel_prune"],
     ):
-        config, _ = tiny(*overrides)
-        assert config.trains_model == (config.train != [Trained.compressor])
+        tiny(*overrides)

@@ -479,7 +479,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_compressors_without_parameters_stand_in_the_loop(name: str, tmp_path: Path) -> None:
-    given = ("adapt.train=[lora]", "adapt.steps=2", "adapt.uncompressed=0", *OTHERS[name])
+    given = ("adapt.steps=2", "adapt.uncompressed=0", *OTHERS[name])
     student = student_of(*given)
     loop, rows = loop_of(student, tmp_path)
     assert loop.run(lambda line: None)
@@ -499,7 +499,7 @@ def test_compressors_without_parameters_stand_in_the_loop(name: str, tmp_path: P
 
 
 def test_the_decoder_is_trained_beside_a_copy_of_itself(tmp_path: Path) -> None:
-    given = ("compressor=blank_prune", "adapt.train=[decoder]", "adapt.steps=2")
+    given = ("compressor=blank_prune", "adapt.model=decoder", "adapt.steps=2")
     assert command.adapt(*tiny(*given, f"adapt.out={tmp_path}", "adapt.validate_every=1"))
     _, run = tiny(*given)
     base: Any = load_reader(run.model)
@@ -517,7 +517,7 @@ def test_the_decoder_is_trained_beside_a_copy_of_itself(tmp_path: Path) -> None:
 def test_the_compressor_alone_is_trained_for_the_reader_as_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = ("compressor=merge", "adapt.train=[compressor]", "adapt.uncompressed=0")
+    given = ("compressor=merge", "adapt.model=nothing", "adapt.uncompressed=0")
     assert command.adapt(*tiny(*given, "adapt.steps=2", f"adapt.out={tmp_path}"))
     assert not list(tmp_path.glob("*adapter*"))
     out = capsys.readouterr().out

@@ -23,7 +23,7 @@ from freqexp.train.adapt.peers import Peers
 pytestmark = pytest.mark.slow
 
 STEPS = ("adapt.steps=3", "adapt.conversations=4", "adapt.per_pass=1", "adapt.checkpoint_every=2")
-LORA = ("compressor=blank_prune", "adapt.train=[lora]", *STEPS)
+LORA = ("compressor=blank_prune", *STEPS)
 MERGE = ("compressor=merge", "adapt.uncompressed=0.4", *STEPS)
 
 
