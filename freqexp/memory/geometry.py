@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from freqexp.errors import UserError
+from freqexp.readers.adapters import layer_linears, layer_parameters
 from freqexp.readers.weights import LOAD_ERRORS, first_line, quiet, source_of
 from freqexp.schemas.choices import Family
 
@@ -32,8 +33,9 @@ class Geometry:
 
     parameters: all of them, embeddings included. deepstack: decoder layers with features of their
         own. page: of height and width, the patches the encoder takes at once and the vision tokens
-        it makes of them. context: None when not known. assumed: why these are not read off the
-        model's own config; None where they are.
+        it makes of them. context: None when not known. inner: parameters of the decoder but word
+        embeddings and output layer. linears: inputs and outputs of its linear layers. assumed: why
+        these are not read off the model's own config; None where they are.
     """
 
     parameters: int
@@ -51,6 +53,8 @@ class Geometry:
     patch_values: int
     deepstack: int
     page: Callable[[int, int], tuple[int, int]]
+    inner: int
+    linears: tuple[tuple[int, int], ...]
     assumed: str | None = None
 
     def cache_bytes_per_token(self, number_bytes: int) -> int:
@@ -91,10 +95,10 @@ def _built(config: Any) -> Geometry:
 
     with quiet(), torch.device("meta"):
         model: Any = AutoModelForImageTextToText.from_config(config)
-    return _read(config, sum(parameter.numel() for parameter in model.parameters()))
+    return _read(config, model)
 
 
-def _read(config: Any, parameters: int) -> Geometry:
+def _read(config: Any, model: Any) -> Geometry:
     text, vision = config.get_text_config(), config.vision_config
     head_width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     # Qwen2-VL calls the encoder's width embed_dim, and the decoder's hidden_size there, too.
@@ -103,7 +107,7 @@ def _read(config: Any, parameters: int) -> Geometry:
     frames = getattr(vision, "temporal_patch_size", 1)
     llava = config.model_type == "llava_onevision"
     return Geometry(
-        parameters=parameters,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
         layers=text.num_hidden_layers,
         width=text.hidden_size,
         heads=text.num_attention_heads,
@@ -118,6 +122,8 @@ def _read(config: Any, parameters: int) -> Geometry:
         patch_values=3 * frames * vision.patch_size**2,
         deepstack=len(getattr(vision, "deepstack_visual_indexes", ())),
         page=_llava_page(config) if llava else _merged_page(vision),
+        inner=sum(parameter.numel() for parameter in layer_parameters(model).values()),
+        linears=tuple((m.in_features, m.out_features) for m in layer_linears(model).values()),
     )
 
 

@@ -28,7 +28,7 @@ class TrainingPlan:
 
     trained: parameters that change. full, short: tokens of one conversation with its questions,
     with all vision tokens and with those that stay. conversations: of a pass. passes: of a process
-    in each step.
+    in each step. assumed: why the model's sizes are not read off its own config.
     """
 
     weights_bytes: int
@@ -40,6 +40,7 @@ class TrainingPlan:
     conversations: int
     passes: int
     step_flops: float
+    assumed: str | None = None
 
     @property
     def total_bytes(self) -> int:
@@ -59,6 +60,7 @@ class TrainingPlan:
             f"  activations  {self.activations_bytes / GIB:8.2f} GiB  {self.conversations} x "
             f"{self.short} tokens (teacher: {self.full})",
             f"  total        {self.total_bytes / GIB:8.2f} GiB  {verdict}",
+            *([f"  {self.assumed}"] if self.assumed else []),
         ]
 
     def step_seconds(self, gpu: str) -> float:
@@ -82,7 +84,8 @@ def training_plan(
 ) -> TrainingPlan:
     """The plan for conversations of such pages, (height, width) in pixels.
 
-    rank: of the LoRA; None: the whole decoder is trained, and its teacher is a second copy.
+    rank: of the LoRA; 0: there is none; None: the whole decoder is trained, and its teacher is a
+    second copy. compressor_parameters: trained, too.
     kept: share of the vision tokens that stay. answer_tokens: of a question with its answer.
     recompute: layers are computed again for the gradient.
     Raises NoGeometryError without the model's config.
@@ -116,22 +119,18 @@ def training_plan(
         conversations=conversations,
         passes=passes,
         step_flops=float(flops),
+        assumed=shape.assumed,
     )
 
 
 def decoder_parameters(shape: Geometry) -> int:
-    """Of the linear layers of all decoder layers."""
-    queries, keys = shape.heads * shape.head_width, shape.kv_heads * shape.head_width
-    attention = shape.width * (2 * queries + 2 * keys)
-    return shape.layers * (attention + 3 * shape.width * shape.mlp_width)
+    """Of the decoder but its word embeddings and its output layer."""
+    return shape.inner
 
 
 def lora_parameters(shape: Geometry, rank: int) -> int:
-    """Of a LoRA on those, gate and up as one layer or two."""
-    queries, keys = shape.heads * shape.head_width, shape.kv_heads * shape.head_width
-    sides = 2 * (shape.width + queries) + 2 * (shape.width + keys)
-    mlp = (shape.width + 2 * shape.mlp_width) + (shape.mlp_width + shape.width)
-    return shape.layers * rank * (sides + mlp)
+    """Of a LoRA on its linear layers."""
+    return rank * sum(map(sum, shape.linears))
 
 
 def _layer_numbers(shape: Geometry) -> int:

@@ -60,6 +60,23 @@ def decoder_parameters(model: Any) -> dict[str, nn.Parameter]:
     return {name: p for name, p in model.named_parameters() if name.startswith(inside)}
 
 
+def layer_parameters(model: Any) -> dict[str, nn.Parameter]:
+    """Every parameter of the decoder but word embeddings and output layer, by name."""
+    words = (model.get_input_embeddings(), model.get_output_embeddings())
+    left = {id(weight) for module in words if module is not None for weight in module.parameters()}
+    return {name: p for name, p in decoder_parameters(model).items() if id(p) not in left}
+
+
+def layer_linears(model: Any) -> dict[str, nn.Linear]:
+    """Every linear layer of the decoder but the output layer, by name."""
+    inside, output = decoder_prefixes(model), model.get_output_embeddings()
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and name.startswith(inside) and module is not output
+    }
+
+
 def decoder_prefixes(model: Any) -> tuple[str, ...]:
     """How names of the decoder's parameters begin. Everything but the encoder in GLM-4V-9B."""
     foreign = getattr(model, "transformer", None)

@@ -8,9 +8,11 @@ from freqexp_cluster.estimate import GPU_GIB
 
 from freqexp.config.run import RunConfig
 from freqexp.errors import UserError
+from freqexp.memory.geometry import geometry_of
 from freqexp.memory.plan import GIB
 from freqexp.memory.training import PEAK_FLOPS, SHARE_OF_PEAK, TrainingPlan, training_plan
 from freqexp.schemas.choices import Device
+from freqexp.tokens.learned import LearnedCompressor
 from freqexp.train.adapt.config import AdaptConfig, Trained
 from freqexp.train.adapt.lessons import draw
 from freqexp.train.adapt.shapes import shapes_of
@@ -52,18 +54,34 @@ def plan(config: AdaptConfig, run: RunConfig) -> TrainingPlan:
     longest = max(lessons, key=lambda lesson: sum(len(turn.assistant) for turn in lesson.turns))
     drawn = run.model.render.build().render(longest.turns)
     characters = max(len(question) + len(answer) for question, answer in longest.questions)
-    rank = None if config.model is Trained.decoder else config.rank
+    shape = geometry_of(run.model)
+    ranks = {Trained.decoder: None, Trained.lora: config.rank, Trained.nothing: 0}
     return training_plan(
         run.model,
         [(page.pixels.shape[0], page.pixels.shape[1]) for page in drawn],
-        rank=rank,
+        rank=ranks[config.model],
+        compressor_parameters=_compressor_parameters(config, run, shape.width),
         questions=len(longest.questions),
         answer_tokens=characters // CHARACTERS_A_TOKEN,
         kept=_kept(run),
         conversations=config.per_pass,
         passes=max(1, config.conversations // config.per_pass // run.cluster.tasks),
         recompute=config.recompute,
+        geometry=shape,
     )
+
+
+def _compressor_parameters(config: AdaptConfig, run: RunConfig, channels: int) -> int:
+    """What is trained of the compressor; its network is not made."""
+    import torch
+
+    if config.compressor is False:
+        return 0
+    parts = run.compressor.parts(run.keep_ratio)
+    built = [part.config.build(part.keep_ratio, run.profile) for part in parts]
+    with torch.device("meta"):
+        networks = [one.make(channels, None) for one in built if isinstance(one, LearnedCompressor)]
+    return sum(weight.numel() for network in networks for weight in network.parameters())
 
 
 def _kept(run: RunConfig) -> float:

@@ -16,7 +16,7 @@ from freqexp.codecs.base import Codec
 from freqexp.errors import UserError, fault
 from freqexp.nouns.teaching import Exercise, Taught
 from freqexp.nouns.vision import CompressedTokens, VisionTokens, keep_all
-from freqexp.readers.adapters import decoder_parameters
+from freqexp.readers.adapters import layer_parameters
 from freqexp.readers.adapting import disabled, lora
 from freqexp.readers.load import load_reader
 from freqexp.schemas.choices import SHOWS_LAYERS
@@ -66,13 +66,16 @@ class Student:
         self.weights: dict[str, nn.Parameter] = {}
         if config.model is Trained.decoder:
             self._full_copy = _frozen_copy(self.reader)
-            self.weights = _decoder_weights(self.reader.model)
+            self.weights = layer_parameters(self.reader.model)
         elif config.model is Trained.lora:
             # Where it starts from is drawn from torch's own generator.
             torch.manual_seed(config.seed)
             lora(self.reader.model, config.rank, config.alpha)
             named = self.reader.model.named_parameters()
             self.weights = {name: weight for name, weight in named if weight.requires_grad}
+            # Steps of the optimiser are lost in the rounding of half precision.
+            for weight in self.weights.values():
+                weight.data = weight.data.float()
         for weight in self.weights.values():
             weight.requires_grad_(True)
         if config.recompute:
@@ -279,15 +282,6 @@ def _built(run: RunConfig) -> tuple[Codec | None, TokenCompressor | None]:
     assert codec is None or isinstance(codec, Codec)
     assert compressor is None or isinstance(compressor, TokenCompressor)
     return codec, compressor
-
-
-def _decoder_weights(model: Any) -> dict[str, nn.Parameter]:
-    """Every parameter of the decoder but word embeddings and output layer, by name."""
-    words = (model.get_input_embeddings(), model.get_output_embeddings())
-    left = {id(weight) for module in words if module is not None for weight in module.parameters()}
-    return {
-        name: weight for name, weight in decoder_parameters(model).items() if id(weight) not in left
-    }
 
 
 def _frozen_copy(reader: Any) -> Any:
