@@ -105,9 +105,9 @@ def test_bytes_and_operations_are_sums(loaded: Any) -> None:
     [
         ("compressor=merge",),
         ("compressor=merge", "compressor.form=attention", "compressor.start=pool"),
-        ("compressor=merge", "adapt.train=[compressor]", "adapt.uncompressed=0"),
-        ("compressor=token", "adapt.train=[decoder]"),
-        ("compressor=none", "adapt.train=[lora]", "adapt.uncompressed=1"),
+        ("compressor=merge", "adapt.model=nothing", "adapt.uncompressed=0"),
+        ("compressor=token", "adapt.model=decoder"),
+        ("compressor=none"),
     ],
 )
 def test_the_plan_of_a_training_is_that_of_its_student(overrides: tuple[str, ...]) -> None:
@@ -132,7 +132,8 @@ def test_without_the_hub_the_sizes_of_glyph_are_assumed_and_said_to_be(
     given = ["model=glyph", f"model.revision={'0' * 40}", "compressor=merge"]
     given += ["cluster=a100x4", "cluster.dry_run=true"]
     out = tmp_path / "adapted"
-    assert command.main([*given, "adapt.conversations=16", f"adapt.out={out}"]) == DONE
+    given += ["adapt.conversations=16", "adapt.per_pass=2", f"adapt.out={out}"]
+    assert command.main(given) == DONE
     shown = capsys.readouterr().out
     assert "adapting glyph to merge" in shown
     assert "on each of 4 processes" in shown

@@ -191,6 +191,10 @@ def _run_faults(config: AdaptConfig, run: RunConfig) -> list[str]:
     if config.model is Trained.nothing and not (learned and config.compressor is not False):
         allowed = "decoder or lora where no compressor is trained"
         faults.append(fault("adapt.model", config.model.value, allowed))
+    tasks = run.cluster.tasks
+    if config.per_pass >= 1 and config.conversations // config.per_pass % tasks:
+        allowed = f"one that makes adapt.conversations / adapt.per_pass a multiple of {tasks}"
+        faults.append(fault("adapt.per_pass", config.per_pass, f"{allowed} processes"))
     if config.model is Trained.nothing and config.uncompressed > 0:
         allowed = "0 with adapt.model=nothing: nothing else learns without the compressor"
         faults.append(fault("adapt.uncompressed", config.uncompressed, allowed))

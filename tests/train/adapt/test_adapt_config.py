@@ -112,6 +112,11 @@ def test_without_any_loss_there_is_nothing_to_train() -> None:
             [MERGE, "adapt.model=nothing"],
             "adapt.uncompressed: got 0.2, allowed: 0 with adapt.model=nothing",
         ),
+        (
+            [MERGE, "cluster=a100x4", "adapt.conversations=6"],
+            "adapt.per_pass: got 1, allowed: one that makes adapt.conversations / adapt.per_pass a "
+            "multiple of 4 processes",
+        ),
         ([MERGE, "model=ppocr"], "model.family: got 'ppocr', allowed: a family with a decoder"),
         ([MERGE, "needles.text=random"], "needles.text: got 'random', allowed: english: "),
         ([MERGE, "needles.near=0.25"], "needles.near: got 0.25, allowed: 0.5: "),
@@ -187,5 +192,6 @@ def test_what_is_taken() -> None:
         ["compressor=combined", "token=merge"],
         ["compressor=merge", "adapt.model=nothing", "adapt.uncompressed=0"],
         ["compressor=pixel_prune"],
+        [MERGE, "cluster=a100x4", "adapt.conversations=8"],
     ):
         tiny(*overrides)
