@@ -107,7 +107,7 @@ def test_bytes_and_operations_are_sums(loaded: Any) -> None:
         ("compressor=merge", "compressor.form=attention", "compressor.start=pool"),
         ("compressor=merge", "adapt.model=nothing", "adapt.uncompressed=0"),
         ("compressor=token", "adapt.model=decoder"),
-        ("compressor=none"),
+        ("compressor=none",),
     ],
 )
 def test_the_plan_of_a_training_is_that_of_its_student(overrides: tuple[str, ...]) -> None:
