@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from freqexp.tracking.client import FINISH_SECONDS, INIT_SECONDS, shut_down
 from freqexp.tracking.mirror import Mirrors
-from freqexp.tracking.server import quiet_settings
+from freqexp.tracking.server import quiet_settings, within
 
 if TYPE_CHECKING:
     from freqexp.config.run import RunConfig
@@ -19,10 +21,8 @@ ROWS = "rows"
 
 log = logging.getLogger(__name__)
 
-Follower = Callable[[int, Mapping[str, float]], None]
 
-
-def mirrored(run: RunConfig, settings: Mapping[str, Any]) -> list[Follower]:
+def mirrored(run: RunConfig, settings: Mapping[str, Any]) -> list[CurveMirror]:
     """What takes every row of a curve to W&B; nothing with tracking=off or where W&B fails.
 
     settings: what decides the training; the same ones go on with the same run of W&B.
@@ -31,13 +31,15 @@ def mirrored(run: RunConfig, settings: Mapping[str, Any]) -> list[Follower]:
         return []
     try:
         chosen = Mirrors().choose(run)
-        return [] if chosen == "off" else [_Client(run, settings, chosen == "online")]
+        return [] if chosen == "off" else [CurveMirror(run, settings, chosen == "online")]
     except Exception as error:
         log.warning("W&B: %s; the curve is in its file alone", _line(error))
+        if not isinstance(error, ImportError):
+            shut_down()
         return []
 
 
-class _Client:
+class CurveMirror:
     """A W&B run that takes every row once."""
 
     def __init__(self, run: RunConfig, settings: Mapping[str, Any], online: bool) -> None:
@@ -45,6 +47,8 @@ class _Client:
 
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
         mode: Literal["online", "offline"] = "online" if online else "offline"
+        limits = {"init_timeout": INIT_SECONDS, "finish_timeout": FINISH_SECONDS}
+        Path(run.output_dir).mkdir(parents=True, exist_ok=True)
         self._run = cast(Any, wandb.init)(
             project=run.wandb_project,
             entity=run.wandb_entity,
@@ -56,7 +60,7 @@ class _Client:
             mode=mode,
             resume="allow",
             reinit="create_new",
-            settings=quiet_settings(),
+            settings=quiet_settings(**limits, finish_timeout_raises=True),
         )
         self._run.define_metric("step", hidden=True)
         self._run.define_metric("*", step_metric="step")
@@ -72,6 +76,20 @@ class _Client:
             self._run.log({"step": step, **row, ROWS: self._rows})
         except Exception as error:
             log.warning("W&B: a row of the curve was not taken (%s)", _line(error))
+
+    def finish(self, interrupted: bool) -> None:
+        """End it, within seconds; an interrupted one will be resumed."""
+
+        def finish() -> None:
+            if interrupted:
+                self._run.mark_preempting()
+            self._run.finish(exit_code=int(interrupted))
+
+        try:
+            within(FINISH_SECONDS + 2, finish)
+        except Exception as error:
+            log.warning("W&B: the end of the curve was not taken (%s)", _line(error))
+            shut_down()
 
 
 def _line(error: Exception) -> str:

@@ -85,8 +85,13 @@ def adapt(config: AdaptConfig, run: RunConfig) -> bool:
 
     if loop.resume():
         say(f"going on from step {loop.step} of {folder}")
-    with leaving(loop):
-        done = loop.run(say)
+    done = False
+    try:
+        with leaving(loop):
+            done = loop.run(say)
+    finally:
+        for follower in followers:
+            follower.finish(interrupted=not done)
     if not done:
         say(f"left after step {loop.step}; the same command goes on")
         return False
