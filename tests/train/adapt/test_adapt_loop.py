@@ -128,7 +128,7 @@ def test_a_training_writes_a_curve_and_says_what_to_do_with_the_folder(whole: Wh
     assert f"compressor.weights={whole.folder}" in whole.said
 
 
-@pytest.mark.parametrize("cuts", [(0, 3), (1, 2, 4)])
+@pytest.mark.parametrize("cuts", [(0, 3), pytest.param((1, 2, 4), marks=pytest.mark.slow)])
 def test_cut_off_and_taken_up_it_is_the_same(
     whole: Whole, fresh: Student, tmp_path: Path, cuts: tuple[int, ...]
 ) -> None:
