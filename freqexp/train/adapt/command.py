@@ -28,10 +28,7 @@ from freqexp.train.adapt.peers import Peers
 from freqexp.train.adapt.student import Student
 
 # What changes no weight but by rounding.
-NOT_IN_IDENTITY = (
-    *("out", "threads", "per_pass", "checkpoint_every", "recompute"),
-    *("validate_every", "held"),
-)
+NOT_IN_IDENTITY = ("out", "threads", "checkpoint_every", "recompute")
 SIGNALS = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)
 
 

@@ -12,7 +12,7 @@ from freqexp.composing.compose import compose
 from freqexp.config.run import RunConfig
 from freqexp.errors import ConfigError, fault
 from freqexp.schemas import ranges
-from freqexp.schemas.choices import Family, Text
+from freqexp.schemas.choices import Dtype, Family, Text
 from freqexp.schemas.learned import LEARNED_METHODS
 from freqexp.schemas.section import Section
 from freqexp.train.adapt.lessons import FIT
@@ -160,6 +160,9 @@ def _run_faults(config: AdaptConfig, run: RunConfig) -> list[str]:
     faults = []
     if run.model.family is Family.ppocr:
         faults.append(fault("model.family", "ppocr", "a family with a decoder"))
+    if config.model is Trained.decoder and run.model.dtype is not Dtype.float32:
+        allowed = "float32 with adapt.model=decoder: steps are lost in the rounding of less"
+        faults.append(fault("model.dtype", run.model.dtype.value, allowed))
     if run.model.adapter is not None:
         allowed = "null: what comes out would be for weights that are nowhere"
         faults.append(fault("model.adapter", run.model.adapter, allowed))

@@ -186,7 +186,7 @@ class Loop:
         own = passes[self._peers.rank :: self._peers.world]
         found: dict[str, list[float]] = defaultdict(list)
         for lessons in own:
-            loss = pass_loss(self._student, self._student.read(lessons), compressed)
+            loss = pass_loss(self._student, self._student.read(lessons, compressed), compressed)
             (loss.total / len(own)).backward()
             for name, value in loss.terms.items():
                 found[name].append(value)

@@ -11,7 +11,8 @@ from torch.nn import functional
 
 from freqexp.nouns.teaching import Taught
 from freqexp.train.adapt.config import AdaptConfig
-from freqexp.train.adapt.student import Read, Student
+from freqexp.train.adapt.reading import Read
+from freqexp.train.adapt.student import Student
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +36,7 @@ def pass_loss(student: Student, read: Read, compressed: bool) -> Loss:
         if config.distil:
             terms["distil"] = divergence(taught.logits, teacher.logits)
         if states:
-            terms["states"] = departure(taught, teacher, read.pruned or not compressed)
+            terms["states"] = departure(taught, teacher, not compressed or read.pruned)
     total = weighted(config, terms)
     if compressed and read.losses:
         terms["codes"] = torch.stack(read.losses).mean()
@@ -76,21 +77,23 @@ def divergence(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def departure(taught: Taught, teacher: Taught, vision: bool) -> Tensor:
-    """Squared distance of the hidden states to the teacher's at the same places, over the
-    teacher's power; the mean over layers.
+    """Squared distance of the hidden states to the teacher's, over the teacher's power; the mean
+    over layers.
 
-    vision: whether the pages' tokens count, too: those that were merged or quantised say something
-    else than the teacher's at their places.
+    Text tokens are the same in both, in the same order. vision: whether the pages' tokens that are
+    left count, too, at their places, which the teacher has all of: those that were merged or
+    quantised say something else.
     """
-    counted = taught.places >= 0
-    if not vision:
-        counted = counted & ~taught.vision
-    # The teacher has every token, each at its own place.
+    own, other = (~each.vision & (each.places >= 0) for each in (taught, teacher))
     at = taught.places.clamp_min(0)[..., None]
     found = []
-    for own, other in zip(taught.states, teacher.states, strict=True):
-        wanted = other.gather(1, at.expand(-1, -1, other.shape[-1]))[counted].float()
-        found.append((own[counted].float() - wanted).square().mean() / wanted.square().mean())
+    for mine, theirs in zip(taught.states, teacher.states, strict=True):
+        pairs = [(mine[own], theirs[other])]
+        if vision:
+            same_place = theirs.gather(1, at.expand(-1, -1, theirs.shape[-1]))
+            pairs.append((mine[taught.vision], same_place[taught.vision]))
+        state, wanted = (torch.cat(parts).float() for parts in zip(*pairs, strict=True))
+        found.append((state - wanted).square().mean() / wanted.square().mean())
     return torch.stack(found).mean()
 
 

@@ -5,44 +5,26 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from freqexp.answering.token_stage import TokenStage
-from freqexp.codecs.base import Codec
 from freqexp.errors import UserError, fault
 from freqexp.nouns.teaching import Exercise, Taught
-from freqexp.nouns.vision import CompressedTokens, VisionTokens, keep_all
+from freqexp.nouns.vision import VisionTokens
 from freqexp.readers.adapters import layer_parameters
 from freqexp.readers.adapting import disabled, lora
 from freqexp.readers.load import load_reader
 from freqexp.schemas.choices import SHOWS_LAYERS
-from freqexp.tokens.base import TokenCompressor
 from freqexp.tokens.learned import LearnedCompressor
 from freqexp.train.adapt.config import AdaptConfig, Trained
 from freqexp.train.adapt.lessons import Lesson
 from freqexp.train.adapt.peers import Peers
+from freqexp.train.adapt.reading import Read, Reading
 
 if TYPE_CHECKING:
     from freqexp.config.run import RunConfig
-
-
-@dataclass(frozen=True, eq=False)
-class Read:
-    """Lessons as exercises, once with all tokens and once with those that the compressor leaves.
-
-    losses: what the compressor adds to the loss. kept: share of the tokens that stayed. pruned:
-    whether these are the encoder's own, bit for bit.
-    """
-
-    full: list[Exercise]
-    short: list[Exercise]
-    losses: list[Tensor]
-    kept: float
-    pruned: bool
 
 
 class Student:
@@ -60,8 +42,7 @@ class Student:
         if not self.reader.teaches:
             raise UserError(fault("model.family", run.model.family.value, "one that can be taught"))
         self.reader.model.requires_grad_(False)
-        self._codec, self.compressor = _built(run)
-        self._renderer = run.model.render.build()
+        self.reading = Reading(run, self.reader)
         self._full_copy: Any = None
         self.weights: dict[str, nn.Parameter] = {}
         if config.model is Trained.decoder:
@@ -81,10 +62,8 @@ class Student:
         if config.recompute:
             self.reader.model.activation_checkpointing_enable()
             self.reader.model.train()
-        learned = self.learned
-        self._following = None if learned is None else _Differentiable(learned)
-        self._stage = TokenStage(run, self._following or self.compressor, None, self.reader)
-        self.network = None if learned is None else learned.network(self._channels())
+        channels = int(self.reader.model.config.get_text_config().hidden_size)
+        self.network = None if self.learned is None else self.learned.network(channels)
         if self.network is not None:
             self.network.requires_grad_(self.starts)
             self.network.to(self.reader.device)
@@ -92,12 +71,12 @@ class Student:
     @property
     def learned(self) -> LearnedCompressor | None:
         """The compressor, if it has parameters."""
-        return self.compressor if isinstance(self.compressor, LearnedCompressor) else None
+        return self.reading.learned
 
     @property
     def compresses(self) -> bool:
         """Whether anything acts between pages and decoder."""
-        return self.compressor is not None or self._codec is not None
+        return self.reading.acts
 
     def groups(self) -> list[dict[str, Any]]:
         """What the optimiser is to change, with the peak rate of each group."""
@@ -125,39 +104,9 @@ class Student:
         if self.network is not None:
             self.network.load_state_dict(state["compressor"])
 
-    def encode(self, lesson: Lesson) -> list[VisionTokens]:
-        """Vision tokens of a lesson's pages, ready for gradients."""
-        pages = [page.pixels for page in self._renderer.render(lesson.turns)]
-        if self._codec is not None:
-            pages = [self._codec.restored(page) for page in pages]
-        encoded = self.reader.encode(pages, self._stage.page_signals)
-        # What is made in inference mode takes no part in a graph; its copy does.
-        return [_copied(page) for page in encoded]
-
-    def read(self, lessons: Sequence[Lesson]) -> Read:
-        """Encode and compress."""
-        full, short, losses, counts, pruned = [], [], [], [0, 0], True
-        for lesson in lessons:
-            vision = self.encode(lesson)
-            whole = [keep_all(page) for page in vision]
-            groups = [lesson.questions]
-            if self._asks_question():
-                groups = [(question,) for question in lesson.questions]
-            for questions in groups:
-                tokens = self._stage.shorten(vision, questions[0][0]).tokens
-                if self._following is not None:
-                    losses += self._following.taken()
-                full.append(Exercise(whole, questions))
-                short.append(Exercise(tokens, questions))
-                counts[0] += sum(len(page.kept) for page in tokens)
-                counts[1] += sum(len(page.kept) for page in whole)
-                pruned = pruned and all(map(_same, tokens, whole))
-        return Read(full, short, losses, counts[0] / counts[1], pruned)
-
-    def _asks_question(self) -> bool:
-        """Whether what stays depends on the question."""
-        own = () if self.compressor is None else self.compressor.signals
-        return "question" in (*own, *self._stage.budgets.signals)
+    def read(self, lessons: Sequence[Lesson], compressed: bool = True) -> Read:
+        """See `Reading.read`."""
+        return self.reading.read(lessons, compressed)
 
     def teach(self, exercises: Sequence[Exercise], states: bool) -> Taught:
         """A pass of the reader that learns."""
@@ -200,7 +149,7 @@ class Student:
         if self.learned is None or not self.starts:
             return
         with torch.no_grad():
-            read = self.read(lessons)
+            read = self.read(lessons, compressed=False)
             found = self.teacher(read.full, states=True) if self.shows_states else None
             pages = [page for exercise in read.full for page in exercise.vision]
             if found is not None:
@@ -227,7 +176,7 @@ class Student:
                 self.learned.freeze(self._pages_of(lessons))
 
     def _pages_of(self, lessons: Sequence[Lesson]) -> list[VisionTokens]:
-        return [page for lesson in lessons for page in self.encode(lesson)]
+        return [page for lesson in lessons for page in self.reading.encode(lesson, coded=True)]
 
     def after_step(self, peers: Peers) -> Mapping[str, float]:
         """Bring the processes' running statistics together, and let the compressor keep house."""
@@ -242,46 +191,10 @@ class Student:
     def _network_parameters(self) -> list[nn.Parameter]:
         return [] if self.network is None else list(self.network.parameters())
 
-    def _channels(self) -> int:
-        return int(self.reader.model.config.get_text_config().hidden_size)
-
-
-class _Differentiable(TokenCompressor):
-    """A learned compressor whose tokens keep their gradients and are not stored."""
-
-    def __init__(self, learned: LearnedCompressor) -> None:
-        self.simulated, self.signals = learned.simulated, learned.signals
-        self.adaptive, self.fills_budget = learned.adaptive, learned.fills_budget
-        self._learned = learned
-        self._losses: list[Tensor] = []
-
-    def compress(self, tokens: VisionTokens) -> CompressedTokens:
-        """See `TokenCompressor`."""
-        found = self._learned.reduce(tokens)
-        if found.loss is not None:
-            self._losses.append(found.loss)
-        return CompressedTokens(found.features, found.kept, tokens.grid, deepstack=found.deepstack)
-
-    def taken(self) -> list[Tensor]:
-        """The losses of the pages since the last call."""
-        losses, self._losses = self._losses, []
-        return losses
-
 
 def _spread(states: Tensor) -> Tensor:
     """Covariance float64 [channels, channels] of states [n, channels]."""
     return torch.cov(states.double().T)
-
-
-def _built(run: RunConfig) -> tuple[Codec | None, TokenCompressor | None]:
-    built = {
-        part.config.stage: part.config.build(part.keep_ratio, run.profile)
-        for part in run.compressor.parts(run.keep_ratio)
-    }
-    codec, compressor = built.get("codec"), built.get("token")
-    assert codec is None or isinstance(codec, Codec)
-    assert compressor is None or isinstance(compressor, TokenCompressor)
-    return codec, compressor
 
 
 def _frozen_copy(reader: Any) -> Any:
@@ -289,14 +202,3 @@ def _frozen_copy(reader: Any) -> Any:
     other = copy.copy(reader)
     other.model = copy.deepcopy(reader.model).requires_grad_(False).eval()
     return other
-
-
-def _same(page: CompressedTokens, whole: CompressedTokens) -> bool:
-    """Whether a page's tokens are those of the whole page at their places."""
-    return torch.equal(page.features, whole.features[page.kept])
-
-
-def _copied(page: VisionTokens) -> VisionTokens:
-    levels = tuple(level.clone() for level in page.deepstack)
-    signals = {name: signal.clone() for name, signal in page.signals.items()}
-    return replace(page, features=page.features.clone(), deepstack=levels, signals=signals)

@@ -39,7 +39,7 @@ class Validation:
                     for name, value in answers(taught).items():
                         key = f"{'held' if short else 'whole'}_{name}"
                         found.setdefault(key, []).append(value)
-                found.setdefault("kept", []).append(read.kept)
+                found.setdefault("kept", []).append(read.after / read.before)
         return {name: sum(values) / len(values) for name, values in found.items()}
 
     def value(self, figures: dict[str, float]) -> float:

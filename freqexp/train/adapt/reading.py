@@ -1,0 +1,146 @@
+"""From lessons to exercises: pages drawn, encoded, and compressed with gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from freqexp.answering.token_stage import TokenStage
+from freqexp.codecs.base import Codec
+from freqexp.nouns.teaching import Exercise
+from freqexp.nouns.vision import CompressedTokens, VisionTokens, keep_all
+from freqexp.tokens.base import TokenCompressor
+from freqexp.tokens.learned import LearnedCompressor
+from freqexp.train.adapt.lessons import Lesson
+
+if TYPE_CHECKING:
+    from freqexp.config.run import RunConfig
+
+
+@dataclass(eq=False)
+class Read:
+    """Lessons as exercises, once with all tokens of the pages as they were drawn, and once with
+    what codec and compressor leave of them.
+
+    losses: what the compressor adds to the loss. before, after: tokens without and with it.
+    pruned: whether those that stayed are the same as before, bit for bit.
+    """
+
+    full: list[Exercise] = field(default_factory=list)
+    short: list[Exercise] = field(default_factory=list)
+    losses: list[Tensor] = field(default_factory=list)
+    before: int = 0
+    after: int = 0
+    pruned: bool = True
+
+
+class Reading:
+    """What acts between a run's conversations and the decoder. compressor: None without one."""
+
+    def __init__(self, run: RunConfig, reader: Any) -> None:
+        built = {
+            part.config.stage: part.config.build(part.keep_ratio, run.profile)
+            for part in run.compressor.parts(run.keep_ratio)
+        }
+        codec, compressor = built.get("codec"), built.get("token")
+        assert codec is None or isinstance(codec, Codec)
+        assert compressor is None or isinstance(compressor, TokenCompressor)
+        self._reader, self._codec, self.compressor = reader, codec, compressor
+        self._renderer = run.model.render.build()
+        learned = self.learned
+        self._following = None if learned is None else _Differentiable(learned)
+        self._stage = TokenStage(run, self._following or compressor, None, reader)
+
+    @property
+    def learned(self) -> LearnedCompressor | None:
+        """The compressor, if it has parameters."""
+        return self.compressor if isinstance(self.compressor, LearnedCompressor) else None
+
+    @property
+    def acts(self) -> bool:
+        """Whether there is anything between pages and decoder."""
+        return self.compressor is not None or self._codec is not None
+
+    def encode(self, lesson: Lesson, coded: bool) -> list[VisionTokens]:
+        """Vision tokens of a lesson's pages, ready for gradients. coded: as the codec leaves them,
+        if there is one.
+        """
+        pages = [page.pixels for page in self._renderer.render(lesson.turns)]
+        if coded and self._codec is not None:
+            pages = [self._codec.restored(page) for page in pages]
+        encoded = self._reader.encode(pages, self._stage.page_signals)
+        # What is made in inference mode takes no part in a graph; its copy does.
+        return [_copied(page) for page in encoded]
+
+    def read(self, lessons: Sequence[Lesson], compressed: bool) -> Read:
+        """The exercises of lessons; `short` is empty unless they are to be compressed."""
+        read = Read()
+        for lesson in lessons:
+            drawn = self.encode(lesson, coded=False)
+            whole = [keep_all(page) for page in drawn]
+            groups = [lesson.questions]
+            if compressed and self._asks_question():
+                groups = [(question,) for question in lesson.questions]
+            read.full += [Exercise(whole, questions) for questions in groups]
+            if compressed:
+                vision = drawn if self._codec is None else self.encode(lesson, coded=True)
+                for questions in groups:
+                    self._compress(read, whole, vision, questions)
+        return read
+
+    def _compress(
+        self,
+        read: Read,
+        whole: Sequence[CompressedTokens],
+        vision: Sequence[VisionTokens],
+        questions: Sequence[tuple[str, str]],
+    ) -> None:
+        tokens = self._stage.shorten(vision, questions[0][0]).tokens
+        if self._following is not None:
+            read.losses += self._following.taken()
+        read.short.append(Exercise(tokens, questions))
+        read.after += sum(len(page.kept) for page in tokens)
+        read.before += sum(len(page.kept) for page in whole)
+        read.pruned = read.pruned and all(map(_same, tokens, whole))
+
+    def _asks_question(self) -> bool:
+        """Whether what stays depends on the question."""
+        own = () if self.compressor is None else self.compressor.signals
+        return "question" in (*own, *self._stage.budgets.signals)
+
+
+class _Differentiable(TokenCompressor):
+    """A learned compressor whose tokens keep their gradients and are not stored."""
+
+    def __init__(self, learned: LearnedCompressor) -> None:
+        self.simulated, self.signals = learned.simulated, learned.signals
+        self.adaptive, self.fills_budget = learned.adaptive, learned.fills_budget
+        self._learned = learned
+        self._losses: list[Tensor] = []
+
+    def compress(self, tokens: VisionTokens) -> CompressedTokens:
+        """See `TokenCompressor`."""
+        found = self._learned.reduce(tokens)
+        if found.loss is not None:
+            self._losses.append(found.loss)
+        return CompressedTokens(found.features, found.kept, tokens.grid, deepstack=found.deepstack)
+
+    def taken(self) -> list[Tensor]:
+        """The losses of the pages since the last call."""
+        losses, self._losses = self._losses, []
+        return losses
+
+
+def _same(page: CompressedTokens, whole: CompressedTokens) -> bool:
+    """Whether a page's tokens are those of the whole page at their places."""
+    return page.grid == whole.grid and torch.equal(page.features, whole.features[page.kept])
+
+
+def _copied(page: VisionTokens) -> VisionTokens:
+    levels = tuple(level.clone() for level in page.deepstack)
+    signals = {name: signal.clone() for name, signal in page.signals.items()}
+    return replace(page, features=page.features.clone(), deepstack=levels, signals=signals)
