@@ -17,32 +17,34 @@ from freqexp.tokens.learned import LearnedCompressor, Reduced
 
 
 class Statistics(nn.Module):
-    """mean: a moving average of tokens. seen: how many pages made it."""
+    """mean: a moving average of tokens. seen: how many pages made it. frozen: it moves no more."""
 
     mean: Tensor
     seen: Tensor
+    frozen: Tensor
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.ones(channels))
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("frozen", torch.tensor(False))
 
 
 class Centred(LearnedCompressor):
     """Every second token, each channel scaled around its moving average.
 
-    started, house: calls of `start` and `after_step`. frozen: what `freeze` was told.
+    started, froze, house: calls of `start`, `freeze` and `after_step`.
     """
 
     method = "centred"
     simulated = False
     adaptive = True
+    quantises = True
 
     def __init__(self, weights: str | None = None) -> None:
         super().__init__(weights)
-        self.started = self.house = 0
-        self.frozen: list[bool] = []
+        self.started = self.froze = self.house = 0
 
     @property
     def settings(self) -> Mapping[str, object]:
@@ -56,7 +58,7 @@ class Centred(LearnedCompressor):
         assert isinstance(network, Statistics)
         kept = torch.arange(0, len(tokens.features), 2)
         features = tokens.features[kept]
-        if network.training and not self.frozen[-1]:
+        if network.training and not bool(network.frozen):
             with torch.no_grad():
                 network.mean.lerp_(features.mean(dim=0), 0.1)
                 network.seen += 1
@@ -77,8 +79,10 @@ class Centred(LearnedCompressor):
         network.mean.copy_(torch.cat([page.features for page in pages]).mean(dim=0))
         self.started += 1
 
-    def freeze(self, frozen: bool) -> None:
-        self.frozen.append(frozen)
+    def freeze(self, pages: Sequence[VisionTokens] = ()) -> None:
+        assert isinstance(self._network, Statistics)
+        self._network.frozen.fill_(True)
+        self.froze += 1
 
     def after_step(self) -> Mapping[str, float]:
         self.house += 1

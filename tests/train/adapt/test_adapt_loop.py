@@ -398,7 +398,8 @@ def test_the_best_is_what_comes_out(
 
 
 def test_running_statistics_are_part_of_the_state(tmp_path: Path) -> None:
-    given = ("compressor=merge", "adapt.steps=4", "adapt.uncompressed=0.25", "adapt.distil=0")
+    given = ("compressor=merge", "adapt.steps=4", "adapt.uncompressed=0", "adapt.distil=0")
+    given = (*given, "adapt.codes_from=0")
 
     def student() -> Student:
         return student_of(*given, compressor=CentredConfig())
@@ -417,15 +418,10 @@ def test_running_statistics_are_part_of_the_state(tmp_path: Path) -> None:
     # What it adds to the loss, and what it keeps house of; frozen in the last quarter.
     assert {"codes", "pages"} < set(row)
     assert found["mean"].abs().max() > 0
-    for loop, started, frozen in (
-        (whole, 1, [False] * 3 + [True]),
-        (first, 1, [False]),
-        (second, 0, [False] * 2 + [True]),
-    ):
-        compressor = loop._student.compressor
+    for loop, calls in ((whole, (1, 1, 4)), (first, (1, 0, 1)), (second, (0, 1, 3))):
+        compressor = loop._student.learned
         assert isinstance(compressor, Centred)
-        assert (compressor.started, compressor.frozen) == (started, frozen)
-        assert compressor.house == len(frozen)
+        assert (compressor.started, compressor.froze, compressor.house) == calls
     assert int(found["seen"]) == 3
     # Held-out conversations leave no trace in it.
     with second_student.resting():
