@@ -10,27 +10,36 @@ from freqexp.tokens.trained.search import assigned, summed
 MOST_VECTORS = 1 << 17
 """Of more than these a codebook is made of so many, drawn evenly."""
 
-_MOST_JOINT = 1 << 14
+_TRIED, _TRIED_EACH = 1 << 12, 32
 _JOINT_BEAM = 4
 _ROUNDS = 64
-_POLISH = 4
 _RIDGE = 1e-4
 
 
 def fitted(
-    vectors: Tensor, kind: str, count: int, size: int, beam: int = 8, steps: int = 32
+    vectors: Tensor,
+    kind: str,
+    count: int,
+    size: int,
+    beam: int = 8,
+    steps: int = 32,
+    tries: int = 3,
 ) -> Tensor:
     """`count` books of `size` code words for vectors [n, channels]: float64 [M, K, channels].
 
     kind: plain (one book), residual (each book by k-means of what the books before leave) or
     additive (all books together by least squares, see `_joint`). Fewer code words where there are
-    fewer vectors. steps: at most so many times code words and assignments are made in turn.
-    Deterministic.
+    fewer vectors. steps: at most so many times code words and assignments are made in turn. tries:
+    of how many attempts at additive books the best is taken. Deterministic.
     """
     vectors = _evenly(vectors, MOST_VECTORS).double()
     size = min(size, len(vectors))
     if kind == "additive" and count > 1:
-        return _joint(vectors, count, size, min(beam, _JOINT_BEAM), steps)
+        return _joint(vectors, count, size, min(beam, _JOINT_BEAM), steps, tries)
+    return _residual(vectors, count, size, beam, steps)
+
+
+def _residual(vectors: Tensor, count: int, size: int, beam: int, steps: int) -> Tensor:
     books = vectors.new_zeros((0, size, vectors.shape[1]))
     for number in range(count):
         left = vectors - summed(books, assigned(vectors, books, beam))
@@ -110,24 +119,36 @@ def _means(vectors: Tensor, index: Tensor, book: Tensor) -> Tensor:
     return means
 
 
-def _joint(vectors: Tensor, count: int, size: int, beam: int, steps: int) -> Tensor:
-    """Additive books: code words by least squares and assignments in turn, from random ones, with
-    noise on the code words that falls to nothing, so that the first assignments are not the last
-    (LSQ++ with SR-D, Martinez et al. 2018). That on a part of the vectors, the last steps on all.
+def _joint(vectors: Tensor, count: int, size: int, beam: int, steps: int, tries: int) -> Tensor:
+    """Additive books: those that are best of a part of the vectors in a few tries, then code words
+    by least squares and assignments in turn on all.
     """
-    generator = torch.Generator().manual_seed(count)
-    part = _evenly(vectors, _MOST_JOINT)
-    spread = part.std(dim=0, correction=0) / count
-    books = vectors.new_zeros((count, size, vectors.shape[1]))
-    indices = torch.randint(size, (len(part), count), generator=generator).to(vectors.device)
+    part = _evenly(vectors, max(_TRIED, _TRIED_EACH * count * size))
+    begun = _residual(part, count, size, beam, steps)
+    best, least = begun, float("inf")
+    for seed in range(tries):
+        books, error = _annealed(part, begun, beam, steps, seed)
+        if error < least:
+            best, least = books, error
+    for _ in range(max(1, steps // 4)):
+        best = least_squares(vectors, assigned(vectors, best, beam, improve=True), best)
+    return best
+
+
+def _annealed(
+    vectors: Tensor, books: Tensor, beam: int, steps: int, seed: int
+) -> tuple[Tensor, float]:
+    """The books, and their squared error, after steps with noise on the code words that falls to
+    nothing, so that the first assignments are not the last (SR-D, Martinez et al. 2018).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    spread = vectors.std(dim=0, correction=0) / len(books)
+    indices = assigned(vectors, books, beam, improve=True)
     for step in range(steps):
-        books = least_squares(part, indices, books)
+        books = least_squares(vectors, indices, books)
         heat = (1 - (step + 1) / steps) ** 0.5
         noise = torch.randn(books.shape, generator=generator, dtype=torch.float64)
         noisy = books + heat * spread * noise.to(books.device)
-        indices = assigned(part, noisy, beam, improve=True)
-    books = least_squares(part, indices, books)
-    for _ in range(_POLISH):
-        indices = assigned(vectors, books, beam, improve=True)
-        books = least_squares(vectors, indices, books)
-    return books
+        indices = assigned(vectors, noisy, beam, improve=True)
+    books = least_squares(vectors, indices, books)
+    return books, float((vectors - summed(books, indices)).square().sum())

@@ -13,7 +13,7 @@ from freqexp.tokens.trained.codes import Codes
 from freqexp.tokens.trained.fit import fitted
 from freqexp.tokens.trained.settings import VqSettings
 
-_STEPS = 8
+_STEPS = 4
 _HELD = 16
 
 
@@ -46,5 +46,5 @@ def _own_books(vectors: _Vectors, kind: str, count: int, size: int) -> Tensor:
     if not count:
         return torch.zeros(0, 1, values.shape[1], dtype=torch.float16)
     limit = torch.finfo(torch.float16).max
-    found = fitted(values, kind, count, size, steps=_STEPS)
+    found = fitted(values, kind, count, size, steps=_STEPS, tries=1)
     return found.clamp(-limit, limit).to(torch.float16)

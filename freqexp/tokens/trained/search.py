@@ -9,7 +9,8 @@ from torch import Tensor
 
 _GRID = 2.0**30
 _MOST_SCORES = 1 << 22
-_MOST_SWEEPS = 20
+_MOST_ROUNDS = 20
+_MOST_PRODUCTS = 1 << 10
 
 
 def assigned(
@@ -43,6 +44,7 @@ class _Search:
         self._beam = beam
         self._lone = books.square().sum(2)
         self._most = self._lone.amax()
+        self._products: dict[tuple[int, int], Tensor] = {}
 
     def __call__(self, vectors: Tensor, improve: bool) -> Tensor:
         """int64 [n, M]."""
@@ -77,13 +79,18 @@ class _Search:
     def _improved(self, own: list[Tensor], found: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
         """The same after iterated conditional modes."""
         numbers = range(len(own))
-        for _ in range(_MOST_SWEEPS):
-            before = found.clone()
+        # Only of these rows has a code word changed in the last round.
+        active = torch.arange(len(found), device=found.device)
+        for _ in range(_MOST_ROUNDS):
+            part = found[active]
             for number in numbers:
                 others = [other for other in numbers if other != number]
-                scores = own[number][:, None] + self._beside(found, number, others)
-                found[:, :, number] = (scores * grid).round_().argmin(dim=2)
-            if torch.equal(found, before):
+                scores = own[number][active, None] + self._beside(part, number, others)
+                part[:, :, number] = (scores * grid).round_().argmin(dim=2)
+            changed = (part != found[active]).flatten(1).any(dim=1)
+            found[active] = part
+            active = active[changed]
+            if not len(active):
                 break
         total = own[0].new_zeros(found.shape[:2])
         for number in numbers:
@@ -96,9 +103,15 @@ class _Search:
         """What a code word adds together with those of other books: [n, candidates, K]."""
         total: Tensor | float = 0.0
         for other in others:
-            used, index = found[:, :, other].unique(return_inverse=True)
-            products = 2 * self._books[other][used] @ self._books[number].T
-            total = total + products[index]
+            index = found[:, :, other]
+            if self._books.shape[1] > _MOST_PRODUCTS:
+                used, index = index.unique(return_inverse=True)
+                total = total + (2 * self._books[other][used] @ self._books[number].T)[index]
+                continue
+            if (other, number) not in self._products:
+                products = 2 * self._books[other] @ self._books[number].T
+                self._products[other, number] = products
+            total = total + self._products[other, number][index]
         return total
 
 
