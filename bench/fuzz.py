@@ -42,9 +42,15 @@ from freqexp.nouns.page import Pixels
 from freqexp.pages.glyph import GlyphRenderer
 from freqexp.tokens.bitstream import StoredTokens, pack, unpack
 from freqexp.tokens.coefficients import Quantised, RingsOf, quantise
-from freqexp.tokens.container import MAGIC
+from freqexp.tokens.container import CODES, MAGIC
+from freqexp.tokens.trained.own import own_codes
+from freqexp.tokens.trained.page_codes import PageCodes
+from freqexp.tokens.trained.page_codes import pack as pack_codes
+from freqexp.tokens.trained.page_codes import unpack as unpack_codes
+from freqexp.tokens.trained.settings import VqSettings
 
 _RINGS = RingsOf((4.0, 8.0))
+_KIND_AT = 5
 
 
 @dataclass
@@ -104,7 +110,9 @@ def seeds() -> list[bytes]:
 
 
 def _tokens() -> Iterator[bytes]:
-    """Quantised coefficients of a grid, and half of its tokens as they are."""
+    """Quantised coefficients of a grid, half of its tokens as they are, and codes of them, with a
+    codebook of the page's own.
+    """
     rows, columns, channels = grid = 6, 7, 4
     values = torch.randn(rows * columns, channels, generator=torch.Generator().manual_seed(0))
     bits, rings = (10, 4, 0), _RINGS((rows, columns))
@@ -117,15 +125,22 @@ def _tokens() -> Iterator[bytes]:
     head = (grid[:2], channels, torch.float32, kept)
     yield pack(StoredTokens(*head, coefficients=Quantised(bits, levels, peaks)), rings)[0]
     yield pack(StoredTokens(*head, values=values[kept]), rings)[0]
+    settings = VqSettings(codes=8, domain="dct", edge_low=2.0, edge_mid=4.0)
+    codes = own_codes(values, (rows, columns), settings)
+    indices = tuple(codes.assign(codes.split(values, (rows, columns)), 4, improve=False))
+    yield pack_codes(PageCodes((rows, columns), torch.float32, codes, False, indices))
 
 
 def restore(data: bytes) -> bool:
     """Decode a page or tokens; whether the result is one. Raises BitstreamError."""
     if data[: len(MAGIC)] == MAGIC:
+        if data[_KIND_AT : _KIND_AT + 1] == bytes([CODES]):
+            page = unpack_codes(data, None)
+            return len(page.features()) == len(page.kept) > 0
         stored = unpack(data, _RINGS)
         return (stored.values is None) != (stored.coefficients is None) and len(stored.kept) > 0
-    page = decode(data)
-    return page.dtype == np.uint8 and page.ndim in (2, 3) and page.size > 0
+    pixels = decode(data)
+    return pixels.dtype == np.uint8 and pixels.ndim in (2, 3) and pixels.size > 0
 
 
 def fuzz(streams: Sequence[bytes], mutations: int, seed: int, repaired: float) -> Outcome:

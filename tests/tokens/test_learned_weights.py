@@ -16,7 +16,8 @@ from freqexp.errors import ConfigError, UserError
 from freqexp.nouns.vision import VisionTokens
 from freqexp.tokens.learned import LearnedCompressor
 from freqexp.tokens.merge import Merge
-from freqexp.tokens.trained.settings import MergeSettings
+from freqexp.tokens.token_vq import TokenVq
+from freqexp.tokens.trained.settings import MergeSettings, VqSettings
 from freqexp.tokens.trained.weights import FILE, header
 
 CHANNELS = 8
@@ -28,8 +29,9 @@ def page(seed: int = 0, channels: int = CHANNELS) -> VisionTokens:
 
 
 def trained(made: LearnedCompressor, seed: int = 1, channels: int = CHANNELS) -> LearnedCompressor:
-    """With other parameters than those it begins with."""
+    """With other parameters than those it begins with, and codebooks where it has such."""
     generator = torch.Generator().manual_seed(seed)
+    made.start([page(number, channels) for number in range(8)])
     with torch.no_grad():
         for parameter in made.network(channels).parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
@@ -41,10 +43,18 @@ def merge(form: str = "linear", weights: str | None = None, **changed: object) -
     return Merge(MergeSettings(**given), weights)  # type: ignore[arg-type]
 
 
+def vq(weights: str | None = None, **changed: object) -> TokenVq:
+    given = {"codes": 8, "merge": MergeSettings(start="pool"), **changed}
+    return TokenVq(VqSettings(**given), weights)  # type: ignore[arg-type]
+
+
 MAKERS: dict[str, Callable[[str | None], LearnedCompressor]] = {
     "linear": lambda weights: merge("linear", weights),
     "dct": lambda weights: merge("dct", weights, rows=2, rank=3),
     "attention": lambda weights: merge("attention", weights),
+    "vq": lambda weights: vq(weights),
+    "vq in bands": lambda weights: vq(weights, domain="dct", center=False, edge_low=1.5),
+    "vq of tokens": lambda weights: vq(weights, kind="additive", merge=MergeSettings(columns=1)),
 }
 
 
@@ -100,6 +110,56 @@ def test_every_other_setting_is_a_fault_of_its_own(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         compose(("compressor=combined", "token=merge", f"compressor.token.weights={folder}"))
     assert all(line.startswith("compressor.token.") for line in caught.value.faults)
+
+
+def test_settings_of_codebooks_are_compared(tmp_path: Path) -> None:
+    trained(vq()).save(tmp_path)
+    folder, merge = str(tmp_path), MergeSettings(columns=3, form="dct", start="pool")
+    with pytest.raises(ConfigError) as caught:
+        vq(folder, kind="additive", codes=16, books=3, center=False, merge=merge)
+    assert [line.split(" (")[0] for line in caught.value.faults] == [
+        "compressor.books: got 3, allowed: 2",
+        "compressor.center: got False, allowed: True",
+        "compressor.codes: got 16, allowed: 8",
+        "compressor.columns: got 3, allowed: 2",
+        "compressor.kind: got 'additive', allowed: 'residual'",
+        "compressor.merge.form: got 'dct', allowed: 'linear'",
+        f"compressor.weights: got '{folder}', allowed: weights that say merge.high",
+        f"compressor.weights: got '{folder}', allowed: weights that say merge.rank",
+    ]
+    with pytest.raises(ConfigError, match=r"weights of merge \(these: token_vq\)"):
+        Merge(weights=folder)
+    # What training alone is concerned with may differ.
+    assert vq(folder, commitment=1.0, decay=0.5, expire=2.0, beam=3)
+
+
+def test_frozen_codebooks_stay_frozen_and_for_their_grid(tmp_path: Path) -> None:
+    one = trained(vq())
+    assert isinstance(one, TokenVq)
+    one.freeze([page(number) for number in range(8)])
+    one.save(tmp_path)
+    other = vq(str(tmp_path))
+    network = other.network(CHANNELS)
+    assert bool(network.state_dict()["frozen"])
+    assert other.grid == (4, 6)
+    assert other.compress(page()).stored_bytes == one.compress(page()).stored_bytes
+    turned = VisionTokens(page().features, (6, 4))
+    with pytest.raises(UserError, match=r"a page of \(6, 4\) tokens"):
+        other.compress(turned)
+
+
+def test_codebooks_that_were_never_begun_or_can_not_be(tmp_path: Path) -> None:
+    never = vq(merge=MergeSettings(columns=1))
+    never.compress(page())
+    never.save(tmp_path)
+    with pytest.raises(UserError, match=r"bands.0.codes is all zero"):
+        vq(str(tmp_path), merge=MergeSettings(columns=1)).compress(page())
+    trained(vq()).save(tmp_path)
+    tensors, said = load_file(tmp_path / FILE), header(str(tmp_path))
+    tensors["bands.0.tables"] += 200
+    save_file(tensors, tmp_path / FILE, {"compressor": json.dumps(vars(said))})
+    with pytest.raises(UserError, match="a class or a probability that no prior has"):
+        vq(str(tmp_path)).compress(page())
 
 
 def test_tokens_of_other_channels(tmp_path: Path) -> None:

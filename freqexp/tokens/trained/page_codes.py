@@ -106,6 +106,9 @@ def unpack(data: bytes, shared: Codes | None) -> PageCodes:
     left = left_of(codes.bands(grid), grid[1])
     books = [book.shape[0] for book in codes.books]
     bands = decode(indices, left, books, _sizes(codes), _priors(codes))
+    # A range decoder reads zeros behind its data, and may not miss what was put in or left out.
+    if encode(bands, left, _sizes(codes), _priors(codes)) != indices:
+        raise BitstreamError("indices: not the bytes of an encoder")
     tensors = tuple(torch.from_numpy(band) for band in bands)
     return PageCodes(found.grid, found.dtype, codes, bool(name), tensors)
 
