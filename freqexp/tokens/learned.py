@@ -113,6 +113,11 @@ class LearnedCompressor(TokenCompressor):
         said = Said(self.method, self.settings, self._channels, self.grid)
         return write(self._network, said, folder)
 
+    def restore(self, state: Mapping[str, Tensor], grid: tuple[int, int] | None) -> None:
+        """Take up the `state_dict` of a network like this one. grid: what `grid` was then."""
+        assert self._network is not None
+        self._network.load_state_dict(state)
+
     def network_at(self, features: Tensor) -> nn.Module:
         """The network of these features' channels, on their device."""
         network = self.network(features.shape[1])

@@ -95,6 +95,15 @@ class TokenVq(LearnedCompressor):
         inner = (1, 1) if grid is None else merged_grid(grid, *self._group)
         return VqNetwork(self._settings, channels, inner)
 
+    def restore(self, state: Mapping[str, Tensor], grid: tuple[int, int] | None) -> None:
+        """See `LearnedCompressor`; the mean tokens are of as many places as they were then."""
+        assert isinstance(self._network, VqNetwork)
+        for name in ("center_rows", "center_columns"):
+            held = getattr(self._network, name)
+            setattr(self._network, name, held.new_zeros(state[name].shape))
+        super().restore(state, grid)
+        self._grid = grid
+
     def _made_for(self, tokens: VisionTokens) -> VqNetwork:
         network = self.network_at(tokens.features)
         assert isinstance(network, VqNetwork)

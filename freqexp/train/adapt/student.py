@@ -90,7 +90,12 @@ class Student:
     def state(self) -> dict[str, dict[str, Tensor]]:
         """Copies of all that training changes: weights of the model, the compressor's state."""
         network = {} if self.network is None else self.network.state_dict()
-        parts = {"model": dict(self.weights), "compressor": network}
+        grid = None if self.learned is None else self.learned.grid
+        parts = {
+            "model": dict(self.weights),
+            "compressor": network,
+            "grid": {} if grid is None else {"grid": torch.tensor(grid)},
+        }
         return {
             part: {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
             for part, tensors in parts.items()
@@ -101,8 +106,10 @@ class Student:
         """Inverse of `state`."""
         for name, weight in self.weights.items():
             weight.copy_(state["model"][name])
-        if self.network is not None:
-            self.network.load_state_dict(state["compressor"])
+        if self.learned is not None:
+            grid = state.get("grid", {}).get("grid")
+            size = None if grid is None else (int(grid[0]), int(grid[1]))
+            self.learned.restore(state["compressor"], size)
 
     def read(self, lessons: Sequence[Lesson], compressed: bool = True) -> Read:
         """See `Reading.read`."""
