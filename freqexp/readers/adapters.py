@@ -6,14 +6,12 @@ without it. Reading one changes the weights themselves: inference takes what it 
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from freqexp.errors import UserError
 from freqexp.readers import adapter_file
 from freqexp.readers.adapter_file import FULL, LORA, Base, folder_of, refused
 from freqexp.readers.bundled import weights_hash
@@ -32,8 +30,7 @@ def apply(model: Any, config: ModelConfig) -> None:
     """Change a loaded model's weights as `config.adapter` says; None: not at all.
 
     Raises UserError for a folder that holds no adapter or a damaged one, one for another base, one
-    whose tensors are not exactly the model's, hold NaN or infinity or change nothing, and for a
-    LoRA without peft.
+    whose tensors are not exactly the model's, hold NaN or infinity or change nothing.
     """
     if config.adapter is None:
         return
@@ -86,13 +83,6 @@ def decoder_prefixes(model: Any) -> tuple[str, ...]:
     return tuple(f"transformer.{name}." for name in parts)
 
 
-def need_peft(adapter: str | None = None) -> None:
-    """Raises UserError without peft."""
-    if importlib.util.find_spec("peft") is None:
-        what = f"{adapter_file.FIELD}: {adapter!r} is a LoRA, which" if adapter else "LoRA"
-        raise UserError(f'{what} needs peft: pip install "freqexp[train]"')
-
-
 def _check_base(adapter: str, made_for: Base, here: Base) -> None:
     shape = "{0.model_class} with {0.layers} layers of {0.hidden_size} channels".format
     if shape(made_for) != shape(here):
@@ -129,7 +119,6 @@ def _read(adapter: str, kind: str) -> dict[str, Tensor]:
 def _merge(model: Any, adapter: str, tensors: Mapping[str, Tensor]) -> None:
     """Merge a LoRA into the weights."""
     adapter_file.lora_config(adapter)
-    need_peft(adapter)
     from peft import LoraConfig, LoraModel
 
     own = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}

@@ -23,7 +23,6 @@ from freqexp.readers.adapters import (
     decoder_parameters,
     decoder_prefixes,
     injected,
-    need_peft,
 )
 from freqexp.readers.bundled import folder as bundled_folder
 
@@ -38,9 +37,8 @@ def lora(model: Any, rank: int, alpha: int, dropout: float = 0.0) -> list[nn.Par
     """Put a LoRA on every linear layer of the decoder but the output layer; its parameters, the
     only ones of the model that ask for gradients from now on.
 
-    It changes nothing before it is trained. Raises UserError without peft.
+    It changes nothing before it is trained.
     """
-    need_peft()
     from peft import LoraConfig, inject_adapter_in_model
 
     settings = LoraConfig(

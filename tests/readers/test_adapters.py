@@ -24,7 +24,7 @@ from freqexp.errors import UserError
 from freqexp.nouns.page import Pixels
 from freqexp.nouns.teaching import Exercise, Taught
 from freqexp.nouns.vision import CompressedTokens, keep_all
-from freqexp.readers import adapter_file, adapters
+from freqexp.readers import adapter_file
 from freqexp.readers.adapter_file import content_hash
 from freqexp.readers.adapters import decoder_parameters
 from freqexp.readers.adapting import disabled, lora, save_full, save_lora
@@ -417,16 +417,6 @@ def test_a_lora_on_the_encoder_is_refused(saved: Saved, tmp_path: Path) -> None:
             nn.init.normal_(parameter)
     save_lora(reader.model, subject.config, tmp_path / "tower", {})
     refused(saved, tmp_path / "tower", "tensors are outside the decoder: model.visual")
-
-
-def test_without_peft_a_lora_says_what_to_install(
-    saved: Saved, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r'needs peft: pip install "freqexp\[train\]"'):
-        adapters.need_peft(str(saved.lora))
-    with pytest.raises(UserError, match=r"^LoRA needs peft"):
-        lora(nn.Linear(2, 2), rank=2, alpha=2)
 
 
 def test_a_new_adapter_takes_the_place_of_the_old_one(saved: Saved, tmp_path: Path) -> None:
