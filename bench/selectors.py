@@ -12,7 +12,8 @@ the rounds, times are CPU time of one process.
 `compress` is what a run measures as compress_ms: the choice and the bitstream of what stays, which
 is written, read again and compared. The limit is for that. `selection` is the same call with
 nothing stored. Methods whose count follows from the page choose among tokens half of which are
-blank. Exit status 1 where a limit is missed.
+blank. Methods with parameters choose nothing and are not among them. Exit status 1 where a limit is
+missed.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from bench.random_reader import DEPTH, vision_encoder
 from freqexp.composing.compose import compose
 from freqexp.nouns.vision import Signal, VisionTokens
 from freqexp.schemas.compressor import COMPRESSORS
+from freqexp.schemas.learned import LEARNED_METHODS
 from freqexp.schemas.method import CompressorConfig
 from freqexp.schemas.section import option_name
 from freqexp.tokens.base import TokenCompressor
@@ -111,10 +113,12 @@ def measure(tower: Tower, pages: list[VisionTokens], repeats: int) -> dict[str, 
 
 
 def methods() -> Iterator[tuple[str, TokenCompressor, tuple[Signal, ...]]]:
-    """Every option that acts on vision tokens: its name, its compressor and what that asks for."""
+    """Every option that acts on vision tokens and has no parameters: its name, its compressor and
+    what that asks for.
+    """
     profile = compose().profile
     for option in COMPRESSORS:
-        if option.stage == "token":
+        if option.stage == "token" and option not in LEARNED_METHODS:
             config: CompressorConfig = option()  # type: ignore[call-arg]
             compressor = config.build(KEEP_RATIO, profile)
             assert isinstance(compressor, TokenCompressor)

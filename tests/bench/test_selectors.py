@@ -15,11 +15,14 @@ from bench.selectors import (
     with_signals,
 )
 from freqexp.schemas.compressor import names_at
+from freqexp.schemas.learned import LEARNED_METHODS
+from freqexp.schemas.section import option_name
 
 
-def test_every_token_method_is_timed() -> None:
+def test_every_token_method_without_parameters_is_timed() -> None:
     names = [name for name, _, _ in methods()]
-    assert sorted([*names, "none"]) == names_at("token")
+    learned = [option_name(option) for option in LEARNED_METHODS]
+    assert sorted([*names, *learned, "none"]) == names_at("token")
     assert set(GREEDY) <= set(names)
 
 

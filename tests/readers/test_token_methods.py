@@ -16,6 +16,7 @@ from freqexp.schemas.choices import Family
 from freqexp.schemas.compressor import COMPRESSORS
 from freqexp.schemas.section import option_name
 
+KEEP_EVERY_TOKEN = ("none", "token_vq")
 METHODS = [option_name(option) for option in COMPRESSORS if option.stage in ("token", "decoder")]
 
 
@@ -38,7 +39,7 @@ def run(family: Family, folder: Path, tmp_path: Path, methods: list[str]) -> lis
 
 
 def check(summaries: list[Summary], methods: list[str]) -> None:
-    """All ran, the vision tokens are fewer, and nothing failed."""
+    """All ran, the vision tokens are fewer where a method leaves any out, and nothing failed."""
     assert {summary.compressor for summary in summaries} == {"none", *methods}
     assert [summary.failed for summary in summaries] == [0] * len(summaries)
     for summary in summaries:
@@ -47,7 +48,7 @@ def check(summaries: list[Summary], methods: list[str]) -> None:
         assert layers is not None
         # The pages of these samples have blank tokens in every family.
         fewer = summary.vision_tokens_out < summary.vision_tokens_in or layers < entering  # type: ignore[operator]
-        assert fewer == (summary.compressor != "none")
+        assert fewer == (summary.compressor not in KEEP_EVERY_TOKEN)
 
 
 def test_all_methods_run_on_a_random_checkpoint(loaded: Loaded, tmp_path: Path) -> None:
