@@ -32,7 +32,7 @@ from freqexp.results.table import (
 from freqexp.running.sweep import run_points
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = ("docs/results.md", "docs/tiny_reader.md")
+FILES = ("docs/results.md", "docs/tiny_reader.md", "docs/adapt.md")
 TABLE = re.compile(
     r"```sh\n(?P<command>python -m freqexp\.run [^\n]+)\n```\n\n<!-- table -->\n"
     r"(?P<table>.*?)<!-- /table -->",
