@@ -132,11 +132,17 @@ def test_a_warm_up_over_fewer_pages_refuses_no_budget(
     assert {record.pages for record in records} == {2}
 
 
-def test_glm_4v_9b(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def code_cache(tmp_path: Path) -> Iterator[Path]:
+    with ckpt.code_cache_in(tmp_path / "modules") as folder:
+        yield folder
+
+
+@pytest.mark.usefixtures("code_cache")
+def test_glm_4v_9b(tmp_path: Path) -> None:
     """With everything kept the answers are those of no compression; every method that looks at one
     layer runs, alone and in a batch.
     """
-    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
     folder = tmp_path / "checkpoint"
     ckpt.build_checkpoint(folder)
     model = [

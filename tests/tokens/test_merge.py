@@ -150,13 +150,34 @@ def test_what_it_begins_as(form: str, start: str) -> None:
     for row, members in enumerate(slow_groups((4, 6), 2, 2)):
         inside = tokens.features[members]
         expected = inside.mean(dim=0)
-        if start == "first":
+        if start in ("first", "quiet"):  # quiet until it is turned
             expected = inside[0] + sum(rotation(CHANNELS, j) @ inside[j] for j in (1, 2, 3))
         elif start == "detail":
             coefficients = group_basis(2, 2) @ inside
             turned = sum(rotation(CHANNELS, k) @ coefficients[k] for k in (1, 2, 3))
             expected = expected + turned / 2
         torch.testing.assert_close(result[row], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 2), (2, 2)])
+def test_quiet_turns_the_strongest_directions_into_the_weakest(rows: int, columns: int) -> None:
+    tokens, generator = page((4, 6)), torch.Generator().manual_seed(7)
+    spread = torch.randn(CHANNELS, 3 * CHANNELS, generator=generator, dtype=torch.float64)
+    states = spread @ spread.T
+    merge = Merge(settings(rows=rows, columns=columns, start="quiet"))
+    merge.settle([tokens], states)
+    result, exact = merge.compress(tokens).features, tokens.features.double()
+    strongest = torch.linalg.svd(exact - exact.mean(dim=0))[2]
+    weakest = torch.linalg.svd(states)[0].flip(1).T
+    others = rows * columns - 1
+    for row, members in enumerate(slow_groups((4, 6), rows, columns)):
+        first, *rest = exact[members]
+        rests = result[row].double() - first
+        # What the others left along each weak direction, whose sign is free.
+        for at, direction in enumerate(weakest):
+            member, number = at % others, at // others
+            left = abs(float(rests @ direction))
+            assert left == pytest.approx(abs(float(rest[member] @ strongest[number])), abs=1e-4)
 
 
 def test_pooling_is_block_means() -> None:

@@ -104,7 +104,8 @@ def test_twenty_steps_lower_the_loss(taught: Taught) -> None:
     now = dict(taught.student.reader.model.named_parameters())
     assert all(torch.equal(now[name], tensor) for name, tensor in taught.encoder.items())
     fresh = taught.run.compressor.build(1.0, taught.run.profile)
-    network: Any = fresh.network(taught.student._channels())  # type: ignore[union-attr]
+    channels = taught.student.reader.model.config.get_text_config().hidden_size
+    network: Any = fresh.network(channels)  # type: ignore[union-attr]
     assert taught.student.network is not None
     moved = taught.student.network.state_dict()
     assert all(not torch.equal(moved[n], tensor) for n, tensor in network.named_parameters())
