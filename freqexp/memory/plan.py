@@ -28,7 +28,7 @@ GIB = 1 << 30
 TEXT_TOKENS = 512
 """Room for the question and the chat template."""
 FLOAT32_BYTES = 4
-_NUMBER_BYTES = {Dtype.float32: 4, Dtype.bfloat16: 2, Dtype.float16: 2}
+NUMBER_BYTES = {Dtype.float32: 4, Dtype.bfloat16: 2, Dtype.float16: 2}
 _MEMINFO = Path("/proc/meminfo")
 
 
@@ -147,7 +147,7 @@ def plan(
     """
     room = free_room(model) if room is None else room
     shape = geometry_of(model) if geometry is None else geometry
-    number_bytes = _NUMBER_BYTES[model.dtype]
+    number_bytes = NUMBER_BYTES[model.dtype]
     counts = [shape.page(height, width) for height, width in pages]
     vision_tokens = sum(tokens for _, tokens in counts)
     prompt = round(kept * vision_tokens) + text_tokens
@@ -176,7 +176,7 @@ def _encoder_bytes(shape: Geometry, model: ModelConfig, patches: int) -> int:
 
     Rotary embeddings are computed in float32 in all families.
     """
-    number_bytes, width = _NUMBER_BYTES[model.dtype], shape.vision_width
+    number_bytes, width = NUMBER_BYTES[model.dtype], shape.vision_width
     pixels = patches * shape.patch_values * (FLOAT32_BYTES + number_bytes)
     attention = patches * width * (4 * number_bytes + 2 * FLOAT32_BYTES)
     if model.attention is Attention.eager:
@@ -191,7 +191,7 @@ def _prefill_bytes(shape: Geometry, model: ModelConfig, prompt: int) -> int:
     Keys and values are repeated for all query heads; the MLP has gate and up, the activation and
     their product.
     """
-    number_bytes, batch = _NUMBER_BYTES[model.dtype], model.batch_size
+    number_bytes, batch = NUMBER_BYTES[model.dtype], model.batch_size
     tokens = batch * prompt
     queries = shape.heads * shape.head_width
     keys = shape.kv_heads * shape.head_width

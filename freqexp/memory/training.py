@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freqexp.memory.geometry import Geometry, geometry_of
-from freqexp.memory.plan import FLOAT32_BYTES, GIB, TEXT_TOKENS
-from freqexp.schemas.choices import Dtype
+from freqexp.memory.plan import FLOAT32_BYTES, GIB, NUMBER_BYTES, TEXT_TOKENS
 
 if TYPE_CHECKING:
     from freqexp.schemas.model import ModelConfig
 
-_NUMBER_BYTES = {Dtype.float32: 4, Dtype.bfloat16: 2, Dtype.float16: 2}
 # Gradient and AdamW's two moments beside the weight itself, all of them in float32.
 _TRAINED_BYTES = 4 * FLOAT32_BYTES
 PEAK_FLOPS = {"a100": 312e12, "h100": 989e12, "h200": 989e12}
@@ -91,7 +89,7 @@ def training_plan(
     Raises NoGeometryError without the model's config.
     """
     shape = geometry_of(model) if geometry is None else geometry
-    number_bytes = _NUMBER_BYTES[model.dtype]
+    number_bytes = NUMBER_BYTES[model.dtype]
     vision = sum(shape.page(height, width)[1] for height, width in pages)
     text = questions * answer_tokens
     full, short = vision + text, round(kept * vision) + text

@@ -41,17 +41,7 @@ class MergeConfig(CompressorConfig):
 
     def settings(self) -> MergeSettings:
         """As the method takes them."""
-        from freqexp.tokens.trained.settings import MergeSettings
-
-        return MergeSettings(
-            rows=self.rows,
-            columns=self.columns,
-            form=self.form.value,
-            start=self.start.value,
-            high=self.high,
-            rank=self.rank,
-            heads=self.heads,
-        )
+        return _merge_settings(self.rows, self.columns, self)
 
     def check(self, prefix: str) -> list[str]:
         from freqexp.tokens.trained.settings import merge_faults
@@ -119,18 +109,8 @@ class TokenVqConfig(CompressorConfig):
 
     def settings(self) -> VqSettings:
         """As the method takes them."""
-        from freqexp.tokens.trained.settings import MergeSettings, VqSettings
+        from freqexp.tokens.trained.settings import VqSettings
 
-        before = self.merge
-        merge = MergeSettings(
-            rows=self.rows,
-            columns=self.columns,
-            form=before.form.value,
-            start=before.start.value,
-            high=before.high,
-            rank=before.rank,
-            heads=before.heads,
-        )
         return VqSettings(
             kind=self.kind.value,
             books=self.books,
@@ -139,7 +119,7 @@ class TokenVqConfig(CompressorConfig):
             band_books=None if self.band_books is None else tuple(self.band_books),
             edge_low=self.edge_low,
             edge_mid=self.edge_mid,
-            merge=merge,
+            merge=_merge_settings(self.rows, self.columns, self.merge),
             beam=self.beam,
             commitment=self.commitment,
             decay=self.decay,
@@ -158,6 +138,21 @@ class TokenVqConfig(CompressorConfig):
         from freqexp.tokens.token_vq import TokenVq
 
         return TokenVq(self.settings(), self.weights)
+
+
+def _merge_settings(rows: int, columns: int, how: MergeConfig | MergeBefore) -> MergeSettings:
+    """As the methods take them."""
+    from freqexp.tokens.trained.settings import MergeSettings
+
+    return MergeSettings(
+        rows=rows,
+        columns=columns,
+        form=how.form.value,
+        start=how.start.value,
+        high=how.high,
+        rank=how.rank,
+        heads=how.heads,
+    )
 
 
 LEARNED_METHODS: tuple[type[CompressorConfig], ...] = (MergeConfig, TokenVqConfig)

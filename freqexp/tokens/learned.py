@@ -151,6 +151,12 @@ class LearnedCompressor(TokenCompressor):
     def freeze(self, pages: Sequence[VisionTokens] = ()) -> None:
         """Keep codebooks as they are from now on; what is counted of them is counted on these."""
 
+    def pending(self) -> list[Tensor]:
+        """What `reduce` counted since the last step: tensors that several processes add up in
+        place before `after_step`, the same ones in each.
+        """
+        return []
+
     def after_step(self) -> Mapping[str, float]:
         """Called after each step of the optimiser: house-keeping such as the expiry of dead codes.
 

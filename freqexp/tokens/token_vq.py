@@ -187,6 +187,13 @@ class TokenVq(LearnedCompressor):
             grids = [merged_grid(page.grid, *self._group) for page in pages]
             self._network.count(found, grids)
 
+    def pending(self) -> list[Tensor]:
+        """See `Books.pending`; nothing before there are codebooks that move."""
+        network = self._network
+        if not isinstance(network, VqNetwork) or not network.begun or network.frozen:
+            return []
+        return [tensor for band in network.books for tensor in band.pending()]
+
     def after_step(self) -> Mapping[str, float]:
         """Move the codebooks. Returns usage_n and perplexity_n of each book n, see `Books`."""
         return self._network.step() if isinstance(self._network, VqNetwork) else {}

@@ -22,6 +22,7 @@ from freqexp.schemas.choices import Device
 from freqexp_cluster.todo import Sweep
 
 if TYPE_CHECKING:
+    from freqexp.config.cluster import ClusterConfig
     from freqexp.config.run import RunConfig
     from freqexp.memory.plan import Room
 
@@ -115,11 +116,18 @@ def _room(sweep: Sweep) -> Room:
 
     cluster = sweep.cluster
     gpus = cluster.gpus_per_node if cluster.shard else 1
+    word = named_gpu(cluster)
+    if word is None:
+        return Room(None, "the nodes' devices", max(1, gpus))
+    gib = GPU_GIB[word]
+    return Room(gib * GIB, f"a GPU of {gib} GiB ({word}, as its name says)", max(1, gpus))
+
+
+def named_gpu(cluster: ClusterConfig) -> str | None:
+    """The GPU that a cluster's settings name, one of GPU_GIB; None where they name none."""
     words = f"{cluster.name} {cluster.constraint} {cluster.partition}".lower()
-    for word, gib in GPU_GIB.items():
-        if word in words and cluster.gpus_per_node:
-            return Room(gib * GIB, f"a GPU of {gib} GiB ({word}, as its name says)", max(1, gpus))
-    return Room(None, "the nodes' devices", max(1, gpus))
+    found = (word for word in GPU_GIB if word in words)
+    return next(found, None) if cluster.gpus_per_node else None
 
 
 def earlier_seconds(root: Path) -> dict[tuple[str, int], list[float]]:

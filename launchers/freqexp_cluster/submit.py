@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,10 @@ from freqexp_cluster.todo import Sweep
 if TYPE_CHECKING:
     from freqexp.composing import compose
     from freqexp.config.run import RunConfig
+
+
+METHOD_FILES = ("weights", "basis_path")
+"""Settings of methods that name a file or a folder."""
 
 
 def launch(points: Sequence[compose.Point]) -> int:
@@ -56,20 +60,38 @@ def make_sweep(points: Sequence[compose.Point]) -> Sweep:
 
 def absolute(cfg: RunConfig) -> RunConfig:
     """The same run with paths that mean the same in any folder."""
-
-    def full(path: str) -> str:
-        return os.path.abspath(os.path.expanduser(path))
-
     model, needles = cfg.model, cfg.needles
     # A hub id looks like a path, and is none as long as there is no such folder.
     if model.path is not None and Path(model.path).expanduser().exists():
-        model = replace(model, path=full(model.path))
+        model = replace(model, path=_full(model.path))
     if model.adapter is not None and model.adapter != BUNDLED:
-        model = replace(model, adapter=full(model.adapter))
+        model = replace(model, adapter=_full(model.adapter))
     font = getattr(model.render, "font_path", None)
     if font is not None:
         render: Any = model.render
-        model = replace(model, render=replace(render, font_path=full(font)))
+        model = replace(model, render=replace(render, font_path=_full(font)))
     if needles.path is not None:
-        needles = replace(needles, path=full(needles.path))
-    return replace(cfg, model=model, needles=needles, output_dir=full(cfg.output_dir))
+        needles = replace(needles, path=_full(needles.path))
+    return replace(
+        cfg,
+        model=model,
+        compressor=_with_full_paths(cfg.compressor),
+        needles=needles,
+        output_dir=_full(cfg.output_dir),
+    )
+
+
+def _with_full_paths(method: Any) -> Any:
+    """A method's settings, and those of its parts, with full paths of the files it reads."""
+    found: dict[str, Any] = {}
+    for item in fields(method):
+        value = getattr(method, item.name)
+        if is_dataclass(value):
+            found[item.name] = _with_full_paths(value)
+        elif item.name in METHOD_FILES and value not in (None, BUNDLED):
+            found[item.name] = _full(value)
+    return replace(method, **found)
+
+
+def _full(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path))

@@ -114,6 +114,7 @@ def launch(arguments: Sequence[str], cluster: ClusterConfig, folder: Path, plan:
         print(f"freqexp: {warning}", file=sys.stderr)
     code = snapshot(folder)
     executor = slurm_executor(cluster, name, jobs, code)
+    before = _written(folder)
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     try:
@@ -126,7 +127,6 @@ def launch(arguments: Sequence[str], cluster: ClusterConfig, folder: Path, plan:
     print("again:   the same command goes on from the last checkpoint")
     if not cluster.wait:
         return SUBMITTED
-    before = _written(folder)
     wait([job.job_id])
     return FAILED if _written(folder) == before else SUBMITTED
 

@@ -14,7 +14,6 @@ from freqexp.config.run import RunConfig
 from freqexp.paths import conf_dir
 from freqexp.schemas.method import CompressorConfig
 from freqexp.train import checkpoint
-from freqexp.train.adapt.command import settings
 from freqexp.train.adapt.config import AdaptConfig, load
 from freqexp.train.adapt.curve import Curve
 from freqexp.train.adapt.loop import CHECKPOINT, Loop
@@ -51,9 +50,7 @@ def student_of(*overrides: str, compressor: CompressorConfig | None = None) -> S
     config, run = tiny(*overrides)
     if compressor is not None:
         run = replace(run, compressor=compressor)
-    student = Student(config, run)
-    student.said = settings(config, run)
-    return student
+    return Student(config, run)
 
 
 def loop_of(student: Student, folder: Path) -> tuple[Loop, Curve]:

@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 import base64
+import gc
 import json
 import re
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+import pytest
+
+
+@contextmanager
+def fresh_wandb(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No key, no proxy, no settings of this machine, and nothing of W&B left in the process."""
+    import wandb
+
+    for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_MODE", "HTTP_PROXY", "http_proxy"):
+        patch.delenv(name, raising=False)
+    patch.setenv("NETRC", str(folder / "netrc"))
+    for name in ("CONFIG", "CACHE", "DATA"):
+        patch.setenv(f"WANDB_{name}_DIR", str(folder / f"wandb-{name}"))
+    patch.setenv("WANDB_ERROR_REPORTING", "false")
+    yield
+    wandb.teardown()
+    # W&B does not wait for its own process when that was killed.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 class Double(ThreadingHTTPServer):

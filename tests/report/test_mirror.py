@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from report_runs import write_run
+from wandb_double import fresh_wandb
 
 from freqexp.comparing.compare import compare
 from freqexp.comparing.comparison import Comparison
@@ -19,15 +20,8 @@ wandb = pytest.importorskip("wandb")
 
 @pytest.fixture(autouse=True)
 def _fresh_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No key and no settings of this machine, and nothing of W&B left in the process."""
-    for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_MODE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    for name in ("CONFIG", "CACHE", "DATA"):
-        monkeypatch.setenv(f"WANDB_{name}_DIR", str(tmp_path / f"wandb-{name}"))
-    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
-    yield
-    wandb.teardown()
+    with fresh_wandb(tmp_path, monkeypatch):
+        yield
 
 
 @pytest.fixture

@@ -218,6 +218,26 @@ def test_a_step_of_the_running_means_is_that_of_vector_quantize_pytorch() -> Non
     before = ours.codes.clone()
     ours.step(0.9)
     assert torch.equal(ours.codes, before)
+    # A step that took nothing in moves nothing, whoever asks what it took.
+    assert not any(tensor.any() for tensor in ours.pending())
+    ours.step(0.9)
+    assert torch.equal(ours.codes, before)
+
+
+def test_processes_that_add_up_what_they_took_in_move_alike() -> None:
+    (_, whole), (_, one), (_, other) = (theirs_and_ours(0.9) for _ in range(3))
+    vectors = 2 * noise(50, CHANNELS, seed=2).float()
+    found = assigned(vectors, whole.rounded())
+    whole.observe(vectors, found)
+    one.observe(vectors[:20], found[:20])
+    other.observe(vectors[20:], found[20:])
+    for mine, theirs in zip(one.pending(), other.pending(), strict=True):
+        mine += theirs
+        theirs.copy_(mine)
+    for books in (whole, one, other):
+        books.step(0.9)
+    torch.testing.assert_close(one.codes, whole.codes)
+    assert torch.equal(one.codes, other.codes)
 
 
 def test_gradient_and_loss_are_those_of_vector_quantize_pytorch() -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from wandb_double import Double, wandb_double
+from wandb_double import Double, fresh_wandb, wandb_double
 
 from freqexp.config.run import Tracking
 from freqexp.errors import UserError
@@ -30,18 +28,8 @@ SETTINGS = {"adapt.steps": 4, "compressor.name": "token"}
 
 @pytest.fixture(autouse=True)
 def _fresh_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No key, no proxy, no settings of this machine, and nothing of W&B left in the process."""
-    for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_MODE", "HTTP_PROXY", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    for name in ("CONFIG", "CACHE", "DATA"):
-        monkeypatch.setenv(f"WANDB_{name}_DIR", str(tmp_path / f"wandb-{name}"))
-    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
-    yield
-    wandb.teardown()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+    with fresh_wandb(tmp_path, monkeypatch):
+        yield
 
 
 @pytest.fixture
@@ -215,7 +203,7 @@ def test_a_training_tells_how_it_ended(monkeypatch: pytest.MonkeyPatch, tmp_path
             return 3
 
     class Student:
-        weights, starts = (), False
+        weights, starts, said = (), False, SETTINGS
 
         def __init__(self, *given: Any) -> None: ...
 

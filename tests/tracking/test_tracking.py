@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import builtins
-import gc
 import io
 import json
 import os
@@ -10,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from typing import Any
 import pytest
 from report_runs import cached, record
 from run_fakes import Counting
-from wandb_double import Double, wandb_double
+from wandb_double import Double, fresh_wandb, wandb_double
 
 from freqexp.config.run import Tracking
 from freqexp.running.progress import Lines
@@ -41,20 +39,8 @@ SECONDS_OF_DELAY = 15.0
 
 @pytest.fixture(autouse=True)
 def _fresh_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No key, no proxy, no settings of this machine, and nothing of W&B left in the process."""
-    for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_MODE", "HTTP_PROXY", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "wandb-config"))
-    monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "wandb-cache"))
-    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "wandb-data"))
-    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
-    yield
-    wandb.teardown()
-    # W&B does not wait for its own process when that was killed.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+    with fresh_wandb(tmp_path, monkeypatch):
+        yield
 
 
 @pytest.fixture

@@ -99,9 +99,15 @@ class Books(nn.Module):
             before = before + own
         return found
 
+    def pending(self) -> list[Tensor]:
+        """Counts and sums that were taken in since the last step."""
+        if self._counts is None or self._totals is None:
+            self._counts, self._totals = torch.zeros_like(self.uses), torch.zeros_like(self.sums)
+        return [self._counts, self._totals]
+
     def step(self, decay: float) -> None:
         """Move towards the means of what was taken in since the last step."""
-        if self._counts is None or self._totals is None:
+        if self._counts is None or self._totals is None or not bool(self._counts.any()):
             return
         self.uses.lerp_(self._counts, 1 - decay)
         self.sums.lerp_(self._totals, 1 - decay)

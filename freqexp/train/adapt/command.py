@@ -6,19 +6,15 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from freqexp.config.cluster import Executor
-from freqexp.config.identity import identity
 from freqexp.config.run import RunConfig
 from freqexp.errors import DONE, INTERRUPTED, UserError
 from freqexp.paths import conf_dir
-from freqexp.readers.bundled import weights_hash
 from freqexp.tracking.curve import mirrored
 from freqexp.train.adapt.config import AdaptConfig, load
 from freqexp.train.adapt.curve import Curve
@@ -27,8 +23,6 @@ from freqexp.train.adapt.output import write
 from freqexp.train.adapt.peers import Peers
 from freqexp.train.adapt.student import Student
 
-# What changes no weight but by rounding.
-NOT_IN_IDENTITY = ("out", "threads", "checkpoint_every", "recompute")
 SIGNALS = (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT)
 
 
@@ -69,10 +63,8 @@ def adapt(config: AdaptConfig, run: RunConfig) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror}") from None
-    said = settings(config, run)
     student = Student(config, run)
-    student.said = said
-    followers = mirrored(run, said) if peers.rank == 0 else []
+    followers = mirrored(run, student.said) if peers.rank == 0 else []
     curve = Curve(folder if peers.rank == 0 else None, followers)
     loop = Loop(student, folder, peers, curve)
 
@@ -102,38 +94,6 @@ def adapt(config: AdaptConfig, run: RunConfig) -> bool:
     if student.starts:
         say(f"  compressor.weights={folder}")
     return True
-
-
-def settings(config: AdaptConfig, run: RunConfig) -> dict[str, Any]:
-    """All that decides what comes out, as plain values by dotted names."""
-    own = {name: value for name, value in asdict(config).items() if name not in NOT_IN_IDENTITY}
-    kept = identity(run)
-    parts = {name: kept[name] for name in ("model", "compressor", "needles")}
-    for name in ("profile", "keep_ratio", "keep_tokens", "keep_like"):
-        if name in kept:
-            parts[name] = kept[name]
-    return {
-        **_flat({"adapt": own, **parts}),
-        "weights": weights_hash(run.model),
-    }
-
-
-def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, inner in value.items():
-        if isinstance(inner, dict):
-            found |= _flat(inner, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = _plain(inner)
-    return found
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Enum):
-        return value.name
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return value
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from freqexp.benchmarks.generate import generate
-from freqexp.benchmarks.short import ORDINALS, PREFIX_ALPHABET, PREFIX_LENGTH, question_text
+from freqexp.benchmarks.short import ORDINALS, draw_prefix, question_text
 from freqexp.benchmarks.text import is_evaluation, sentences_in
 from freqexp.errors import UserError
 from freqexp.nouns.sample import Sample, Turn
@@ -99,7 +99,7 @@ def _questions(rng: random.Random, sample: Sample, count: int) -> Iterator[tuple
     rest = [*single, *repeated[(count - 1) // 2 :]]
     chosen += rest[: count - 1 - len(chosen)]
     for turn, ordinal in chosen:
-        prefix = "".join(rng.choices(PREFIX_ALPHABET, k=PREFIX_LENGTH))
+        prefix = draw_prefix(rng)
         yield (
             question_text(prefix, ordinal, turn.user.removeprefix(_WRITE)),
             prefix + turn.assistant,

@@ -37,8 +37,7 @@ class Loop:
     """
 
     def __init__(self, student: Student, folder: Path, peers: Peers, curve: Curve) -> None:
-        self.step, self.leaving = 0, False
-        self._begun = False
+        self.step, self.leaving, self._begun = 0, False, False
         self._seen: dict[str, list[float]] = {}
         self._student, self._config = student, student.config
         self._folder, self._peers, self._curve = folder, peers, curve
@@ -214,8 +213,8 @@ class Loop:
             )
         say(f"{self.step}/{self._config.steps} held out: {_shown(figures)}")
         self._curve.add(self.step, figures)
-        # What codebooks that move, or that are not there yet, let through is nothing to keep.
-        if value < self._best and self.step >= self._codes[1]:
+        # Nothing to keep: what has changed nothing yet, and what codebooks let through that move.
+        if value < self._best and self.step >= max(1, self._codes[1]):
             self._best = value
             if self._peers.rank == 0:
                 found = {"stage": 0, "step": self.step, "trained": self._student.state()}

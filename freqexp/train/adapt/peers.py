@@ -35,6 +35,13 @@ class Peers:
         flat = torch.cat([tensor.detach().float().flatten() for tensor in chosen])
         self._put(chosen, reduce(flat, reduction="mean"))
 
+    def add(self, tensors: Iterable[Tensor]) -> None:
+        """Replace floating tensors, the same ones in every process, by their sums in place."""
+        chosen = list(tensors)
+        self.average(chosen)
+        for tensor in chosen:
+            tensor.mul_(self.world)
+
     def follow(self, tensors: Iterable[Tensor]) -> None:
         """Replace tensors by those of rank 0, in place."""
         chosen = list(tensors)

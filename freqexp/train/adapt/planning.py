@@ -4,7 +4,7 @@ loaded.
 
 from __future__ import annotations
 
-from freqexp_cluster.estimate import GPU_GIB
+from freqexp_cluster.estimate import GPU_GIB, named_gpu
 
 from freqexp.config.run import RunConfig
 from freqexp.errors import UserError
@@ -27,8 +27,7 @@ def plan_text(config: AdaptConfig, run: RunConfig) -> str:
         found = plan(config, run)
     except UserError as error:
         return f"{head}\n  memory and cost: unknown ({str(error).splitlines()[0]})"
-    words = f"{run.cluster.name} {run.cluster.constraint} {run.cluster.partition}".lower()
-    gpu = next((word for word in PEAK_FLOPS if word in words), None)
+    gpu = named_gpu(run.cluster)
     room = None if gpu is None else GPU_GIB[gpu] * GIB
     lines = [
         f"{head} (estimated), on each of {run.cluster.tasks} processes",

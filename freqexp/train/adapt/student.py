@@ -22,6 +22,7 @@ from freqexp.train.adapt.config import AdaptConfig, Trained
 from freqexp.train.adapt.lessons import Lesson
 from freqexp.train.adapt.peers import Peers
 from freqexp.train.adapt.reading import Read, Reading
+from freqexp.train.adapt.said import settings
 
 if TYPE_CHECKING:
     from freqexp.config.run import RunConfig
@@ -37,7 +38,7 @@ class Student:
 
     def __init__(self, config: AdaptConfig, run: RunConfig) -> None:
         self.config, self.run = config, run
-        self.said: Mapping[str, Any] = {}
+        self.said = settings(config, run)
         self.reader = cast(Any, load_reader(run.model))
         if not self.reader.teaches:
             raise UserError(fault("model.family", run.model.family.value, "one that can be taught"))
@@ -189,10 +190,9 @@ class Student:
         """Bring the processes' running statistics together, and let the compressor keep house."""
         if self.learned is None or self.network is None or not self.starts:
             return {}
-        buffers = list(self.network.buffers())
-        peers.average(buffers)
+        peers.add(self.learned.pending())
         figures = self.learned.after_step()
-        peers.follow(buffers)
+        peers.follow(self.network.buffers())
         return figures
 
     def _network_parameters(self) -> list[nn.Parameter]:

@@ -38,6 +38,7 @@ from freqexp.train import checkpoint
 from freqexp.train.adapt import command, curve, losses
 from freqexp.train.adapt.curve import Curve
 from freqexp.train.adapt.loop import BEST, CHECKPOINT, refuse_other, schedule
+from freqexp.train.adapt.said import settings
 from freqexp.train.adapt.student import Student
 
 STEPS = 5
@@ -245,26 +246,26 @@ def test_a_checkpoint_of_other_settings_is_refused_by_their_names(
 def test_what_changes_no_weight_may_change(fresh: Student) -> None:
     """Settings of where and how are none of the checkpoint's."""
     config, run = fresh.config, fresh.run
-    own = command.settings(config, run)
+    own = settings(config, run)
     assert own == fresh.said
     here = replace(config, checkpoint_every=7, threads=2, recompute=True, out="elsewhere")
-    assert command.settings(here, run) == own
+    assert settings(here, run) == own
     for other in (
         replace(config, steps=6),
         replace(config, seed=1),
         replace(config, conversations=2),
         replace(config, shapes=[[1, 3]]),
     ):
-        assert command.settings(other, run) != own
+        assert settings(other, run) != own
     wider: Any = run.compressor
     for another in (
         replace(run, needles=replace(run.needles, form=Form.long)),
         replace(run, compressor=replace(wider, rows=2)),
         replace(run, model=replace(run.model, dtype=Dtype.bfloat16)),
     ):
-        assert command.settings(config, another) != own
+        assert settings(config, another) != own
     same = replace(run, keep_ratio=0.9, samples=3, seed=4, output_dir="elsewhere")
-    assert command.settings(config, same) == own
+    assert settings(config, same) == own
 
 
 def test_a_damaged_checkpoint_is_named(whole: Whole, fresh: Student, tmp_path: Path) -> None:
@@ -376,11 +377,13 @@ def raise_writer() -> None:
     raise RuntimeError("[enforce fail at inline_container.cc:668] . unexpected pos 64 vs 0\nmore")
 
 
+@pytest.mark.parametrize("at_first", [3.0, 0.5])
 def test_the_best_is_what_comes_out(
-    fresh: Student, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fresh: Student, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_first: float
 ) -> None:
+    """Not the beginning, which would be an adapter that changes nothing."""
     loop, _ = loop_of(fresh, tmp_path)
-    values, states = iter([3.0, 1.0, 1.0, 2.0]), []
+    values, states = iter([at_first, 1.0, 1.0, 2.0]), []
 
     def value(figures: dict[str, float]) -> float:
         states.append((loop.step, fresh.state()))
