@@ -20,6 +20,9 @@ from freqexp.results.record import Record, settle
 from freqexp.results.record_file import Records
 from freqexp.results.summarize import summarize
 from freqexp.results.summary import write_summary
+from freqexp.schemas.compressor import CombinedConfig
+from freqexp.schemas.kv_codes import LowRankConfig
+from freqexp.schemas.learned import MergeConfig
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "launchers"))
 
@@ -56,6 +59,23 @@ def test_an_adapter_is_the_same_folder_everywhere(composed: RunConfig) -> None:
 
     assert sent("here/adapter") == str(Path.cwd() / "here" / "adapter")
     assert sent("bundled") == "bundled"
+
+
+def test_files_of_methods_are_the_same_everywhere(composed: RunConfig) -> None:
+    kv = LowRankConfig(basis_path="here/bases.safetensors")
+
+    def sent(weights: str | None) -> CombinedConfig:
+        method = CombinedConfig(token=MergeConfig(weights=weights), kv=kv)
+        found = submit.absolute(replace(composed, compressor=method)).compressor
+        assert isinstance(found, CombinedConfig)
+        assert found.codec == method.codec
+        return found
+
+    here = Path.cwd() / "here"
+    assert sent("here").token == MergeConfig(weights=str(here))
+    assert sent("here").kv == LowRankConfig(basis_path=str(here / "bases.safetensors"))
+    for same in ("bundled", None):
+        assert sent(same).token == MergeConfig(weights=same)
 
 
 def test_the_batch_file_of_a100x4(composed: RunConfig) -> None:
