@@ -160,6 +160,13 @@ class MergeStart(Enum):
     detail = "detail"
 
 
+class MergeWhich(Enum):
+    """Which groups a learned merge makes one token of: all, or no more than have to be."""
+
+    all = "all"
+    needed = "needed"
+
+
 class Books(Enum):
     """How code words stand for a vision token, see `freqexp.tokens.token_vq.TokenVq`."""
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from freqexp.schemas.choices import Books, Domain, MergeForm, MergeStart
+from freqexp.schemas.choices import Books, Domain, MergeForm, MergeStart, MergeWhich
 from freqexp.schemas.method import CompressorConfig, StageName
 from freqexp.schemas.section import Section
 
 if TYPE_CHECKING:
+    from freqexp.nouns.vision import Signal
     from freqexp.schemas.profile import ProfileConfig
     from freqexp.tokens.base import TokenCompressor
     from freqexp.tokens.trained.settings import MergeSettings, VqSettings
@@ -17,16 +18,19 @@ if TYPE_CHECKING:
 
 @dataclass
 class MergeConfig(CompressorConfig):
-    """Learned merging of neighbours: one token for each group of `rows` x `columns`.
+    """Learned merging of neighbours: one token for groups of `rows` x `columns`.
 
-    form: what makes it. start: what that begins as. high, with form=dct: how many of the higher
-    coefficients act; None: all, 0: average pooling. rank: of each one's map; None: full. heads: of
-    form=attention. weights: a folder with trained ones, or "bundled"; None: as it starts.
+    which: all, each of them; needed, blank tokens leave first, and then no more pairs are merged
+    than the keep ratio or the budget asks for. form: what makes it. start: what that begins as.
+    high, with form=dct: how many of the higher coefficients act; None: all, 0: average pooling.
+    rank: of each one's map; None: full. heads: of form=attention. weights: a folder with trained
+    ones, or "bundled"; None: as it starts.
     """
 
     name: str = "merge"
     rows: int = 1
     columns: int = 2
+    which: MergeWhich = MergeWhich.all
     form: MergeForm = MergeForm.linear
     start: MergeStart = MergeStart.detail
     high: int | None = None
@@ -36,12 +40,17 @@ class MergeConfig(CompressorConfig):
     stage: ClassVar[StageName] = "token"
 
     @property
+    def signals(self) -> tuple[Signal, ...]:
+        return ("pixels",) if self.which is MergeWhich.needed else ()
+
+    @property
     def adaptive(self) -> bool:
-        return True
+        return self.which is MergeWhich.all
 
     def settings(self) -> MergeSettings:
         """As the method takes them."""
-        return _merge_settings(self.rows, self.columns, self)
+        settings = _merge_settings(self.rows, self.columns, self)
+        return replace(settings, which=self.which.value)
 
     def check(self, prefix: str) -> list[str]:
         from freqexp.tokens.trained.settings import merge_faults
@@ -54,7 +63,7 @@ class MergeConfig(CompressorConfig):
     def build(self, keep_ratio: float, profile: ProfileConfig) -> TokenCompressor:
         from freqexp.tokens.merge import Merge
 
-        return Merge(self.settings(), self.weights)
+        return Merge(self.settings(), self.weights, keep_ratio)
 
 
 @dataclass

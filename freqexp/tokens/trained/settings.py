@@ -15,6 +15,8 @@ STARTS: Mapping[str, tuple[str, ...]] = {
 }
 """The forms of a merge, and what each can begin as."""
 
+WHICH = ("all", "needed")
+
 KINDS = ("plain", "residual", "additive")
 DOMAINS = ("token", "dct")
 
@@ -30,7 +32,7 @@ class MergeSettings:
 
     rows, columns: of a group, 1 to 4. form, start: see STARTS. high: how many of the g - 1
     coefficients above the mean act; None: all. rank: of each of their maps; None: full. heads: of
-    the attention.
+    the attention. which: of the groups become one token, see WHICH.
     """
 
     rows: int = 1
@@ -40,6 +42,7 @@ class MergeSettings:
     high: int | None = None
     rank: int | None = None
     heads: int = 8
+    which: str = "all"
 
     @property
     def size(self) -> int:
@@ -75,6 +78,11 @@ class MergeSettings:
             faults.append(fault(f"{prefix}rank", self.rank, "1 or more, or null (full)"))
         if self.heads < 1:
             faults.append(fault(f"{prefix}heads", self.heads, "1 or more"))
+        if self.which not in WHICH:
+            faults.append(fault(f"{prefix}which", self.which, ", ".join(WHICH)))
+        elif self.which == "needed" and self.size != 2:
+            allowed = "all, or groups of two (rows=1 columns=2, or rows=2 columns=1)"
+            faults.append(fault(f"{prefix}which", self.which, allowed))
         return faults
 
     def side_faults(self, prefix: str = "") -> list[str]:

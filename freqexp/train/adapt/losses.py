@@ -36,7 +36,8 @@ def pass_loss(student: Student, read: Read, compressed: bool) -> Loss:
         if config.distil:
             terms["distil"] = divergence(taught.logits, teacher.logits)
         if states:
-            terms["states"] = departure(taught, teacher, not compressed or read.pruned)
+            intact = read.intact_in(len(taught.vision)) if compressed else None
+            terms["states"] = departure(taught, teacher, intact)
     total = weighted(config, terms)
     if compressed and read.losses:
         terms["codes"] = torch.stack(read.losses).mean()
@@ -76,22 +77,24 @@ def divergence(student: Tensor, teacher: Tensor) -> Tensor:
     )
 
 
-def departure(taught: Taught, teacher: Taught, vision: bool) -> Tensor:
+def departure(taught: Taught, teacher: Taught, intact: Tensor | None) -> Tensor:
     """Squared distance of the hidden states to the teacher's, over the teacher's power; the mean
     over layers.
 
-    Text tokens are the same in both, in the same order. vision: whether the pages' tokens that are
-    left count, too, at their places, which the teacher has all of: those that were merged or
-    quantised say something else.
+    Text tokens are the same in both, in the same order. intact: bool [vision tokens of all
+    sequences], those that count, too, at their places, which the teacher has all of; None: all.
+    Those that were merged or quantised say something else.
     """
+    vision = taught.vision.clone()
+    if intact is not None:
+        vision[taught.vision] = intact.to(vision.device)
     own, other = (~each.vision & (each.places >= 0) for each in (taught, teacher))
     at = taught.places.clamp_min(0)[..., None]
     found = []
     for mine, theirs in zip(taught.states, teacher.states, strict=True):
         pairs = [(mine[own], theirs[other])]
-        if vision:
-            same_place = theirs.gather(1, at.expand(-1, -1, theirs.shape[-1]))
-            pairs.append((mine[taught.vision], same_place[taught.vision]))
+        same_place = theirs.gather(1, at.expand(-1, -1, theirs.shape[-1]))
+        pairs.append((mine[vision], same_place[vision]))
         state, wanted = (torch.cat(parts).float() for parts in zip(*pairs, strict=True))
         found.append((state - wanted).square().mean() / wanted.square().mean())
     return torch.stack(found).mean()

@@ -27,7 +27,8 @@ class Read:
     what codec and compressor leave of them.
 
     losses: what the compressor adds to the loss. before, after: tokens without and with it.
-    pruned: whether those that stayed are the same as before, bit for bit.
+    intact: of each exercise of `short`, bool [tokens of its pages]: those that are the same as
+        before, bit for bit.
     """
 
     full: list[Exercise] = field(default_factory=list)
@@ -35,7 +36,16 @@ class Read:
     losses: list[Tensor] = field(default_factory=list)
     before: int = 0
     after: int = 0
-    pruned: bool = True
+    intact: list[Tensor] = field(default_factory=list)
+
+    def intact_in(self, sequences: int) -> Tensor:
+        """`intact` of the vision tokens of all sequences in turn: one sequence for each exercise,
+        or one for each of its questions.
+        """
+        alone = sequences == len(self.short)
+        repeats = [1 if alone else len(exercise.questions) for exercise in self.short]
+        marks = zip(self.intact, repeats, strict=True)
+        return torch.cat([mark for mark, count in marks for _ in range(count)])
 
 
 class Reading:
@@ -105,7 +115,7 @@ class Reading:
         read.short.append(Exercise(tokens, questions))
         read.after += sum(len(page.kept) for page in tokens)
         read.before += sum(len(page.kept) for page in whole)
-        read.pruned = read.pruned and all(map(_same, tokens, whole))
+        read.intact.append(torch.cat(list(map(_intact, tokens, whole))))
 
     def _asks_question(self) -> bool:
         """Whether what stays depends on the question."""
@@ -135,9 +145,11 @@ class _Differentiable(TokenCompressor):
         return losses
 
 
-def _same(page: CompressedTokens, whole: CompressedTokens) -> bool:
-    """Whether a page's tokens are those of the whole page at their places."""
-    return page.grid == whole.grid and torch.equal(page.features, whole.features[page.kept])
+def _intact(page: CompressedTokens, whole: CompressedTokens) -> Tensor:
+    """Which of a page's tokens are those of the whole page at their places: bool [tokens]."""
+    if page.grid != whole.grid:
+        return torch.zeros(len(page.kept), dtype=torch.bool, device=page.features.device)
+    return (page.features == whole.features[page.kept]).all(dim=1)
 
 
 def _copied(page: VisionTokens) -> VisionTokens:

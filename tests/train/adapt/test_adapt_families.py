@@ -111,6 +111,20 @@ def test_twenty_steps_lower_the_loss(taught: Taught) -> None:
     assert all(not torch.equal(moved[n], tensor) for n, tensor in network.named_parameters())
 
 
+def test_marks_of_intact_tokens_are_those_of_the_sequences(taught: Taught) -> None:
+    read = taught.student.read(LESSONS)
+    vision = taught.student.teach(read.short, states=False).vision
+    marks = [torch.full_like(mark, number % 2 == 1) for number, mark in enumerate(read.intact)]
+    marked = replace(read, intact=marks).intact_in(len(vision))
+    assert len(marked) == int(vision.sum())
+    wanted, alone = [], len(vision) == len(read.short)
+    for number, exercise in enumerate(read.short):
+        tokens = sum(len(page.kept) for page in exercise.vision)
+        wanted += [number % 2 == 1] * (tokens if alone else tokens * len(exercise.questions))
+    assert marked.tolist() == wanted
+    assert not any(map(torch.any, read.intact))
+
+
 def logits_of(pipeline: Pipeline, reader: Any) -> torch.Tensor:
     """Of the lessons' answers, in a run."""
     exercises = []

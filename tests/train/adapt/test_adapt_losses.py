@@ -44,25 +44,27 @@ def student() -> Taught:
     return taught(places, vision, 1)
 
 
-@pytest.mark.parametrize("vision", [True, False])
+@pytest.mark.parametrize("intact", [None, [True, True, True], [False, True, False], [False] * 3])
 def test_departure_is_the_distance_at_the_same_places(
-    student: Taught, teacher: Taught, vision: bool
+    student: Taught, teacher: Taught, intact: list[bool] | None
 ) -> None:
     layers = []
+    tokens = student.vision.nonzero().tolist()
+    left_out = [place for place, same in zip(tokens, intact or [True] * 3, strict=True) if not same]
     for own, other in zip(student.states, teacher.states, strict=True):
         distance = power = 0.0
         for row in range(2):
             for column, place in enumerate(student.places[row].tolist()):
-                if place < 0 or (student.vision[row, column] and not vision):
+                if place < 0 or [row, column] in left_out:
                     continue
                 for channel in range(CHANNELS):
                     wanted = float(other[row, place, channel])
                     distance += (float(own[row, column, channel]) - wanted) ** 2
                     power += wanted**2
         layers.append(distance / power)
-    found = departure(student, teacher, vision)
+    found = departure(student, teacher, None if intact is None else torch.tensor(intact))
     assert float(found) == pytest.approx(sum(layers) / LAYERS, rel=1e-5)
-    assert float(departure(teacher, teacher, vision)) == 0
+    assert float(departure(teacher, teacher, None)) == 0
 
 
 def test_departure_has_gradients_where_it_counts(student: Taught, teacher: Taught) -> None:
@@ -70,7 +72,7 @@ def test_departure_has_gradients_where_it_counts(student: Taught, teacher: Taugh
     own = Taught(
         student.logits, student.labels, student.firsts, student.places, student.vision, states
     )
-    departure(own, teacher, vision=False).backward()
+    departure(own, teacher, torch.zeros(3, dtype=torch.bool)).backward()
     counted = (student.places >= 0) & ~student.vision
     for state in states:
         assert state.grad is not None
