@@ -32,6 +32,8 @@ CODES: Mapping[int, str] = {
     9: "posterize:Posterize",
     10: "downsample:Downsample",
     11: "block_vq.codec:BlockVq",
+    16: "symbols.codec:Symbols",
+    17: "strips:Strips",
 }
 """The number in the header of a bitstream and the module and class that decode it. Stable: a number
 is never given to another codec.

@@ -140,6 +140,13 @@ class Where(Enum):
     encoder = "encoder"
 
 
+class StripCoder(Enum):
+    """What compresses the records of `strips`."""
+
+    ppmd = "ppmd"
+    xz = "xz"
+
+
 class MergeForm(Enum):
     """What makes one vision token of a group, see `freqexp.tokens.merge.Merge`."""
 

@@ -29,6 +29,7 @@ from freqexp.schemas.method import CompressorConfig, NoneConfig, Part, StageName
 from freqexp.schemas.page_methods import PAGE_METHODS
 from freqexp.schemas.section import option_name
 from freqexp.schemas.selection import SELECTION_METHODS
+from freqexp.schemas.text_codecs import TEXT_CODECS
 from freqexp.schemas.tokens import TOKEN_METHODS, TokenConfig
 
 
@@ -146,6 +147,7 @@ COMPRESSORS: tuple[type[CompressorConfig], ...] = (
     JxlConfig,
     PosterizeConfig,
     DownsampleConfig,
+    *TEXT_CODECS,
     *TOKEN_METHODS,
     *PAGE_METHODS,
     *SELECTION_METHODS,

@@ -1,5 +1,6 @@
 """`python -m freqexp.train [key=value ...]`: train the tiny reader, or go on from the last
 checkpoint. `python -m freqexp.train codebook [key=value ...]`: train the codebook of `block_vq`.
+`python -m freqexp.train priors [key=value ...]`: the priors of `symbols`.
 `python -m freqexp.train bases [key=value ...]`: bases of `low_rank` for one model.
 `python -m freqexp.train adapt [key=value ...]`: a reader that is used to a token compressor.
 `python -m freqexp.train arms [key=value ...]`: several of them, trained alike and evaluated.
@@ -17,7 +18,7 @@ import torch
 from freqexp.errors import DONE, exit_code
 from freqexp.pages.cells import CellsRenderer
 from freqexp.paths import conf_dir
-from freqexp.train import bases, checkpoint, codebook
+from freqexp.train import bases, checkpoint, codebook, priors
 from freqexp.train.adapt import arms, command
 from freqexp.train.config import TrainConfig, load
 from freqexp.train.decoder import Probes
@@ -74,6 +75,8 @@ def _command() -> int:
     folder = Path(conf_dir()) / "train"
     if sys.argv[1:2] == ["codebook"]:
         codebook.train_codebook(codebook.load(folder / "codebook.yaml", sys.argv[2:]))
+    elif sys.argv[1:2] == ["priors"]:
+        priors.train_priors(priors.load(folder / "priors.yaml", sys.argv[2:]))
     elif sys.argv[1:2] == ["bases"]:
         bases.train_bases(*bases.load(folder / "bases.yaml", sys.argv[2:]))
     elif sys.argv[1:2] == ["adapt"]:

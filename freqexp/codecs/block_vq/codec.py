@@ -20,6 +20,7 @@ from freqexp.codecs.block_vq.codebook import (
 )
 from freqexp.codecs.block_vq.parse import Parsed, parse_page, render_lines
 from freqexp.codecs.block_vq.symbols import decode_lines, encode_lines, flat_odds
+from freqexp.codecs.planes import planes_of, restored_page
 from freqexp.coding.bitstream import Bitstream, BitstreamError, Cursor, varint
 from freqexp.coding.integer_dct import MAX_STEP, Ints, forward, highest_level, inverse
 from freqexp.coding.levels import CodedLevels, decode_levels, encode_levels
@@ -71,7 +72,7 @@ class BlockVq(Codec):
 
     def store(self, pixels: Pixels) -> Payload:
         """Codebook, group, block and step; indices, own code words, and the residual's levels."""
-        planes = _planes(pixels)
+        planes = planes_of(pixels)
         parsed = parse_page(255 - planes.astype(np.float32), self._codebook)
         group, odds = _known(self._codebook, parsed.group)
         shared = len(group.words) if group else 0
@@ -120,7 +121,7 @@ class BlockVq(Codec):
         shape = (planes * stream.shape[0], stream.shape[1])
         page = render_lines(lines, words, shape)
         page = _add_residual(page, block, step, CodedLevels(smallest, *levels))
-        return _page(page, stream.shape)
+        return restored_page(page, stream.shape)
 
 
 def _known(
@@ -140,22 +141,6 @@ def _add_residual(page: Pixels, block: int, step: int, coded: CodedLevels) -> Pi
     lighter, darker = inverse(levels, step), inverse(-levels, step)
     whole = lighter[:height, :width].astype(np.int16) - darker[:height, :width]
     return np.clip(page + whole, 0, 255).astype(np.uint8)
-
-
-def _planes(pixels: Pixels) -> Pixels:
-    """Channels one below the other, [n * H, W]; equal ones only once."""
-    if pixels.ndim == 2:
-        return pixels
-    if (pixels == pixels[:, :, :1]).all():
-        return np.ascontiguousarray(pixels[:, :, 0])
-    return np.ascontiguousarray(np.moveaxis(pixels, -1, 0)).reshape(-1, pixels.shape[1])
-
-
-def _page(planes: Pixels, shape: tuple[int, ...]) -> Pixels:
-    if len(shape) == 2:
-        return planes
-    apart = planes.reshape(-1, shape[0], shape[1])
-    return np.ascontiguousarray(np.broadcast_to(np.moveaxis(apart, 0, -1), shape))
 
 
 def _padded(values: npt.NDArray[np.int16], block: int) -> npt.NDArray[np.int16]:

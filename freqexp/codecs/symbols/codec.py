@@ -1,0 +1,161 @@
+"""Text pages as symbols: shapes stored once, and where they stand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from freqexp.codecs.base import Codec, Payload
+from freqexp.codecs.lossless import read_file, smallest_file
+from freqexp.codecs.planes import planes_of, restored_page
+from freqexp.codecs.symbols.known import NAME_BYTES, NOTHING, Known, Prior
+from freqexp.codecs.symbols.levels import evenly, grid_of, kept_in_sight, numbers_of, values_of
+from freqexp.codecs.symbols.page import PageCode, cut, decode, encode
+from freqexp.codecs.symbols.priors import bundled_priors, named_prior
+from freqexp.coding.bitstream import Bitstream, BitstreamError, Cursor, varint
+from freqexp.coding.share import page_share
+from freqexp.errors import ConfigError, fault
+from freqexp.nouns.page import Pixels
+
+SYMBOLS, IMAGE = range(2)
+
+_MANY_NEW = 0.1
+"""Pages of which more than this share is in shapes of their own are tried as an image, too."""
+
+_ALIKE = 0.3
+"""Priors with less than this share of a page's columns at two levels are not tried."""
+
+
+class Symbols(Codec):
+    """Shapes between blank columns, each stored once, their numbers by prediction from context.
+
+    1. The page is rounded to evenly spaced gray levels, as `posterize` does (256: lossless), and to
+       more of them, twice as many each time, while anything would vanish: a pixel that differs from
+       the ground by `contrast` or more and has nothing within two pixels that is still shown.
+    2. Text lines are cut between blank columns into shapes, letters mostly (see `segment`). As in
+       JBIG2 and JB2, a shape that was there before is a number; unlike there, only equal ones are
+       one, so that no letter ever becomes another.
+    3. Numbers and gaps make a string, which PPMd (variant H) codes by what came before in the same
+       context: letters follow each other as they do in words. New shapes are coded column by column
+       by the same means, or by Brotli.
+    4. prior: what a page of examples knows already, shapes and strings; the bitstream names it, and
+       a page counts a hundredth of its file (`page_share`). It is used where it saves more. A page
+       that is no text is stored as the smallest image file instead, where that is shorter.
+
+    Everything is lossless but the rounding.
+    """
+
+    code = 16
+    sections = ("indices", "values")
+
+    def __init__(
+        self,
+        keep_ratio: float = 0.5,
+        levels: int | None = None,
+        contrast: int = 48,
+        priors: Sequence[Prior] | None = None,
+    ) -> None:
+        """keep_ratio, levels: as of `posterize`. priors: to choose from; None: the bundled ones.
+
+        Raises ConfigError naming all values out of range.
+        """
+        faults = []
+        if not 0 < keep_ratio <= 1:
+            faults.append(fault("keep_ratio", keep_ratio, "above 0, at most 1"))
+        if levels is not None and not 2 <= levels <= 256:
+            faults.append(fault("levels", levels, "an integer from 2 to 256"))
+        if not 1 <= contrast <= 255:
+            faults.append(fault("contrast", contrast, "an integer from 1 to 255"))
+        if faults:
+            raise ConfigError(faults)
+        asked = max(2, math.floor(2 ** (8 * keep_ratio) + 0.5))
+        self._levels = asked if levels is None else levels
+        self._contrast = contrast
+        self._priors = bundled_priors() if priors is None else tuple(priors)
+
+    def store(self, pixels: Pixels) -> Payload:
+        """Way, levels, planes and the prior's name; script and shapes, or nothing and a file."""
+        planes = planes_of(pixels)
+        levels = self._levels
+        while not kept_in_sight(planes, levels, self._contrast):
+            levels = min(2 * levels, 256)
+        planes = evenly(planes, levels)
+        levels = grid_of(planes)
+        code, prior = self._shortest(planes, levels)
+        if code is None or code.new_pixels > _MANY_NEW * planes.size:
+            index, data = smallest_file(evenly(pixels, levels))
+            if code is None or len(data) < len(code):
+                return Payload(varint(IMAGE) + varint(index), (b"", data))
+        name = b"" if prior is None else prior.name
+        numbers = (SYMBOLS, levels, len(planes) // pixels.shape[0], len(name))
+        head = b"".join(map(varint, numbers)) + name + code.head
+        return Payload(head, (code.script, code.pictures))
+
+    def _shortest(self, planes: Pixels, levels: int) -> tuple[PageCode | None, Prior | None]:
+        """With the prior that counts fewest bytes, or without."""
+        numbers = numbers_of(levels)
+        page = cut(numbers[planes])
+        choices = [(NOTHING, 0, None), *self._alike(planes, numbers)]
+        found: list[tuple[int, PageCode, Prior | None]] = []
+        for known, share, prior in choices:
+            try:
+                code = encode(page, levels - 1, known)
+            except OverflowError:
+                continue
+            found.append((len(code) + share, code, prior))
+        return min(found, key=lambda one: one[0])[1:] if found else (None, None)
+
+    def _alike(self, planes: Pixels, numbers: Pixels) -> Iterator[tuple[Known, int, Prior | None]]:
+        """What priors of the same letters know, and what a page counts for each."""
+        lines = cut(numbers_of(2)[planes]).lines if self._priors else []
+        shapes = [cell.shape for line in lines for cell in line]
+        columns = sum(shape.width for shape in shapes)
+        for prior in self._priors:
+            alike = sum(shape.width for shape in shapes if shape in prior.sample)
+            if alike > _ALIKE * columns:
+                share = page_share(prior.size_bytes) + NAME_BYTES
+                yield prior.known(numbers.tobytes()), share, prior
+
+    def ledger(self, stream: Bitstream, size_bytes: int) -> dict[str, int]:
+        """See `Codec`; with the share of the prior that the bitstream names."""
+        counts = super().ledger(stream, size_bytes)
+        name = _name_of(stream)
+        if name:
+            counts["codebook"] = page_share(self._named(name).size_bytes)
+        return counts
+
+    def _named(self, name: bytes) -> Prior:
+        return next(prior for prior in self._priors if prior.name == name)
+
+    @classmethod
+    def restore(cls, stream: Bitstream) -> Pixels:
+        """The page of script and shapes, or of the file."""
+        cursor = Cursor(stream.parameters, "symbols")
+        way = cursor.varint()
+        if way == IMAGE:
+            index = cursor.varint()
+            cursor.end()
+            if stream.sections[0]:
+                raise BitstreamError("symbols: an image with a script")
+            return read_file(index, stream.sections[1], stream.shape)
+        levels, planes, length = (cursor.varint() for _ in range(3))
+        if way != SYMBOLS or not 2 <= levels <= 256 or length not in (0, NAME_BYTES):
+            raise BitstreamError(f"symbols: way {way}, {levels} levels")
+        if planes not in ((1,) if len(stream.shape) == 2 else (1, 3)):
+            raise BitstreamError(f"symbols: {planes} planes")
+        name = cursor.take(length)
+        head = cursor.take(len(stream.parameters) - cursor.at)
+        known = named_prior(name).known(numbers_of(levels).tobytes()) if name else NOTHING
+        script, pictures = stream.sections
+        shape = (planes * stream.shape[0], stream.shape[1])
+        page = decode(PageCode(head, script, pictures), shape, levels - 1, known)
+        return restored_page(values_of(levels)[page], stream.shape)
+
+
+def _name_of(stream: Bitstream) -> bytes:
+    cursor = Cursor(stream.parameters, "symbols")
+    if cursor.varint() == IMAGE:
+        return b""
+    cursor.varint()
+    cursor.varint()
+    return cursor.block()

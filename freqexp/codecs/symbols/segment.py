@@ -1,0 +1,82 @@
+"""A page as lines of symbols: what is cut out between columns that show nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from freqexp.nouns.page import Pixels
+
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A picture that can stand at many places. data: its columns, left to right, `height` bytes
+    each, from the first row that shows anything to the last.
+    """
+
+    height: int
+    data: bytes
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return len(self.data) // self.height
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A shape on a page. left, top: of its first pixel."""
+
+    left: int
+    top: int
+    shape: Shape
+
+
+def background(page: Pixels) -> int:
+    """The most common value of a page [H, W]; the largest of several."""
+    counts = np.bincount(page.reshape(-1), minlength=256)
+    return int(255 - np.argmax(counts[::-1]))
+
+
+def lines_of(page: Pixels, ground: int) -> list[list[Cell]]:
+    """The cells of each text line of a page uint8 [H, W], from the top, left to right. All pixels
+    that are not `ground` are in exactly one cell.
+
+    A line is a run of rows in which anything is shown. In it a column is dark if a pixel is farther
+    from the ground than half of the farthest of the page, and light if anything else is shown.
+    Neighbouring dark columns make one cell, mostly a letter. Every light column, where smoothed
+    edges of two letters meet, is a cell of its own, so that letters look the same whatever stands
+    beside them.
+    """
+    distance = np.abs(page.astype(np.int16) - ground)
+    shown = distance > 0
+    dark = 2 * distance > distance.max()
+    return [
+        _cells(page[top:bottom], shown[top:bottom], dark[top:bottom], top)
+        for top, bottom in runs(np.asarray(shown.any(axis=1)))
+    ]
+
+
+def _cells(strip: Pixels, shown: Flags, dark: Flags, top: int) -> list[Cell]:
+    kind = np.add(shown.any(axis=0), dark.any(axis=0), dtype=np.int8)
+    starts = np.flatnonzero((np.diff(kind, prepend=0) != 0) | (kind == 1))
+    ends = np.append(starts[1:], len(kind))
+    upper = np.minimum.reduceat(shown.argmax(axis=0), starts)
+    lower = len(strip) - np.minimum.reduceat(shown[::-1].argmax(axis=0), starts)
+    sides = zip(*(each.tolist() for each in (starts, ends, upper, lower)), strict=True)
+    columns, cells = strip.T, []
+    for left, right, first, end in sides:
+        if kind[left]:
+            shape = Shape(end - first, columns[left:right, first:end].tobytes())
+            cells.append(Cell(left, top + first, shape))
+    return cells
+
+
+def runs(flags: Flags) -> list[tuple[int, int]]:
+    """First index and end of each run of True."""
+    edges = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0))
+    return [(int(first), int(end)) for first, end in edges.reshape(-1, 2)]

@@ -1,0 +1,82 @@
+"""Schemas of the codecs that are made for rendered text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from freqexp.errors import UserError, fault
+from freqexp.schemas import ranges
+from freqexp.schemas.choices import StripCoder
+from freqexp.schemas.codecs import CodecConfig
+
+if TYPE_CHECKING:
+    from freqexp.codecs.base import Codec
+    from freqexp.codecs.symbols.known import Prior
+    from freqexp.schemas.method import CompressorConfig
+    from freqexp.schemas.profile import ProfileConfig
+
+
+@dataclass
+class LevelsConfig(CodecConfig):
+    """Gray levels, coded without loss. levels: 2 to 256; null: 2 ** (8 keep_ratio)."""
+
+    levels: int | None = None
+
+    @property
+    def uses_keep_ratio(self) -> bool:
+        return self.levels is None
+
+    def check(self, prefix: str) -> list[str]:
+        return ranges.integers(self, prefix, ("levels",), 2, 256)
+
+
+@dataclass
+class SymbolsConfig(LevelsConfig):
+    """Equal letters stored once, their order by context.
+
+    contrast: what differs from the ground by so many gray levels does not vanish: more levels are
+    taken. prior: bundled, a file of `python -m freqexp.train prior`, or null.
+    """
+
+    name: str = "symbols"
+    contrast: int = 48
+    prior: str | None = "bundled"
+
+    def check(self, prefix: str) -> list[str]:
+        faults = super().check(prefix) + ranges.integers(self, prefix, ("contrast",), 1, 255)
+        try:
+            self._priors()
+        except UserError as error:
+            allowed = "bundled, a file of `python -m freqexp.train prior`, or null"
+            faults.append(fault(f"{prefix}.prior", f"{self.prior} ({error})", allowed))
+        return faults
+
+    def _priors(self) -> tuple[Prior, ...]:
+        from freqexp.codecs.symbols.priors import bundled_priors, load_prior
+
+        if self.prior is None:
+            return ()
+        return bundled_priors() if self.prior == "bundled" else (load_prior(Path(self.prior)),)
+
+    def build(self, keep_ratio: float, profile: ProfileConfig) -> Codec:
+        from freqexp.codecs.symbols.codec import Symbols
+
+        return Symbols(keep_ratio, self.levels, self.contrast, self._priors())
+
+
+@dataclass
+class StripsConfig(LevelsConfig):
+    """Columns of text lines as records for a general compressor. coder: ppmd or xz."""
+
+    name: str = "strips"
+    coder: StripCoder = StripCoder.ppmd
+
+    def build(self, keep_ratio: float, profile: ProfileConfig) -> Codec:
+        from freqexp.codecs.strips import Strips
+
+        return Strips(keep_ratio, self.levels, self.coder.value)
+
+
+TEXT_CODECS: tuple[type[CompressorConfig], ...] = (SymbolsConfig, StripsConfig)
