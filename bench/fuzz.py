@@ -30,6 +30,7 @@ from freqexp.codecs.base import Codec, decode
 from freqexp.codecs.block_dct import BlockDct
 from freqexp.codecs.block_vq.codec import BlockVq
 from freqexp.codecs.downsample import Downsample
+from freqexp.codecs.external.codec import External
 from freqexp.codecs.jpeg import Jpeg
 from freqexp.codecs.jxl import Jxl
 from freqexp.codecs.jxl_lossless import JxlLossless
@@ -99,6 +100,7 @@ def seeds() -> list[bytes]:
         Jxl(),
         Posterize(),
         Downsample(),
+        External(),
     ]
     # Three lines are enough to find the codebook's group.
     text = GlyphRenderer(width=120, height=70, font_pt=14, line_height_pt=16, crop=False)

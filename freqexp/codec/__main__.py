@@ -1,12 +1,13 @@
 """`python -m freqexp.codec`: image files to bitstreams, back to PNG files, and what is in them.
 
     python -m freqexp.codec encode PAGES -o OUT compressor=block_dct keep_ratio=0.3 [...]
-    python -m freqexp.codec decode OUT -o PAGES
+    python -m freqexp.codec decode OUT -o PAGES [compressor=external ...]
     python -m freqexp.codec info OUT
 
 A path is a file or a folder, which is searched; the tree below it is kept in the output folder.
-`encode` takes the codec as `python -m freqexp.run` does. One file that fails does not stop the
-others; the exit code is then 1.
+`encode` takes the codec as `python -m freqexp.run` does; `decode` needs none, but for bitstreams
+that a program of the user's wrote: the settings that it was given. One file that fails does not
+stop the others; the exit code is then 1.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ def _command(options: argparse.Namespace) -> int:
     if options.command == "info":
         return _info(options.paths)
     if options.command == "decode":
-        return _convert(options, (SUFFIX,), ".png", _decode)
+        own = _codec(options.settings) if options.settings else None
+        return _convert(options, (SUFFIX,), ".png", lambda source, to: _decode(own, source, to))
     codec = _codec(options.settings)
     return _convert(options, IMAGES, SUFFIX, lambda source, to: _encode(codec, source, to))
 
@@ -72,9 +74,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         command.add_argument("-o", "--output", type=Path, required=True, help="folder to write to")
         if name == "encode":
             command.epilog = "compressor=NAME keep_ratio=... choose the codec, as in freqexp.run"
+        else:
+            command.epilog = "compressor=external ... for what a program of yours has encoded"
     # argparse can't collect what stands before and after an option.
     options, settings = parser.parse_known_args(arguments)
-    wrong = [text for text in settings if text.startswith("-") or options.command != "encode"]
+    wrong = [text for text in settings if text.startswith("-") or options.command == "info"]
     if wrong:
         parser.error(f"unrecognized arguments: {' '.join(wrong)}")
     options.settings = settings
@@ -139,12 +143,13 @@ def _encode(codec: Codec, source: Path, target: Path) -> str:
     return f"{source} -> {target}: {pixels.nbytes} -> {len(data)} bytes"
 
 
-def _decode(source: Path, target: Path) -> str:
+def _decode(codec: Codec | None, source: Path, target: Path) -> str:
     from freqexp.codec.files import read_bytes, write_bytes
     from freqexp.codecs.base import decode
     from freqexp.codecs.png import Png
 
-    pixels = decode(read_bytes(source))
+    data = read_bytes(source)
+    pixels = decode(data) if codec is None else codec.decode(data)
     write_bytes(target, Png().write(pixels))
     return f"{source} -> {target}: {pixels.shape[1]} x {pixels.shape[0]}"
 

@@ -34,6 +34,7 @@ CODES: Mapping[int, str] = {
     11: "block_vq.codec:BlockVq",
     16: "symbols.codec:Symbols",
     17: "strips:Strips",
+    12: "external.codec:External",
 }
 """The number in the header of a bitstream and the module and class that decode it. Stable: a number
 is never given to another codec.
@@ -112,7 +113,7 @@ class Codec(ABC):
         stream, nominal_ratio = self._stream(pixels)
         data = stream.pack()
         components = self.ledger(stream, len(data))
-        return CodecResult(decode(data), nominal_ratio, sum(components.values()), components)
+        return CodecResult(self.decode(data), nominal_ratio, sum(components.values()), components)
 
     def restored(self, pixels: Pixels) -> Pixels:
         """The pixels that `compress` gives. A codec whose bytes are coded without loss may leave
@@ -123,6 +124,12 @@ class Codec(ABC):
     def encode(self, pixels: Pixels) -> bytes:
         """The bitstream of one page; `decode` restores it. Raises as `compress`."""
         return self._stream(pixels)[0].pack()
+
+    def decode(self, data: bytes) -> Pixels:
+        """The page of a bitstream that `encode` wrote: what `decode` without a codec gives, but for
+        one that needs more than the bytes. Raises BitstreamError.
+        """
+        return decode(data)
 
     def ledger(self, stream: Bitstream, size_bytes: int) -> dict[str, int]:
         """Bytes by component of a bitstream of `size_bytes`, and of the share of side data."""
@@ -172,14 +179,21 @@ def decode(data: bytes) -> Pixels:
     """The page of a bitstream: uint8 [H, W] or [H, W, 3]. Needs nothing but `data`.
 
     Raises:
-        BitstreamError: `data` is not exactly one intact bitstream.
+        BitstreamError: `data` is not exactly one intact bitstream, or names something that is not
+            here: a codebook, a package, a program.
     """
+    stream, chosen = taken_apart(data)
+    return chosen.restore(stream)
+
+
+def taken_apart(data: bytes) -> tuple[Bitstream, type[Codec]]:
+    """A bitstream and the codec that wrote it. Raises BitstreamError for anything else."""
     stream = unpack(data)
     chosen = codec_type(stream.code)
     if len(stream.sections) != len(chosen.sections):
         found = f"{len(stream.sections)} sections, {chosen.__name__} has {len(chosen.sections)}"
         raise BitstreamError(f"bitstream: {found}")
-    return chosen.restore(stream)
+    return stream, chosen
 
 
 def section_bytes(chosen: type[Codec], stream: Bitstream, size_bytes: int) -> dict[str, int]:

@@ -80,7 +80,7 @@ def identity(cfg: RunConfig) -> dict[str, Any]:
             del kept[name]
     if not cfg.compressor.uses_profile:
         del kept["profile"]
-    compressor = kept["compressor"]
+    compressor = kept["compressor"] = cfg.compressor.identity(kept["compressor"])
     for section in (compressor, compressor.get("token"), compressor.get("kv")):
         if section is not None:
             section.pop(DRAWS, None)

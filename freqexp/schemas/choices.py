@@ -112,6 +112,14 @@ class Fit(Enum):
     resize = "resize"
 
 
+class Picture(Enum):
+    """Files of pictures that programs of the user's read and write: PNG, PGM or PPM, PBM."""
+
+    png = "png"
+    pnm = "pnm"
+    pbm = "pbm"
+
+
 class Energy(Enum):
     """Norm in which a token's departure from its grid's mean is measured."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from freqexp.errors import fault
 from freqexp.schemas.codecs import (
@@ -20,6 +20,7 @@ from freqexp.schemas.codecs import (
     WebpConfig,
     WebpLosslessConfig,
 )
+from freqexp.schemas.external import ExternalConfig
 from freqexp.schemas.in_decoder import DECODER_METHODS
 from freqexp.schemas.kv import KV_METHODS
 from freqexp.schemas.kv_codes import KV_CODE_METHODS
@@ -100,6 +101,12 @@ class CombinedConfig(CompressorConfig):
             if config.stage != "none"
         )
 
+    def identity(self, settings: dict[str, Any]) -> dict[str, Any]:
+        inside: dict[str, Any] = {
+            place: config.identity(settings[place]) for place, config, _ in self._placed()
+        }
+        return {**settings, **inside}
+
     def check(self, prefix: str) -> list[str]:
         faults = []
         for place, config, own in self._placed():
@@ -148,6 +155,7 @@ COMPRESSORS: tuple[type[CompressorConfig], ...] = (
     PosterizeConfig,
     DownsampleConfig,
     *TEXT_CODECS,
+    ExternalConfig,
     *TOKEN_METHODS,
     *PAGE_METHODS,
     *SELECTION_METHODS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from freqexp.schemas.section import Section
 
@@ -94,6 +94,13 @@ class CompressorConfig(Section):
         keep_ratio: the run's, for every part without one of its own.
         """
         return () if self.stage == "none" else (Part(self, keep_ratio),)
+
+    def identity(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """What of this method's settings, `settings` as a mapping, its run's identity has.
+
+        Raises UserError for a file that can't be read.
+        """
+        return settings
 
     def check_keep_ratio(self, keep_ratio: float) -> list[str]:
         """Faults of a keep ratio that is in range but does not go with the other settings."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freqexp.answering.session import Session
+from freqexp.codecs.external.settings import with_files
 from freqexp.config.cluster import Executor
 from freqexp.errors import ConfigError, fault
 from freqexp.readers.adapter_file import BUNDLED
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
     from freqexp.config.run import RunConfig
 
 
-METHOD_FILES = ("weights", "basis_path")
-"""Settings of methods that name a file or a folder."""
+METHOD_FILES = ("weights", "basis_path", "files")
+"""Settings of methods that name a file or a folder, or several."""
+
+METHOD_COMMANDS = ("encode", "decode")
+"""Settings of methods that are commands, words of which may name a file."""
 
 
 def launch(points: Sequence[compose.Point]) -> int:
@@ -89,7 +93,9 @@ def _with_full_paths(method: Any) -> Any:
         if is_dataclass(value):
             found[item.name] = _with_full_paths(value)
         elif item.name in METHOD_FILES and value not in (None, BUNDLED):
-            found[item.name] = _full(value)
+            found[item.name] = [*map(_full, value)] if isinstance(value, list) else _full(value)
+        elif item.name in METHOD_COMMANDS and value is not None:
+            found[item.name] = with_files(value, _full)
     return replace(method, **found)
 
 

@@ -1,0 +1,1 @@
+"""Text pages as shapes that are stored once, and their order."""
