@@ -14,7 +14,7 @@ from freqexp.results.mix import rates
 from freqexp.results.record import Record, first, mean, median
 from freqexp.results.stats import permutation_p_value
 from freqexp.results.summary import FIGURES, MEDIANS, TIMES, Summary
-from freqexp.schemas.method import DRAWS
+from freqexp.schemas.method import DRAWS, CompressorConfig
 
 if TYPE_CHECKING:
     from freqexp.config.run import RunConfig
@@ -34,15 +34,18 @@ def changed_options(config: object, prefix: str = "") -> str:
     Those of a part of it as "part.name=value": beside the part's own defaults.
     """
     changes = []
+    unshown = config.unshown if isinstance(config, CompressorConfig) else ()
     for item in fields(config):  # type: ignore[arg-type]
         default = item.default_factory() if item.default_factory is not MISSING else item.default
         value = getattr(config, item.name)
         if is_dataclass(value):
             changes.append(changed_options(value, f"{prefix}{item.name}."))
-        elif item.name not in ("name", DRAWS) and value != default:
+        elif item.name not in ("name", DRAWS, *unshown) and value != default:
             shown = value.name if isinstance(value, Enum) else value
             shown = str(shown).lower() if isinstance(shown, bool) else shown
             shown = PurePath(shown).name if item.name == "weights" else shown
+            if isinstance(shown, list) and all(isinstance(word, str) for word in shown):
+                shown = " ".join(PurePath(word).name for word in shown)
             changes.append(f"{prefix}{item.name}={shown}")
     return ",".join(filter(None, changes))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from freqexp.errors import fault
 from freqexp.schemas.choices import Picture
 from freqexp.schemas.codecs import CodecConfig
 
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
     from freqexp.codecs.base import Codec
     from freqexp.codecs.external.settings import ExternalSettings
     from freqexp.schemas.profile import ProfileConfig
+
+LABEL = re.compile(r"[A-Za-z0-9._-]{1,40}")
+NAMED_BY_LABEL = ("encode", "decode", "input_format", "output_format", "suffix", "files")
 
 
 @dataclass
@@ -23,7 +28,7 @@ class ExternalConfig(CodecConfig):
     None without commands: `deflate`, the example. input_format: what the encoder reads.
     output_format: what the decoder writes. threshold, with input_format=pbm: gray levels below it
     are black. suffix: of the encoded file's name. files: side data; a page counts a hundredth of
-    it. timeout: seconds for each call.
+    it. timeout: seconds for each call. label: what tables call it, in place of the commands.
     """
 
     name: str = "external"
@@ -37,10 +42,16 @@ class ExternalConfig(CodecConfig):
     files: list[str] = field(default_factory=list)
     quality: str | None = None
     timeout: float = 60.0
+    label: str | None = None
 
     @property
     def uses_keep_ratio(self) -> bool:
         return False
+
+    @property
+    def unshown(self) -> tuple[str, ...]:
+        named = () if self.label is None else NAMED_BY_LABEL
+        return ("timeout", *named)
 
     def settings(self) -> ExternalSettings:
         """As the codec takes them."""
@@ -63,7 +74,11 @@ class ExternalConfig(CodecConfig):
         return {"name": self.name, **self.settings().identity()}
 
     def check(self, prefix: str) -> list[str]:
-        return self.settings().faults(f"{prefix}.")
+        faults = self.settings().faults(f"{prefix}.")
+        if self.label is not None and not LABEL.fullmatch(self.label):
+            allowed = "up to 40 letters, digits, '.', '_' and '-', or null"
+            faults.append(fault(f"{prefix}.label", self.label, allowed))
+        return faults
 
     def build(self, keep_ratio: float, profile: ProfileConfig) -> Codec:
         from freqexp.codecs.external.codec import External

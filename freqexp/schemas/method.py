@@ -84,6 +84,11 @@ class CompressorConfig(Section):
         """What people see: the name, or the names of the parts."""
         return self.name
 
+    @property
+    def unshown(self) -> tuple[str, ...]:
+        """Settings that tables leave out."""
+        return ()
+
     def draws(self) -> list[CompressorConfig]:
         """What a point with this method stands for: one run each."""
         return [self]

@@ -146,7 +146,9 @@ class External(Codec):
         if key not in _same_again:
             field, shown = self._door.fields[way]
             what = "bytes for the same page" if way == "encode" else "pixels for the same bytes"
-            wrong = fault(field, shown, f"what {does} the same {what} each time (these differ)")
+            wrong = fault(
+                field, shown, f"a codec that {does} the same {what} each time (these differ)"
+            )
             _same_again[key] = None if same() else wrong
         found = _same_again[key]
         if found is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 
 from freqexp.codecs.external.pictures import read_picture, write_picture
 from freqexp.codecs.external.process import Program
@@ -65,7 +64,7 @@ def _program(
 ) -> Program:
     return Program(
         field=f"{FIELD}{name}",
-        shown=shlex.join(command),
+        shown=" ".join(command),
         words=tuple(with_files(command, os.path.expanduser)),
         timeout=settings.timeout,
         suffixes=suffixes,

@@ -165,7 +165,7 @@ def placeholders(argument: str) -> set[str]:
 
 
 def with_files(command: Sequence[str], to: Callable[[str], str]) -> list[str]:
-    """A command with `to(word)` for each word that is, as a whole, the path of a file that is there.
+    """A command with `to(word)` for each word that is as a whole the path of a file that is there.
     A program without a slash is none: it is looked for on PATH.
     """
     return [
