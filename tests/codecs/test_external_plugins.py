@@ -169,7 +169,7 @@ def test_a_codec_that_does_something_else_in_another_process(
     code: str, message: str, install: Install
 ) -> None:
     codec = install(code)
-    for page in (GRAY, COLOUR):
+    for page in (GRAY, GRAY[:5]):
         with pytest.raises(UserError, match=f"^compressor.entry: got 'mine.*{message}"):
             codec.compress(page)
 
