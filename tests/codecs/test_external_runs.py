@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import re
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +13,16 @@ import pytest
 from external_programs import FILES
 from freqexp_cluster import submit
 
-from freqexp.composing.compose import compose
+import freqexp
+from freqexp.composing.compose import collect, compose
 from freqexp.config.identity import run_id
 from freqexp.errors import UserError
 from freqexp.results.summarize import changed_options
 from freqexp.schemas.choices import Picture
 from freqexp.schemas.compressor import CombinedConfig
 from freqexp.schemas.external import ExternalConfig
+
+PAGE = Path(freqexp.__file__).parents[1] / "docs" / "external.md"
 
 
 def config(program: Path, files: tuple[Path, ...] = (), **changes: object) -> ExternalConfig:
@@ -91,3 +97,21 @@ def test_tables_show_short_names(tmp_path: Path) -> None:
     words = f"{python} codec.py {{input}} {{output}}"
     assert changed_options(found) == f"encode={words},decode={words},threshold=9"
     assert changed_options(replace(found, label="mine")) == "threshold=9,label=mine"
+
+
+@pytest.mark.skipif(
+    not (shutil.which("cjb2") and shutil.which("ddjvu")), reason="DjVuLibre is not installed"
+)
+def test_the_example_of_the_page_composes(tmp_path: Path) -> None:
+    example = re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)[0]
+    (tmp_path / "compressor").mkdir()
+    (tmp_path / "compressor" / "jb2.yaml").write_text(example)
+    arguments = ["-m", "--config-dir", str(tmp_path), "compressor=jb2", "compressor.quality=0,100"]
+    points = collect([*arguments, f"output_dir={tmp_path}"])
+    shown = [changed_options(point.config.compressor) for point in points]
+    assert shown == ["quality=0,label=jb2", "quality=100,label=jb2"]
+
+
+def test_the_program_of_the_page_can_be_read() -> None:
+    (program,) = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    assert ast.parse(program)
