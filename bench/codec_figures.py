@@ -29,6 +29,9 @@ _LOOKS: Mapping[str, tuple[str, str]] = {
     "avif": ("#E69F00", "o"),
     "webp": ("#E69F00", "v"),
     "jpeg": (GRAY, "X"),
+    "jpeg2000": (GRAY, "P"),
+    "jb2": ("#D55E00", "p"),
+    "jbig1": ("#F0E442", "p"),
     "downsample": (GRAY, "<"),
 }
 

@@ -9,7 +9,8 @@ each renderer is in no codebook. Readability is the character error rate (CER) o
 recogniser on the known boxes of lines, at most --lines (--other-lines) of a page. SSIM is
 scikit-image's (7 x 7 windows). Times are of the processor, so that a busy machine does not
 change them much. Bytes are those of bitstreams that were decoded again, the share of a codebook
-(1/100 of its file) counted. A setting with `posterized=n` stores the page at n levels.
+(1/100 of its file) counted. A setting with `posterized=n` stores the page at n levels. Codecs
+whose programs are not installed are left out, and a line says so.
 
 Every row goes into table.csv in --out as soon as it is measured; the same command goes on with what
 is there and computes nothing twice. Prints the tables, writes figures to --out, and with --docs the
@@ -33,7 +34,7 @@ from bench.codec_quality import Figures, Posterized, page_figures
 from bench.codec_rows import ORIGIN, Row, Rows, by_material, origin
 from freqexp.codecs.base import Codec, decode
 from freqexp.composing.compose import compose
-from freqexp.errors import UserError
+from freqexp.errors import ConfigError, UserError
 from freqexp.files import read_json
 
 SETTINGS: dict[str, tuple[str, ...]] = {
@@ -46,6 +47,17 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "avif": tuple(f"compressor.quality={q}" for q in (5, 10, 20, 40, 60)),
     "jxl": tuple(f"compressor.distance={d}" for d in (1, 3, 6, 10, 15, 25)),
     "posterize": tuple(f"compressor.levels={n}" for n in (2, 3, 4, 8, 16, 32)),
+    "jpeg2000": (
+        *(f"compressor.psnr_db={d}" for d in (15, 20, 25, 30)),
+        *(f"compressor.psnr_db={d} compressor.resolutions=1" for d in (20, 25, 30)),
+        "compressor.lossless=true",
+        *(f"compressor.lossless=true compressor.resolutions=1{p}" for p in ("", " posterized=2")),
+    ),
+    "jb2": (
+        "",
+        *(f"compressor.losslevel=100 compressor.dpi={dpi}" for dpi in (200, 300, 400)),
+    ),
+    "jbig1": ("",),
     "downsample": tuple(f"keep_ratio={k} compressor.restore_size=true" for k in (0.2, 0.35, 0.5)),
     "block_dct": (
         *(f"keep_ratio=1 compressor.step={s}" for s in (32, 64, 128, 255)),
@@ -70,6 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         amount, names = Amount(1, 4, 1, 4), QUICK
     elif options.codecs:
         names = tuple(name for name in SETTINGS if name in ("none", *options.codecs))
+    absent = {name: faults for name in names if (faults := not_built(name))}
+    for name, faults in absent.items():
+        print(f"bench.codecs: {name} is left out; {faults[0]}", file=sys.stderr)
+    names = tuple(name for name in names if name not in absent)
     try:
         kept = Rows(options.out, origin(amount))
         chosen = [m for m in materials(amount) if not options.quick or m.font_px in QUICK_SIZES]
@@ -134,6 +150,15 @@ def measure(material: Sequence[Material], codecs: Sequence[str], kept: Rows) -> 
             figures = f"{row.bytes:,.0f} bytes, CER {row.cer_percent:.2f} %"
             what = f"{name} {row.setting}".strip()
             print(f"{place} {what}: {figures}", file=sys.stderr, flush=True)
+
+
+def not_built(name: str) -> tuple[str, ...]:
+    """Why a codec is not to be had here; nothing where it is."""
+    try:
+        compose((f"compressor={name}",))
+    except ConfigError as error:
+        return error.faults
+    return ()
 
 
 def shown(setting: str) -> str:

@@ -18,7 +18,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,11 +31,15 @@ from freqexp.codecs.block_dct import BlockDct
 from freqexp.codecs.block_vq.codec import BlockVq
 from freqexp.codecs.downsample import Downsample
 from freqexp.codecs.external.codec import External
+from freqexp.codecs.jb2 import Jb2
+from freqexp.codecs.jbig1 import Jbig1
 from freqexp.codecs.jpeg import Jpeg
+from freqexp.codecs.jpeg2000 import Jpeg2000
 from freqexp.codecs.jxl import Jxl
 from freqexp.codecs.jxl_lossless import JxlLossless
 from freqexp.codecs.png import Png
 from freqexp.codecs.posterize import Posterize
+from freqexp.codecs.two_levels import TwoLevelCodec
 from freqexp.codecs.webp import Webp
 from freqexp.codecs.webp_lossless import WebpLossless
 from freqexp.coding.bitstream import BitstreamError
@@ -52,6 +56,8 @@ from freqexp.tokens.trained.settings import VqSettings
 
 _RINGS = RingsOf((4.0, 8.0))
 _KIND_AT = 5
+# Their decoders take as long to start as all others take to decode, so one page of each is enough.
+BY_PROGRAMS: Mapping[int, type[TwoLevelCodec]] = {of.code: of for of in (Jb2, Jbig1)}
 
 
 @dataclass
@@ -83,7 +89,9 @@ def main() -> int:
 
 
 def seeds() -> list[bytes]:
-    """Bitstreams of a small gray and a small RGB page by every codec, and of a few tokens."""
+    """Bitstreams of a small gray and a small RGB page by every codec, and of a few tokens. Codecs
+    whose programs are not installed are left out.
+    """
     rng = np.random.default_rng(0)
     gray = np.where(rng.random((29, 45)) < 0.2, rng.integers(0, 255, (29, 45)), 255)
     pages: list[Pixels] = [gray.astype(np.uint8)]
@@ -98,6 +106,7 @@ def seeds() -> list[bytes]:
         Webp(),
         Avif(),
         Jxl(),
+        Jpeg2000(),
         Posterize(),
         Downsample(),
         External(),
@@ -108,7 +117,13 @@ def seeds() -> list[bytes]:
     vq = [BlockVq(0.3), BlockVq(0.01, codebook=False)]
     streams = [codec.encode(page) for codec in codecs for page in pages]
     streams += [codec.encode(page) for codec in vq for page in (words, pages[1])]
+    streams += [codec().encode(pages[0]) for codec in installed()]
     return [*streams, *_tokens()]
+
+
+def installed() -> list[type[TwoLevelCodec]]:
+    """The codecs whose programs are here."""
+    return [codec for codec in BY_PROGRAMS.values() if not codec.program_faults("")]
 
 
 def _tokens() -> Iterator[bytes]:

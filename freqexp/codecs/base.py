@@ -35,6 +35,9 @@ CODES: Mapping[int, str] = {
     16: "symbols.codec:Symbols",
     17: "strips:Strips",
     12: "external.codec:External",
+    13: "jpeg2000:Jpeg2000",
+    14: "jb2:Jb2",
+    15: "jbig1:Jbig1",
 }
 """The number in the header of a bitstream and the module and class that decode it. Stable: a number
 is never given to another codec.

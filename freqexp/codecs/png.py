@@ -2,20 +2,61 @@
 
 from __future__ import annotations
 
+import io
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+
 from freqexp.codecs.images import ImageCodec, read_pillow, write_pillow
 from freqexp.nouns.page import Pixels
 
 
 class Png(ImageCodec):
-    """PNG with the best of zlib's settings (Pillow's `optimize`). Lossless."""
+    """PNG with the best of zlib's settings (Pillow's `optimize`). Lossless.
+
+    A page of few levels or colours is stored at 1, 2, 4 or 8 bits a pixel where that is smaller:
+    black and white as they are, others as entries of a palette.
+    """
 
     code = 2
 
     def write(self, pixels: Pixels) -> bytes:
         """See `ImageCodec`."""
-        return write_pillow(pixels, "PNG", optimize=True)
+        files = [write_pillow(pixels, "PNG", optimize=True), *_indexed(pixels)]
+        return min(files, key=len)
 
     @classmethod
     def read(cls, data: bytes, shape: tuple[int, ...]) -> Pixels:
         """See `ImageCodec`."""
         return read_pillow(data, "PNG", shape)
+
+
+def _indexed(pixels: Pixels) -> Iterator[bytes]:
+    """Files of a page of at most 16 levels or 256 colours at fewer bits than its samples have.
+
+    Each with two of zlib's strategies, as none is the best for all pages.
+    """
+    from PIL import Image
+
+    page = Image.fromarray(pixels)
+    found = page.getcolors(16 if pixels.ndim == 2 else 256)
+    if found is None:
+        return
+    # [n] or [n, 3], in order.
+    colours = np.array(sorted(colour for _, colour in found))
+    options: dict[str, object] = {}
+    if pixels.ndim == 2 and np.isin(colours, (0, 255)).all():
+        image = page.convert("1", dither=Image.Dither.NONE)
+    else:
+        weights = np.array([1] if pixels.ndim == 2 else [1 << 16, 1 << 8, 1])
+        known = colours.reshape(len(colours), -1) @ weights
+        numbers = np.searchsorted(known, pixels.reshape(*pixels.shape[:2], -1) @ weights)
+        image = Image.frombytes("P", page.size, numbers.astype(np.uint8).tobytes())
+        palette = np.repeat(colours, 3) if pixels.ndim == 2 else colours.ravel()
+        image.putpalette(bytes(palette.tolist()))
+        options["bits"] = next(bits for bits in (1, 2, 4, 8) if len(colours) <= 1 << bits)
+    for strategy in (zlib.Z_FILTERED, zlib.Z_DEFAULT_STRATEGY):
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG", compress_level=9, compress_type=strategy, **options)
+        yield buffer.getvalue()

@@ -27,6 +27,7 @@ from freqexp.schemas.kv_codes import KV_CODE_METHODS
 from freqexp.schemas.kv_library import KV_LIBRARY_METHODS
 from freqexp.schemas.learned import LEARNED_METHODS
 from freqexp.schemas.method import CompressorConfig, NoneConfig, Part, StageName
+from freqexp.schemas.page_formats import PAGE_FORMATS
 from freqexp.schemas.page_methods import PAGE_METHODS
 from freqexp.schemas.section import option_name
 from freqexp.schemas.selection import SELECTION_METHODS
@@ -156,6 +157,7 @@ COMPRESSORS: tuple[type[CompressorConfig], ...] = (
     DownsampleConfig,
     *TEXT_CODECS,
     ExternalConfig,
+    *PAGE_FORMATS,
     *TOKEN_METHODS,
     *PAGE_METHODS,
     *SELECTION_METHODS,
