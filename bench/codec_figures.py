@@ -30,8 +30,8 @@ _LOOKS: Mapping[str, tuple[str, str]] = {
     "webp": ("#E69F00", "v"),
     "jpeg": (GRAY, "X"),
     "jpeg2000": (GRAY, "P"),
-    "jb2": ("#D55E00", "p"),
-    "jbig1": ("#F0E442", "p"),
+    "jb2": ("#009E73", "p"),
+    "jbig1": ("#009E73", "h"),
     "downsample": (GRAY, "<"),
 }
 
