@@ -153,6 +153,7 @@ COMPRESSORS: tuple[type[CompressorConfig], ...] = (
     WebpConfig,
     AvifConfig,
     JxlConfig,
+    *PAGE_FORMATS,
     PosterizeConfig,
     DownsampleConfig,
     *TEXT_CODECS,

@@ -155,7 +155,7 @@ def test_two_levels_of_colour_are_those_of_its_luma(
 ) -> None:
     page = colour_page[:40, :50]
     # ITU-R 601, in 16 bits as Pillow rounds it.
-    luma = (page.astype(np.int64) @ [19595, 38470, 7471] + 32768) >> 16
+    luma = (page.astype(np.int64) @ np.array([19595, 38470, 7471]) + 32768) >> 16
     expected = np.where(luma < 128, 0, 255)[..., np.newaxis].repeat(3, axis=2)
     np.testing.assert_array_equal(codec().compress(page).pixels, expected)
 

@@ -20,6 +20,12 @@ GROUPS = ("compressor", "profile", "needles", "render", "cluster", "experiment")
 COMMIT = "revision=" + "0" * 40
 
 
+@pytest.fixture(autouse=True)
+def with_all_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Options whose programs are not installed are checked, too."""
+    monkeypatch.setattr("freqexp.codecs.two_levels.missing", lambda programs: ())
+
+
 def options(group: str) -> list[str]:
     return sorted(file.stem for file in (conf_dir() / group).glob("*.yaml"))
 
