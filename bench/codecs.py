@@ -50,8 +50,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "jpeg2000": (
         *(f"compressor.psnr_db={d}" for d in (15, 20, 25, 30)),
         *(f"compressor.psnr_db={d} compressor.resolutions=1" for d in (20, 25, 30)),
-        "compressor.lossless=true",
-        *(f"compressor.lossless=true compressor.resolutions=1{p}" for p in ("", " posterized=2")),
+        *(f"compressor.lossless=true compressor.resolutions={r}" for r in (1, 6)),
     ),
     "jb2": (
         "",
