@@ -17,6 +17,7 @@ from freqexp.codecs.base import Codec, decode
 from freqexp.codecs.block_dct import BlockDct
 from freqexp.codecs.downsample import Downsample
 from freqexp.codecs.jpeg import Jpeg
+from freqexp.codecs.jpeg2000 import Jpeg2000
 from freqexp.codecs.jxl import Jxl
 from freqexp.codecs.jxl_lossless import JxlLossless
 from freqexp.codecs.lossless import lossless_size_bytes
@@ -36,6 +37,8 @@ FORMATS: tuple[Codec, ...] = (
     Webp(),
     Avif(),
     Jxl(),
+    Jpeg2000(),
+    Jpeg2000(lossless=True),
 )
 AGAIN = """
 import hashlib, json, sys
