@@ -32,12 +32,12 @@ CODES: Mapping[int, str] = {
     9: "posterize:Posterize",
     10: "downsample:Downsample",
     11: "block_vq.codec:BlockVq",
-    16: "symbols.codec:Symbols",
-    17: "strips:Strips",
     12: "external.codec:External",
     13: "jpeg2000:Jpeg2000",
     14: "jb2:Jb2",
     15: "jbig1:Jbig1",
+    16: "symbols.codec:Symbols",
+    17: "strips:Strips",
 }
 """The number in the header of a bitstream and the module and class that decode it. Stable: a number
 is never given to another codec.

@@ -158,7 +158,6 @@ COMPRESSORS: tuple[type[CompressorConfig], ...] = (
     DownsampleConfig,
     *TEXT_CODECS,
     ExternalConfig,
-    *PAGE_FORMATS,
     *TOKEN_METHODS,
     *PAGE_METHODS,
     *SELECTION_METHODS,
