@@ -43,7 +43,7 @@ OPENING = re.compile(r"^<!-- table -->$", re.MULTILINE)
 NOT_IN_DOCS = ("ms",)
 # What stored bytes are to be compared with.
 LINES: tuple[tuple[str, Cell], ...] = (
-    ("pages as smallest lossless image", lambda s: size(s.lossless_bytes)),
+    ("pages without loss", lambda s: size(s.lossless_bytes)),
     ("their text by brotli", lambda s: size(s.text_brotli_bytes)),
 )
 

@@ -13,7 +13,7 @@ class PageSizes:
     """Sizes of a sample's pages, summed.
 
     page_pixels: pixels. raw_bytes: one byte a sample. png_bytes: optimised PNG. lossless_bytes:
-    the smallest of PNG, WebP and JPEG XL for each page, see `lossless_size_bytes`.
+    the smallest lossless form of each page, see `lossless_size_bytes`.
     text_brotli_bytes: the text on the pages by brotli at its highest effort; who has the text can
     draw the pages again, so no page codec may ignore it.
     """
@@ -29,7 +29,7 @@ def page_sizes(pages: Sequence[Page]) -> PageSizes:
     """Measure `pages` by encoding them, some 0.1 s for a page of 336 x 336."""
     import brotli
 
-    from freqexp.codecs.lossless import lossless_size_bytes
+    from freqexp.codecs.reference import lossless_size_bytes
 
     text = "\n".join(page.text for page in pages).encode()
     return PageSizes(

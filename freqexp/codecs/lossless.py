@@ -1,6 +1,4 @@
-"""The smallest of the lossless image formats: what other codecs store pages in, and the baseline
-of every byte figure.
-"""
+"""The smallest of the lossless image formats, which other codecs store pages in."""
 
 from __future__ import annotations
 
@@ -30,12 +28,3 @@ def read_file(index: int, data: bytes, shape: tuple[int, ...]) -> Pixels:
     if index >= len(FORMATS):
         raise BitstreamError(f"lossless image: format {index}, allowed: 0 to {len(FORMATS) - 1}")
     return FORMATS[index].read(data, shape)
-
-
-def lossless_size_bytes(pixels: Pixels) -> int:
-    """Length of the smallest lossless file of `pixels` ([H, W] or [H, W, 3] uint8).
-
-    At default efforts, see `smallest_file`; the highest ones save some 5 % more for 20 times the
-    time.
-    """
-    return len(smallest_file(pixels)[1])

@@ -45,7 +45,7 @@ class Axis:
 
 
 def _stored(row: Row) -> float | None:
-    """Bytes that keep a sample; for the baseline the smallest lossless image of its pages."""
+    """Bytes that keep a sample; for the baseline the smallest lossless form of its pages."""
     stored = row.means.get("stored_bytes")
     if stored is None and row.run.is_baseline:
         lossless = [row.means.get(name) for name in ("lossless_bytes", "png_bytes")]

@@ -219,7 +219,7 @@ _LEGEND = (
     "lost / gained: samples that fell below / rose to a score of 0.5.",
     "n non-inferior, n loss: samples (power 80 %) that would call no difference non-inferior, and",
     "that would see a loss of the margin; n/a where these samples have answered.",
-    "stored: bytes that were decoded again; for the baseline its pages as lossless images.",
+    "stored: bytes that were decoded again; for the baseline its pages without loss.",
     "ms: medians of compress + encode + prefill + decode; an encoding made by another run counts.",
     "Pareto: on the Pareto set by s stored bytes, t decoder tokens (mean over layers), k KV cache,",
     "m milliseconds.",

@@ -159,7 +159,7 @@ LEGEND = (
     "Means per sample. chance: the score of answering with another turn. delta: difference to the\n"
     "baseline. ms: medians of compress / encode / prefill / decode. -: not measured\n"
     "(encode ms: shared with an earlier run). simulated: nothing really got shorter or smaller.\n"
-    "stored: bytes that were decoded again (best lossless image format over them)."
+    "stored: bytes that were decoded again (smallest lossless form of the pages over them)."
 )
 
 PARTS = (

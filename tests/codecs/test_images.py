@@ -20,9 +20,9 @@ from freqexp.codecs.jpeg import Jpeg
 from freqexp.codecs.jpeg2000 import Jpeg2000
 from freqexp.codecs.jxl import Jxl
 from freqexp.codecs.jxl_lossless import JxlLossless
-from freqexp.codecs.lossless import lossless_size_bytes
 from freqexp.codecs.png import Png
 from freqexp.codecs.posterize import Posterize
+from freqexp.codecs.reference import lossless_size_bytes
 from freqexp.codecs.webp import Webp
 from freqexp.codecs.webp_lossless import WebpLossless
 from freqexp.coding.bitstream import Bitstream, BitstreamError, unpack, varint
