@@ -43,7 +43,7 @@ def changed_options(config: object, prefix: str = "") -> str:
         elif item.name not in ("name", DRAWS, *unshown) and value != default:
             shown = value.name if isinstance(value, Enum) else value
             shown = str(shown).lower() if isinstance(shown, bool) else shown
-            shown = PurePath(shown).name if item.name == "weights" else shown
+            shown = PurePath(shown).name if item.name in ("weights", "prior") else shown
             if isinstance(shown, list) and all(isinstance(word, str) for word in shown):
                 shown = " ".join(PurePath(word).name for word in shown)
             changes.append(f"{prefix}{item.name}={shown}")

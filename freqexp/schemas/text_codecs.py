@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from freqexp.errors import UserError, fault
 from freqexp.schemas import ranges
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from freqexp.codecs.symbols.known import Prior
     from freqexp.schemas.method import CompressorConfig
     from freqexp.schemas.profile import ProfileConfig
+
+BUNDLED = "bundled"
 
 
 @dataclass
@@ -42,7 +44,7 @@ class SymbolsConfig(LevelsConfig):
 
     name: str = "symbols"
     contrast: int = 48
-    prior: str | None = "bundled"
+    prior: str | None = BUNDLED
 
     def check(self, prefix: str) -> list[str]:
         faults = super().check(prefix) + ranges.integers(self, prefix, ("contrast",), 1, 255)
@@ -53,12 +55,18 @@ class SymbolsConfig(LevelsConfig):
             faults.append(fault(f"{prefix}.prior", f"{self.prior} ({error})", allowed))
         return faults
 
+    def identity(self, settings: dict[str, Any]) -> dict[str, Any]:
+        own = self.prior not in (None, BUNDLED)
+        return settings | ({"prior": self._priors()[0].digest} if own else {})
+
     def _priors(self) -> tuple[Prior, ...]:
         from freqexp.codecs.symbols.priors import bundled_priors, load_prior
 
         if self.prior is None:
             return ()
-        return bundled_priors() if self.prior == "bundled" else (load_prior(Path(self.prior)),)
+        if self.prior == BUNDLED:
+            return bundled_priors()
+        return (load_prior(Path(self.prior).expanduser()),)
 
     def build(self, keep_ratio: float, profile: ProfileConfig) -> Codec:
         from freqexp.codecs.symbols.codec import Symbols

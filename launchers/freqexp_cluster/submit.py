@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from freqexp.config.run import RunConfig
 
 
-METHOD_FILES = ("weights", "basis_path", "files")
+METHOD_FILES = ("weights", "basis_path", "files", "prior")
 """Settings of methods that name a file or a folder, or several."""
 
 METHOD_COMMANDS = ("encode", "decode")

@@ -26,9 +26,12 @@ from freqexp.codecs.symbols.segment import Cell, Shape, background, lines_of
 from freqexp.coding.bitstream import Bitstream, BitstreamError, unpack
 from freqexp.coding.share import page_share
 from freqexp.composing.compose import compose
+from freqexp.config.identity import run_id
 from freqexp.errors import ConfigError, UserError
 from freqexp.nouns.page import Pixels
 from freqexp.pages.glyph import GlyphRenderer
+
+NAMED = ("bundled", "null")
 
 
 def text_page(font_px: int, split: str = "eval", seed: int = 1, rows: int = 300) -> Pixels:
@@ -172,6 +175,7 @@ def test_a_page_is_its_rounded_self_again(page: Pixels, levels: int) -> None:
     assert np.array_equal(result.pixels, evenly(page, levels))
     assert np.array_equal(result.pixels, Posterize(levels=levels).compress(page).pixels)
     assert np.array_equal(decode(codec.encode(page)), result.pixels)
+    assert np.array_equal(codec.restored(page), result.pixels)
     colour = np.stack([page] * 3, axis=2)
     assert np.array_equal(codec.compress(colour).pixels, np.stack([result.pixels] * 3, axis=2))
     assert len(codec.encode(colour)) == len(codec.encode(page))
@@ -277,7 +281,7 @@ def test_a_prior_of_ones_own(page: Pixels, tmp_path: Path) -> None:
 
 
 def test_an_unknown_prior_is_named(page: Pixels) -> None:
-    strange = Prior(text_page(14, "train", 9, 842), 100, b"abcd")
+    strange = Prior(text_page(14, "train", 9, 842), 100, "61626364" * 8)
     data = Symbols(levels=256, priors=[strange]).encode(page)
     with pytest.raises(BitstreamError, match=r"symbols: needs the prior 61626364, here are"):
         decode(data)
@@ -347,3 +351,14 @@ def test_what_a_prior_teaches_is_counted(page: Pixels) -> None:
 def test_settings_outside_their_ranges(changed: dict[str, float], message: str) -> None:
     with pytest.raises(UserError, match=message):
         Symbols(**changed)  # type: ignore[arg-type]
+
+
+def test_a_prior_is_in_the_run_by_its_content(tmp_path: Path) -> None:
+    ids = []
+    for name, seed in (("one", 1), ("same", 1), ("other", 2)):
+        file = tmp_path / f"{name}.fqxp"
+        file.write_bytes(Symbols(levels=256, priors=()).encode(random_page(seed)))
+        ids.append(run_id(compose(("compressor=symbols", f"compressor.prior={file}"))))
+    ids += [run_id(compose(("compressor=symbols", f"compressor.prior={prior}"))) for prior in NAMED]
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from freqexp.codecs.base import Codec, Payload
+from freqexp.codecs.base import Codec, Payload, check_page
 from freqexp.codecs.lossless import read_file, smallest_file
 from freqexp.codecs.planes import planes_of, restored_page
 from freqexp.codecs.symbols.known import NAME_BYTES, NOTHING, Known, Prior
@@ -76,9 +76,7 @@ class Symbols(Codec):
     def store(self, pixels: Pixels) -> Payload:
         """Way, levels, planes and the prior's name; script and shapes, or nothing and a file."""
         planes = planes_of(pixels)
-        levels = self._levels
-        while not kept_in_sight(planes, levels, self._contrast):
-            levels = min(2 * levels, 256)
+        levels = self._levels_for(planes)
         planes = evenly(planes, levels)
         levels = grid_of(planes)
         code, prior = self._shortest(planes, levels)
@@ -90,6 +88,18 @@ class Symbols(Codec):
         numbers = (SYMBOLS, levels, len(planes) // pixels.shape[0], len(name))
         head = b"".join(map(varint, numbers)) + name + code.head
         return Payload(head, (code.script, code.pictures))
+
+    def restored(self, pixels: Pixels) -> Pixels:
+        """See `Codec`."""
+        check_page(pixels)
+        return evenly(pixels, self._levels_for(planes_of(pixels)))
+
+    def _levels_for(self, planes: Pixels) -> int:
+        """As many as are asked for, or more, so that nothing vanishes."""
+        levels = self._levels
+        while not kept_in_sight(planes, levels, self._contrast):
+            levels = min(2 * levels, 256)
+        return levels
 
     def _shortest(self, planes: Pixels, levels: int) -> tuple[PageCode | None, Prior | None]:
         """With the prior that counts fewest bytes, or without."""

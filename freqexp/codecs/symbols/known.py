@@ -54,16 +54,21 @@ def known_of(page: Pixels) -> Known:
 
 @dataclass(frozen=True, eq=False)
 class Prior:
-    """A page of examples, [H, W] uint8, and its file. name: which a bitstream names it by."""
+    """A page of examples, [H, W] uint8, and its file. digest: SHA-256 of it, in hex."""
 
     page: Pixels
     size_bytes: int
-    name: bytes
+    digest: str
 
     @staticmethod
     def of(page: Pixels, data: bytes) -> Prior:
         """page: what `data` decodes to."""
-        return Prior(page, len(data), hashlib.sha256(data).digest()[:NAME_BYTES])
+        return Prior(page, len(data), hashlib.sha256(data).hexdigest())
+
+    @property
+    def name(self) -> bytes:
+        """What bitstreams call it."""
+        return bytes.fromhex(self.digest)[:NAME_BYTES]
 
     @functools.cached_property
     def sample(self) -> frozenset[Shape]:
