@@ -45,8 +45,9 @@ from freqexp.codecs.webp_lossless import WebpLossless
 from freqexp.coding.bitstream import BitstreamError
 from freqexp.nouns.page import Pixels
 from freqexp.pages.glyph import GlyphRenderer
+from freqexp.tokens.bands import limits_of, rings_of
 from freqexp.tokens.bitstream import StoredTokens, pack, unpack
-from freqexp.tokens.coefficients import Quantised, RingsOf, quantise
+from freqexp.tokens.coefficients import Quantised, quantise
 from freqexp.tokens.container import CODES, MAGIC
 from freqexp.tokens.trained.own import own_codes
 from freqexp.tokens.trained.page_codes import PageCodes
@@ -54,7 +55,6 @@ from freqexp.tokens.trained.page_codes import pack as pack_codes
 from freqexp.tokens.trained.page_codes import unpack as unpack_codes
 from freqexp.tokens.trained.settings import VqSettings
 
-_RINGS = RingsOf((4.0, 8.0))
 _KIND_AT = 5
 # Their decoders take as long to start as all others take to decode, so one page of each is enough.
 BY_PROGRAMS: Mapping[int, type[TwoLevelCodec]] = {of.code: of for of in (Jb2, Jbig1)}
@@ -132,7 +132,8 @@ def _tokens() -> Iterator[bytes]:
     """
     rows, columns, channels = grid = 6, 7, 4
     values = torch.randn(rows * columns, channels, generator=torch.Generator().manual_seed(0))
-    bits, rings = (10, 4, 0), _RINGS((rows, columns))
+    bits, limits = (10, 4, 0), limits_of((rows, columns), (4.0, 8.0))
+    rings = rings_of((rows, columns), limits)
     found = [
         quantise(values[: len(ring)].double(), b, (0,)) for b, ring in zip(bits, rings, strict=True)
     ]
@@ -140,8 +141,8 @@ def _tokens() -> Iterator[bytes]:
     peaks = tuple(None if level is None else peak for level, peak in found)
     kept = torch.arange(0, rows * columns, 2)
     head = (grid[:2], channels, torch.float32, kept)
-    yield pack(StoredTokens(*head, coefficients=Quantised(bits, levels, peaks)), rings)[0]
-    yield pack(StoredTokens(*head, values=values[kept]), rings)[0]
+    yield pack(StoredTokens(*head, coefficients=Quantised(bits, levels, peaks, limits)))[0]
+    yield pack(StoredTokens(*head, values=values[kept]))[0]
     settings = VqSettings(codes=8, domain="dct", edge_low=2.0, edge_mid=4.0)
     codes = own_codes(values, (rows, columns), settings)
     indices = tuple(codes.assign(codes.split(values, (rows, columns)), 4, improve=False))
@@ -154,7 +155,7 @@ def restore(data: bytes) -> bool:
         if data[_KIND_AT : _KIND_AT + 1] == bytes([CODES]):
             page = unpack_codes(data, None)
             return len(page.features()) == len(page.kept) > 0
-        stored = unpack(data, _RINGS)
+        stored = unpack(data)
         return (stored.values is None) != (stored.coefficients is None) and len(stored.kept) > 0
     pixels = decode(data)
     return pixels.dtype == np.uint8 and pixels.ndim in (2, 3) and pixels.size > 0

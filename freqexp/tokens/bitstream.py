@@ -10,7 +10,6 @@ byte planes deflated.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +18,7 @@ from torch import Tensor
 
 from freqexp.coding.bitstream import BitstreamError
 from freqexp.tokens.coefficients import (
-    Integers,
     Quantised,
-    RingsOf,
     pack_coefficients,
     pack_planes,
     raw_bytes,
@@ -44,25 +41,22 @@ class StoredTokens:
     values: Tensor | None = None
 
 
-def store(stored: StoredTokens, rings_of: RingsOf) -> tuple[bytes, dict[str, int]]:
+def store(stored: StoredTokens) -> tuple[bytes, dict[str, int]]:
     """The bitstream of a page's tokens, decoded again and compared, and its bytes by component."""
-    data, components = pack(stored, rings_of(stored.grid))
+    data, components = pack(stored)
     # What the model sees is a function of these numbers alone, so equal ones are the decoding.
-    if not same(unpack(data, rings_of), stored):
+    if not same(unpack(data), stored):
         raise RuntimeError("token bitstream: decodes to other numbers than were stored")
     return data, components
 
 
-def pack(stored: StoredTokens, rings: Sequence[Integers]) -> tuple[bytes, dict[str, int]]:
-    """The bitstream and its bytes by component (`codecs.base.COMPONENTS`).
-
-    rings: for each band, the ring of radial frequency of each of its coefficients.
-    """
+def pack(stored: StoredTokens) -> tuple[bytes, dict[str, int]]:
+    """The bitstream and its bytes by component (`codecs.base.COMPONENTS`)."""
     mask = np.zeros(stored.grid[0] * stored.grid[1], dtype=np.uint8)
     mask[stored.kept.cpu().numpy()] = 1
     masks = b"" if mask.all() else np.packbits(mask).tobytes()
     if stored.coefficients is not None:
-        parameters, scales, values, tables = pack_coefficients(stored.coefficients, rings)
+        parameters, scales, values, tables = pack_coefficients(stored.coefficients, stored.grid)
         kind = COEFFICIENTS
     else:
         assert stored.values is not None
@@ -74,7 +68,7 @@ def pack(stored: StoredTokens, rings: Sequence[Integers]) -> tuple[bytes, dict[s
     return data, {"header": len(data) - sum(counts.values()), **counts}
 
 
-def unpack(data: bytes, rings_of: RingsOf) -> StoredTokens:
+def unpack(data: bytes) -> StoredTokens:
     """Inverse of `pack`. Raises BitstreamError for what is no whole and intact bitstream."""
     found = unpack_container(data)
     head = (found.grid, found.channels, found.dtype)
@@ -83,8 +77,7 @@ def unpack(data: bytes, rings_of: RingsOf) -> StoredTokens:
     parameters, masks, scales, values = found.blocks
     kept = _kept(masks, found.grid[0] * found.grid[1])
     if found.kind == COEFFICIENTS:
-        rings = rings_of(found.grid)
-        quantised = unpack_coefficients(parameters, scales, values, rings, found.channels)
+        quantised = unpack_coefficients(parameters, scales, values, found.grid, found.channels)
         return StoredTokens(*head, kept, coefficients=quantised)
     if parameters or scales:
         raise BitstreamError("tokens: parameters that do not belong to their kind")
@@ -100,7 +93,7 @@ def same(one: StoredTokens, other: StoredTokens) -> bool:
     if one.coefficients is not None and other.coefficients is not None:
         a, b = one.coefficients, other.coefficients
         pairs += [*zip(a.levels, b.levels, strict=True), *zip(a.peaks, b.peaks, strict=True)]
-        if a.bits != b.bits:
+        if (a.bits, a.limits) != (b.bits, b.limits):
             return False
     same_head = (one.grid, one.channels, one.dtype) == (other.grid, other.channels, other.dtype)
     return same_head and all(_equal(*pair) for pair in pairs)

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from freqexp.coding import entropy
 from freqexp.coding.bitstream import BitstreamError, Cursor, varint
 from freqexp.coding.quantize import MAX_BITS, step_size
+from freqexp.tokens.bands import Integers, farthest, rings_of
 
 _CODED_BITS = 8
-
-Integers = npt.NDArray[np.int64]
+_BANDS = 3
 
 
 @dataclass(frozen=True, eq=False)
 class Quantised:
-    """Levels of a page's coefficients. bits: of each band.
+    """Levels of a page's coefficients. bits: of each band. limits: see `bands.limits_of`.
 
     levels: int32 [n, channels] of each band, None at 0 bits and for an empty band;
     -(2^(b-1)-1) to 2^(b-1)-1, at 1 bit 0 (negative) and 1.
@@ -32,6 +30,7 @@ class Quantised:
     bits: tuple[int, ...]
     levels: tuple[Tensor | None, ...]
     peaks: tuple[Tensor | None, ...]
+    limits: tuple[int, ...]
 
 
 def quantise(values: Tensor, bits: int, dims: tuple[int, ...]) -> tuple[Tensor | None, Tensor]:
@@ -62,35 +61,15 @@ def _rounded_up(peak: Tensor) -> Tensor:
     return peak if bool(torch.isinf(rounded).any()) else rounded
 
 
-class RingsOf:
-    """Which ring of radial frequency the coefficients of each band belong to."""
-
-    def __init__(self, edges: tuple[float, float]) -> None:
-        """edges: as in `transforms.band_positions`."""
-        self._edges = edges
-
-    def __call__(self, grid: tuple[int, int]) -> list[Integers]:
-        """For each band int64 [n]."""
-        from freqexp.coding.transforms import band_positions
-
-        columns = grid[1]
-        found = []
-        for band in band_positions(grid, self._edges):
-            position = band.cpu().numpy()
-            squared = (position // columns) ** 2 + (position % columns) ** 2
-            found.append(np.floor(np.sqrt(squared)).astype(np.int64))
-        return found
-
-
-def pack_coefficients(
-    found: Quantised, rings: Sequence[Integers]
-) -> tuple[bytes, bytes, bytes, int]:
+def pack_coefficients(found: Quantised, grid: tuple[int, int]) -> tuple[bytes, bytes, bytes, int]:
     """Parameters, scales, values, and how many bytes of the values are tables."""
+    rings = rings_of(grid, found.limits)
     used = [peak for peak in found.peaks if peak is not None]
     peaks = torch.cat([peak.reshape(-1) for peak in used]).cpu().numpy() if used else np.zeros(0)
     wide = bool((peaks.astype(np.float32).astype(np.float64) != peaks).any())
     sizes = (0 if peak is None else peak.numel() for peak in found.peaks)
-    parameters = bytes([*found.bits, int(wide)]) + b"".join(map(varint, sizes))
+    numbers = (*found.limits, *sizes)
+    parameters = bytes([*found.bits, int(wide)]) + b"".join(map(varint, numbers))
     scales = pack_planes(torch.from_numpy(peaks if wide else peaks.astype(np.float32)))
     coder, codes, rest = entropy.Encoder(), [], []
     for bits, levels, ring in zip(found.bits, found.levels, rings, strict=True):
@@ -119,16 +98,20 @@ def unpack_coefficients(
     parameters: bytes,
     scales: bytes,
     values: bytes,
-    rings: Sequence[Integers],
+    grid: tuple[int, int],
     channels: int,
 ) -> Quantised:
     """Inverse of `pack_coefficients`. Raises BitstreamError for what no encoder wrote."""
     cursor = Cursor(parameters, "tokens")
-    *bits, wide = cursor.take(len(rings) + 1)
-    sizes = [cursor.varint() for _ in rings]
+    *bits, wide = cursor.take(_BANDS + 1)
+    limits = tuple(cursor.varint() for _ in range(_BANDS - 1))
+    sizes = [cursor.varint() for _ in range(_BANDS)]
     cursor.end()
     if max(bits) > MAX_BITS or wide > 1 or any(size not in (0, 1, channels) for size in sizes):
         raise BitstreamError("tokens: bits or scales that no quantiser has")
+    if not limits[0] <= limits[1] <= farthest(grid) + 1:
+        raise BitstreamError(f"tokens: bands that begin at {limits}")
+    rings = rings_of(grid, limits)
     dtype = torch.float64 if wide else torch.float32
     peaks = torch.split(unpack_planes(scales, (sum(sizes),), dtype).double(), sizes)
     if not all(bool((torch.isfinite(peak) & (peak >= 0)).all()) for peak in peaks):
@@ -166,7 +149,7 @@ def unpack_coefficients(
     if any((level is None) != (not len(p)) for level, p in zip(levels, peaks, strict=True)):
         raise BitstreamError("scales: a band without a scale, or a scale without a band")
     shaped = tuple(peak.reshape(1, -1) if len(peak) else None for peak in peaks)
-    return Quantised(tuple(bits), tuple(levels), shaped)
+    return Quantised(tuple(bits), tuple(levels), shaped, limits)
 
 
 def _used(bits: int, ring: Integers) -> list[int]:

@@ -25,12 +25,12 @@ import torch
 from freqexp.coding.bitstream import BitstreamError, Cursor, varint
 
 MAGIC = b"FQXT"
-VERSION = 1
+VERSION = 2
 COEFFICIENTS, TOKENS, CODES = 1, 2, 3
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
-MAX_TOKENS, MAX_VALUES = 1 << 20, 1 << 26
-"""Most tokens of a page, and most numbers of them: a header may not ask for more memory or time
-than those take.
+MAX_TOKENS, MAX_VALUES, MAX_SIDE = 1 << 20, 1 << 26, 0xFFFF
+"""Most tokens of a page, most numbers of them and most rows or columns: a header may not ask for
+more memory or time than those take.
 """
 
 _BLOCKS = {COEFFICIENTS: 4, TOKENS: 4, CODES: 3}
@@ -77,8 +77,9 @@ def unpack(data: bytes) -> Container:
     if zlib.crc32(data[:body]) != checksum:
         raise BitstreamError("tokens: damaged, the checksum does not match")
     count = rows * columns
-    if not 0 < count <= MAX_TOKENS or not 0 < count * channels <= MAX_VALUES:
-        allowed = f"at most {MAX_TOKENS} tokens and {MAX_VALUES} numbers"
+    fits = 0 < count <= MAX_TOKENS and 0 < count * channels <= MAX_VALUES
+    if not fits or max(rows, columns) > MAX_SIDE:
+        allowed = f"at most {MAX_TOKENS} tokens, {MAX_SIDE} a side, and {MAX_VALUES} numbers"
         size = f"{rows} x {columns} tokens of {channels} channels"
         raise BitstreamError(f"tokens: {size}, allowed: {allowed}")
     if code >= len(DTYPES):

@@ -12,9 +12,10 @@ from freqexp.coding.share import check_keep_ratio
 from freqexp.coding.transforms import band_positions, dct2, idct2
 from freqexp.errors import ConfigError, fault
 from freqexp.nouns.vision import CompressedTokens, VisionTokens
+from freqexp.tokens.bands import limits_of
 from freqexp.tokens.base import TokenCompressor
 from freqexp.tokens.bitstream import StoredTokens, store
-from freqexp.tokens.coefficients import Quantised, RingsOf, quantise, restored
+from freqexp.tokens.coefficients import Quantised, quantise, restored
 from freqexp.tokens.kept import budget_of, check_tokens
 
 _ENERGY_GRID = 2.0**30
@@ -144,7 +145,7 @@ class TokenDct(TokenCompressor):
         if not found:
             return exact, None
         levels_of, peaks = zip(*found, strict=True)
-        return exact, Quantised(self._bits, levels_of, peaks)
+        return exact, Quantised(self._bits, levels_of, peaks, limits_of(grid, self._edges))
 
     def _stored(
         self, features: Tensor, kept: Tensor, grid: tuple[int, int], levels: Quantised | None
@@ -155,7 +156,7 @@ class TokenDct(TokenCompressor):
         """
         values = features if levels is None else None
         stored = StoredTokens(grid, features.shape[1], features.dtype, kept, levels, values)
-        return store(stored, RingsOf(self._edges))
+        return store(stored)
 
     def _most_energetic(self, features: Tensor, count: int) -> Tensor:
         """Increasing positions int64 [count] of the tokens of `features` [N, channels] to keep."""

@@ -11,7 +11,6 @@ from freqexp.coding.share import kept_count
 from freqexp.errors import UserError, fault
 from freqexp.nouns.vision import CompressedTokens, Signal, VisionTokens
 from freqexp.tokens.bitstream import StoredTokens, store
-from freqexp.tokens.coefficients import RingsOf
 
 
 def check_tokens(tokens: VisionTokens) -> None:
@@ -86,8 +85,7 @@ def kept_tokens(
     `kept` by themselves.
     """
     stored = StoredTokens(grid, features.shape[1], features.dtype, kept, values=features)
-    # Tokens that are stored as they are have no bands.
-    data, components = store(stored, RingsOf((0.0, 0.0)))
+    data, components = store(stored)
     ratio = grid[0] * grid[1] / len(kept)
     return CompressedTokens(
         features,

@@ -18,7 +18,6 @@ from freqexp.coding.transforms import radial_frequency
 from freqexp.errors import UserError
 from freqexp.nouns.vision import VisionTokens
 from freqexp.tokens.bitstream import unpack as unpack_tokens
-from freqexp.tokens.coefficients import RingsOf
 from freqexp.tokens.container import Container
 from freqexp.tokens.container import unpack as unpack_container
 from freqexp.tokens.token_vq import TokenVq
@@ -196,7 +195,7 @@ def test_a_page_needs_its_own_codebook_and_no_other() -> None:
         with pytest.raises(BitstreamError, match=f"needs the codebook {page.codes.name.hex()}"):
             unpack(stream, known)
     with pytest.raises(BitstreamError, match="kind 3 needs its codebook"):
-        unpack_tokens(stream, RingsOf((4.0, 8.0)))
+        unpack_tokens(stream)
     tokens = TokenVq(VqSettings()).compress(VisionTokens(noise(4, CHANNELS), (2, 2)))
     assert tokens.stored_bytes is not None
     with pytest.raises(UserError, match="at most 65536"):
