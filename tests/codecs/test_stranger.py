@@ -158,7 +158,7 @@ def test_symbols_with_the_prior_of_the_package() -> None:
 
 def test_symbols_far_apart_and_of_many_numbers() -> None:
     """Steps, gaps and numbers of every length that they are written in."""
-    page = np.full((1300, 600), 255, dtype=np.uint8)
+    page = np.full((1400, 600), 255, dtype=np.uint8)
     for again in range(2):
         for number in range(2100):
             row, column = divmod(number, 14)
