@@ -15,11 +15,13 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import sys
+import tempfile
 import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -39,6 +41,9 @@ from freqexp.codecs.jxl import Jxl
 from freqexp.codecs.jxl_lossless import JxlLossless
 from freqexp.codecs.png import Png
 from freqexp.codecs.posterize import Posterize
+from freqexp.codecs.strips import CODERS, Strips
+from freqexp.codecs.symbols.codec import Symbols
+from freqexp.codecs.symbols.priors import load_prior
 from freqexp.codecs.two_levels import TwoLevelCodec
 from freqexp.codecs.webp import Webp
 from freqexp.codecs.webp_lossless import WebpLossless
@@ -110,6 +115,7 @@ def seeds() -> list[bytes]:
         Posterize(),
         Downsample(),
         External(),
+        *(Strips(levels=4, coder=coder) for coder in CODERS),
     ]
     # Three lines are enough to find the codebook's group.
     text = GlyphRenderer(width=120, height=70, font_pt=14, line_height_pt=16, crop=False)
@@ -118,7 +124,30 @@ def seeds() -> list[bytes]:
     streams = [codec.encode(page) for codec in codecs for page in pages]
     streams += [codec.encode(page) for codec in vq for page in (words, pages[1])]
     streams += [codec().encode(pages[0]) for codec in installed()]
+    streams += _symbols(words)
     return [*streams, *_tokens()]
+
+
+def _symbols(words: Pixels) -> Iterator[bytes]:
+    """Text at two levels and at 256, in one plane and three, with a prior and without; noise, whose
+    shapes are coded otherwise; and a page that is stored as a picture.
+    """
+    glyph = GlyphRenderer(width=220, height=70, font_pt=14, line_height_pt=16, crop=False)
+    page = glyph.render_text("out over the lamps\nlean water; the\nwater leans")[0].pixels
+    # Small: what a prior knows is learned again at every number of levels that is met.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "small.fqxp"
+        path.write_bytes(Strips(levels=256).encode(page))
+        prior = load_prior(path)
+    colour = np.repeat(words[..., np.newaxis], 3, axis=2)
+    colour[40:44, 8:30, 0] = 90
+    for levels in (2, 256):
+        for known in ((), (prior,)):
+            codec = Symbols(levels=levels, priors=known)
+            yield from (codec.encode(given) for given in (words, colour))
+    noise = np.random.default_rng(0).integers(0, 256, (20, 30), dtype=np.uint8)
+    slope = np.add.outer(np.arange(60), np.arange(80)).astype(np.uint8)
+    yield from (Symbols(levels=256).encode(given) for given in (noise, slope))
 
 
 def installed() -> list[type[TwoLevelCodec]]:

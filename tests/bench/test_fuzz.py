@@ -11,7 +11,7 @@ import pytest
 from bench.fuzz import BY_PROGRAMS, fuzz, installed, restore, seeds
 from bench.mutations import CHECKSUM_BYTES, MUTATIONS
 from freqexp.codecs.base import CODES
-from freqexp.coding.bitstream import BitstreamError, varint
+from freqexp.coding.bitstream import BitstreamError, Cursor, unpack, varint
 from freqexp.tokens.container import MAGIC
 
 CODE_AT, HEIGHT_AT, TOKENS_SIZE_AT = 5, 7, 6
@@ -32,16 +32,36 @@ def test_every_codec_and_all_kinds_of_tokens_are_fuzzed() -> None:
     assert all(restore(data) for data in streams)
 
 
+def test_symbols_of_every_way_are_fuzzed() -> None:
+    streams = [unpack(data) for data in seeds() if data[: len(MAGIC)] != MAGIC]
+    symbols = [stream for stream in streams if stream.code == 16]
+    assert {stream.parameters[0] for stream in symbols} == {0, 1}
+    ways, names = set(), set()
+    for stream in symbols:
+        cursor = Cursor(stream.parameters, "symbols")
+        if cursor.varint() == 0:
+            levels, planes = cursor.varint(), cursor.varint()
+            assert levels in (2, 256)
+            assert planes in (1, 3)
+            names.add(len(cursor.block()))
+            ways.add(stream.sections[1][0])
+    assert ways == {0, 1, 2}
+    assert names == {0, 4}
+
+
 def test_a_hundred_thousand_mutations() -> None:
     outcome = fuzz(seeds(), 100_000, seed=1, repaired=0.1)
     assert outcome.failures == []
     assert sum(outcome.counts.values()) == 100_000
     # What lies behind the checksum was met, too.
-    assert {"decoded", "masks", "values", "scales", "PNG", "WEBP", "JPEG XL"} <= set(outcome.counts)
+    met = {"masks", "values", "scales", "PNG", "WEBP", "JPEG XL", "ppm", "symbols", "strips"}
+    assert {"decoded", *met} <= set(outcome.counts)
     assert outcome.slowest_ms < 20_000
 
 
-@pytest.mark.parametrize("code", [11, None], ids=["block_vq", "tokens"])
+@pytest.mark.parametrize(
+    "code", [11, 16, 17, None], ids=["block_vq", "symbols", "strips", "tokens"]
+)
 def test_hostile_bitstreams_with_a_right_checksum(code: int | None) -> None:
     chosen = [d for d in seeds() if (None if d[: len(MAGIC)] == MAGIC else d[CODE_AT]) == code]
     outcome = fuzz(chosen, 500, seed=2, repaired=1)
