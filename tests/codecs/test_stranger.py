@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import stranger
 import stranger_base
+import stranger_images
 import stranger_tokens
 import torch
 from torch import Tensor
@@ -22,6 +24,8 @@ from freqexp.codecs.block_dct import BlockDct
 from freqexp.codecs.block_vq.codebook import DEFAULT
 from freqexp.codecs.block_vq.codec import BlockVq
 from freqexp.codecs.downsample import Downsample
+from freqexp.codecs.jb2 import Jb2
+from freqexp.codecs.jbig1 import Jbig1
 from freqexp.codecs.jpeg import Jpeg
 from freqexp.codecs.jpeg2000 import Jpeg2000
 from freqexp.codecs.jxl import Jxl
@@ -31,6 +35,7 @@ from freqexp.codecs.posterize import Posterize
 from freqexp.codecs.strips import Strips
 from freqexp.codecs.symbols.codec import Symbols
 from freqexp.codecs.symbols.priors import BUNDLED, FOLDER, load_prior
+from freqexp.codecs.two_levels import TwoLevelCodec
 from freqexp.codecs.webp import Webp
 from freqexp.codecs.webp_lossless import WebpLossless
 from freqexp.coding.bitstream import Bitstream, unpack
@@ -73,7 +78,7 @@ def in_colour(page: Pixels) -> Pixels:
 
 
 def test_the_stranger_knows_nothing_of_ours() -> None:
-    assert len(STRANGERS) == 5
+    assert len(STRANGERS) == 6
     ours = {path.stem for path in STRANGERS}
     for path in STRANGERS:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -190,6 +195,33 @@ def test_image_files(page: Pixels, channels: int) -> None:
     codecs += [Jpeg2000(), Posterize(levels=5), Downsample(0.3), Downsample(0.3, restore_size=True)]
     for codec in codecs:
         same(codec, given)
+
+
+@pytest.mark.parametrize(
+    ("codec", "file_of", "command"),
+    [
+        (Jb2, stranger_images.djvu, ["ddjvu", "-format=pbm", "-", "-"]),
+        (Jbig1, stranger_images.jbig, ["jbgtopbm", "-"]),
+    ],
+)
+def test_files_of_two_levels(
+    page: Pixels,
+    codec: type[TwoLevelCodec],
+    file_of: Callable[[stranger_base.Page], bytes],
+    command: list[str],
+) -> None:
+    if codec.program_faults(""):
+        pytest.skip("the programs are not installed")
+    for given in (page, in_colour(page)):
+        data = codec().encode(given)
+        file = file_of(stranger.container(data))
+        pbm = subprocess.run(command, input=file, capture_output=True, check=True).stdout
+        bits = np.unpackbits(
+            np.frombuffer(pbm.split(maxsplit=3)[3], np.uint8).reshape(70, -1), axis=1
+        )
+        gray = np.where(bits[:, : page.shape[1]], 0, 255)
+        wanted = decode(data)
+        assert np.array_equal(wanted if wanted.ndim == 2 else wanted[..., 1], gray)
 
 
 def test_block_vq(page: Pixels) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import brotli
 import numpy as np
-from stranger import apart, decode, picture, values_of
+from stranger import apart, decode, values_of
 from stranger_base import Bits, Fields, Page, ppm, unzigzag
+from stranger_images import picture
 
 Pixels = np.ndarray[Any, Any]
 Shape = tuple[int, int, bytes]

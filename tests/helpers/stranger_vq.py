@@ -9,8 +9,9 @@ from typing import Any
 
 import brotli
 import numpy as np
-from stranger import apart, levels_of_blocks, picture, transformed
+from stranger import apart, levels_of_blocks, transformed
 from stranger_base import Adaptive, Fields, Page, RangeCoder, Table
+from stranger_images import picture
 
 Pixels = np.ndarray[Any, Any]
 
