@@ -15,11 +15,10 @@ from stranger_base import Bits, Fields, Page, ppm, unzigzag
 from stranger_images import picture
 
 Pixels = np.ndarray[Any, Any]
+# Width, height, columns; a drop and a shape; left, top and a shape.
 Shape = tuple[int, int, bytes]
-"""Width, height, columns."""
 Entry = tuple[int, Shape]
 Cell = tuple[int, int, Shape]
-"""Left, top, shape."""
 
 
 @dataclass
@@ -78,8 +77,8 @@ def paint(page: Pixels, script: bytes, gap: int, book: list[Entry], own: list[En
             top = row + drop
             assert 0 <= top <= page.shape[0] - height
             assert column + width <= page.shape[1]
-            picture_ = np.frombuffer(columns, dtype=np.uint8).reshape(width, height)
-            page[top : top + height, column : column + width] = picture_.T
+            shown = np.frombuffer(columns, dtype=np.uint8).reshape(width, height).T
+            page[top : top + height, column : column + width] = shown
             column += width
     assert next(new, None) is None
 
