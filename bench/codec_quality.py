@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from freqexp.codecs.base import Codec, decode
+from freqexp.codecs.base import Codec, decode, taken_apart
 from freqexp.codecs.posterize import Posterize
 from freqexp.nouns.page import Pixels
 
-_WITHOUT_ERROR_DB = 99.0
+WITHOUT_ERROR_DB = 99.0
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,6 @@ class Posterized:
 
     codec: Codec
     levels: int
-    shared_bytes: int = 0
 
     def encode(self, pixels: Pixels) -> bytes:
         """See `Codec.encode`."""
@@ -30,9 +29,10 @@ class Posterized:
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one page. size: bytes."""
+    """Of one page. size: bytes, `share` of a codebook or prior among them."""
 
     size: int
+    share: int
     psnr_db: float
     ssim: float
     encode_ms: float
@@ -43,23 +43,30 @@ class Figures:
 def page_figures(codec: Codec | Posterized | None, page: Pixels) -> Figures:
     """Bytes, likeness and the decoded page of one page; None: as it is."""
     if codec is None:
-        return Figures(page.nbytes, _WITHOUT_ERROR_DB, 1.0, 0.0, 0.0, page)
+        return Figures(page.nbytes, 0, WITHOUT_ERROR_DB, 1.0, 0.0, 0.0, page)
     started = time.process_time()
     data = codec.encode(page)
     encoded = time.process_time()
     decoded = decode(data)
     done = time.process_time()
     times = 1000 * (encoded - started), 1000 * (done - encoded)
-    size = len(data) + codec.shared_bytes
-    return Figures(size, psnr_db(page, decoded), _ssim(page, decoded), *times, decoded)
+    size = counted_bytes(codec, data)
+    likeness = psnr_db(page, decoded), _ssim(page, decoded)
+    return Figures(size, size - len(data), *likeness, *times, decoded)
+
+
+def counted_bytes(codec: Codec | Posterized, data: bytes) -> int:
+    """Bytes that a page counts for its bitstream, and for its share of what many pages share."""
+    whole = codec.codec if isinstance(codec, Posterized) else codec
+    return sum(whole.ledger(taken_apart(data)[0], len(data)).values())
 
 
 def psnr_db(one: Pixels, other: Pixels) -> float:
     """Peak signal-to-noise ratio, 99 for equal pages."""
     error = float(((one.astype(np.float64) - other) ** 2).mean())
     if not error:
-        return _WITHOUT_ERROR_DB
-    return min(_WITHOUT_ERROR_DB, float(10 * np.log10(255**2 / error)))
+        return WITHOUT_ERROR_DB
+    return min(WITHOUT_ERROR_DB, float(10 * np.log10(255**2 / error)))
 
 
 def _ssim(one: Pixels, other: Pixels) -> float:

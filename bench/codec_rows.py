@@ -13,38 +13,47 @@ from pathlib import Path
 from typing import Any
 
 import freqexp
-from bench import codec_pages
+from bench import codec_pages, codec_quality, codec_reading, codec_texts
 from bench.codec_pages import Amount
 from freqexp.files import read_json, write_json
 from freqexp.results.provenance import code_state
 
 TABLE, ORIGIN = "table.csv", "table.json"
 # Code and data that decide what is measured, in the package.
-_MEASURED = ("coding", "codecs", "pages", "benchmarks", "models/codebooks")
-_FILES = ("readers/recogniser/lines.py",)
-_LIBRARIES = ("constriction", "imagecodecs", "numpy", "onnxruntime", "pillow", "rapidocr")
+_MEASURED = ("coding", "codecs", "pages", "benchmarks", "models/codebooks", "models/priors")
+_FILES = ("readers/recogniser/lines.py", "results/intervals.py")
+_BENCH = (codec_pages, codec_texts, codec_reading, codec_quality)
+_LIBRARIES = (
+    *("constriction", "imagecodecs", "numpy", "onnxruntime", "pillow", "pyppmd", "rapidocr"),
+    "scikit-image",
+)
 
 
 @dataclass(frozen=True)
 class Row:
-    """Means over the pages of one codec, setting, renderer and size.
+    """Means over the pages of one material, with one codec and setting.
 
-    bytes: of a page, share_bytes (of the codebook) among them. errors: of all `characters` read.
+    trained: see `Material`. bytes: of a page, share_bytes (of a codebook or prior) among them.
+    errors: of all `characters` read, digits_wrong: of all `digits` drawn, those read as another.
+    cer_low, cer_high: 95 % interval of the character error rate, percent.
     text_brotli_bytes: of the pages' text.
     """
 
-    renderer: str
-    font_px: float
-    in_codebook: bool
+    material: str
+    trained: str
     codec: str
     setting: str
     pages: int
     bytes: float
-    share_bytes: int
+    share_bytes: float
     psnr_db: float
     ssim: float
     characters: int
     errors: int
+    cer_low: float
+    cer_high: float
+    digits: int
+    digits_wrong: int
     encode_ms: float
     decode_ms: float
     text_brotli_bytes: float
@@ -55,14 +64,9 @@ class Row:
         return 100 * self.errors / self.characters
 
     @property
-    def key(self) -> tuple[str, float, str, str]:
+    def key(self) -> tuple[str, str, str]:
         """What is measured once."""
-        return self.renderer, self.font_px, self.codec, self.setting
-
-    @property
-    def where(self) -> tuple[str, float, bool]:
-        """The material."""
-        return self.renderer, self.font_px, self.in_codebook
+        return self.material, self.codec, self.setting
 
 
 class Rows:
@@ -109,12 +113,7 @@ def load_rows(folder: Path) -> list[Row]:
 
 
 def _row(record: Mapping[str, str]) -> Row:
-    as_type: dict[str, Callable[[str], Any]] = {
-        "str": str,
-        "int": int,
-        "float": float,
-        "bool": "True".__eq__,
-    }
+    as_type: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float}
     values: dict[str, Any] = {f.name: as_type[str(f.type)](record[f.name]) for f in fields(Row)}
     return Row(**values)
 
@@ -126,12 +125,13 @@ def origin(amount: Amount) -> dict[str, Any]:
     commit, dirty = code_state()
     versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
     package = Path(freqexp.__file__).parent
-    files = [package / name for name in _FILES] + [Path(codec_pages.__file__)]
+    files = [package / name for name in _FILES]
+    files += [Path(str(module.__file__)) for module in _BENCH]
     for folder in _MEASURED:
         files += sorted((package / folder).rglob("*.*"))
     digest = hashlib.sha256(repr((amount, versions)).encode())
     for file in files:
-        if file.suffix in (".py", ".fqvq"):
+        if file.suffix in (".py", ".fqvq", ".fqxp"):
             digest.update(file.read_bytes())
     return {
         "measured": digest.hexdigest()[:12],
@@ -143,9 +143,9 @@ def origin(amount: Amount) -> dict[str, Any]:
     }
 
 
-def by_material(rows: Sequence[Row]) -> dict[tuple[str, float, bool], list[Row]]:
-    """The rows of each renderer and size, in their order."""
-    found: dict[tuple[str, float, bool], list[Row]] = {}
+def by_material(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The rows of each material, in their order."""
+    found: dict[str, list[Row]] = {}
     for row in rows:
-        found.setdefault(row.where, []).append(row)
+        found.setdefault(row.material, []).append(row)
     return found

@@ -28,48 +28,19 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from bench import codec_figures, codec_report
-from bench.codec_pages import Amount, Material, materials, reading_errors
-from bench.codec_quality import Figures, Posterized, page_figures
+from bench import codec_figures, codec_pages, codec_report
+from bench.codec_pages import Amount, Material, materials
+from bench.codec_quality import Figures, page_figures
+from bench.codec_reading import Readings, error_interval
 from bench.codec_rows import ORIGIN, Row, Rows, by_material, origin
-from freqexp.codecs.base import Codec, decode
-from freqexp.composing.compose import compose
-from freqexp.errors import ConfigError, UserError
+from bench.codec_settings import SETTINGS, built, not_built, shown
+from freqexp.codecs.base import decode
+from freqexp.errors import UserError
 from freqexp.files import read_json
 
-SETTINGS: dict[str, tuple[str, ...]] = {
-    "none": ("",),
-    "png": ("", *(f"posterized={n}" for n in (2, 4, 8, 16, 32))),
-    "webp_lossless": ("",),
-    "jxl_lossless": tuple(f"compressor.effort=9{p}" for p in ("", " posterized=2")),
-    "jpeg": tuple(f"compressor.quality={q}" for q in (5, 10, 20, 75)),
-    "webp": tuple(f"compressor.quality={q}" for q in (1, 20, 75)),
-    "avif": tuple(f"compressor.quality={q}" for q in (5, 10, 20, 40, 60)),
-    "jxl": tuple(f"compressor.distance={d}" for d in (1, 3, 6, 10, 15, 25)),
-    "posterize": tuple(f"compressor.levels={n}" for n in (2, 3, 4, 8, 16, 32)),
-    "jpeg2000": (
-        *(f"compressor.psnr_db={d}" for d in (15, 20, 25, 30)),
-        *(f"compressor.psnr_db={d} compressor.resolutions=1" for d in (20, 25, 30)),
-        *(f"compressor.lossless=true compressor.resolutions={r}" for r in (1, 6)),
-    ),
-    "jb2": (
-        "",
-        *(f"compressor.losslevel=100 compressor.dpi={dpi}" for dpi in (200, 300, 400)),
-    ),
-    "jbig1": ("",),
-    "downsample": tuple(f"keep_ratio={k} compressor.restore_size=true" for k in (0.2, 0.35, 0.5)),
-    "block_dct": (
-        *(f"keep_ratio=1 compressor.step={s}" for s in (32, 64, 128, 255)),
-        *(f"keep_ratio={k}" for k in (0.1, 0.3, 0.5)),
-    ),
-    "block_vq": (
-        *(f"keep_ratio={k}" for k in (0.01, 0.3, 0.5, 0.7, 1)),
-        "keep_ratio=0.01 compressor.block=28",
-        "keep_ratio=0.01 compressor.codebook=false",
-    ),
-}
-QUICK = ("none", "jxl_lossless", "posterize", "jpeg", "block_vq")
-QUICK_SIZES = (14, 23.25)
+QUICK = ("none", "symbols", "jb2", "posterize", "block_vq")
+QUICK_MATERIALS = (codec_pages.FIRST, "cells 23.25")
+_WARM_ROWS = 80
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,8 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = tuple(name for name in names if name not in absent)
     try:
         kept = Rows(options.out, origin(amount))
-        chosen = [m for m in materials(amount) if not options.quick or m.font_px in QUICK_SIZES]
-        measure(chosen, names, kept)
+        chosen = [m for m in materials(amount) if not options.quick or m.name in QUICK_MATERIALS]
+        measure(chosen, names, kept, Readings(options.out))
     except UserError as error:
         print(f"bench.codecs: {error}", file=sys.stderr)
         return 2
@@ -131,79 +102,64 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def measure(material: Sequence[Material], codecs: Sequence[str], kept: Rows) -> None:
+def measure(
+    material: Sequence[Material], codecs: Sequence[str], kept: Rows, readings: Readings
+) -> None:
     """All settings of these codecs on all materials, but those that are there."""
     todo = [
         (where, name, setting)
         for where in material
         for name in codecs
         for setting in SETTINGS[name]
-        if (where.renderer, where.font_px, name, shown(setting)) not in kept.keys
+        if (where.name, name, shown(setting)) not in kept.keys
     ]
     terminal = sys.stderr.isatty()
     for number, (where, name, setting) in enumerate(tqdm(todo, disable=not terminal), start=1):
-        row = measured(where, name, setting)
+        row = measured(where, name, setting, readings)
         kept.add(row)
         if not terminal:
-            place = f"{number}/{len(todo)} {row.renderer} {row.font_px:g} px"
             figures = f"{row.bytes:,.0f} bytes, CER {row.cer_percent:.2f} %"
             what = f"{name} {row.setting}".strip()
-            print(f"{place} {what}: {figures}", file=sys.stderr, flush=True)
+            print(
+                f"{number}/{len(todo)} {row.material}, {what}: {figures}",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
-def not_built(name: str) -> tuple[str, ...]:
-    """Why a codec is not to be had here; nothing where it is."""
-    try:
-        compose((f"compressor={name}",))
-    except ConfigError as error:
-        return error.faults
-    return ()
-
-
-def shown(setting: str) -> str:
-    """A setting as tables have it."""
-    return setting.replace("compressor.", "")
-
-
-def _built(name: str, setting: str) -> Codec | Posterized | None:
-    overrides = [part for part in setting.split() if not part.startswith("posterized=")]
-    config = compose((f"compressor={name}", *overrides))
-    if name == "none":
-        return None
-    codec = config.compressor.build(config.keep_ratio, config.profile)
-    assert isinstance(codec, Codec)
-    _, _, levels = setting.partition("posterized=")
-    return Posterized(codec, int(levels)) if levels else codec
-
-
-def measured(where: Material, name: str, setting: str) -> Row:
+def measured(where: Material, name: str, setting: str, readings: Readings) -> Row:
     """One row."""
-    codec = _built(name, setting)
+    codec = built(name, setting)
     if codec is not None:
         # What is loaded once is not part of a page's time.
-        decode(codec.encode(np.ascontiguousarray(where.pages[0].pixels[:32, :64])))
+        decode(codec.encode(np.ascontiguousarray(where.pages[0].pixels[:_WARM_ROWS])))
     figures = [page_figures(codec, page.pixels) for page in where.pages]
-    errors = sum(
-        reading_errors(figure.decoded, boxes)
+    lines = [
+        line
         for figure, boxes in zip(figures, where.boxes, strict=True)
-    )
+        for line in readings.errors(figure.decoded, boxes)
+    ]
+    low, high = error_interval(lines)
 
     def mean(of: Callable[[Figures], float], digits: int) -> float:
         return round(statistics.fmean(map(of, figures)), digits)
 
     return Row(
-        renderer=where.renderer,
-        font_px=where.font_px,
-        in_codebook=where.in_codebook,
+        material=where.name,
+        trained=where.trained,
         codec=name,
         setting=shown(setting),
         pages=len(figures),
         bytes=mean(lambda f: f.size, 1),
-        share_bytes=codec.shared_bytes if codec is not None else 0,
+        share_bytes=mean(lambda f: f.share, 1),
         psnr_db=mean(lambda f: f.psnr_db, 2),
         ssim=mean(lambda f: f.ssim, 5),
-        characters=sum(len(text) for boxes in where.boxes for _, text in boxes),
-        errors=errors,
+        characters=sum(line.characters for line in lines),
+        errors=sum(line.errors for line in lines),
+        cer_low=round(100 * low, 4),
+        cer_high=round(100 * high, 4),
+        digits=sum(line.digits for line in lines),
+        digits_wrong=sum(line.digits_wrong for line in lines),
         encode_ms=mean(lambda f: f.encode_ms, 1),
         decode_ms=mean(lambda f: f.decode_ms, 1),
         text_brotli_bytes=round(where.text_brotli_bytes, 1),

@@ -1,0 +1,74 @@
+"""Which settings of which codecs the bench measures, and what it calls them."""
+
+from __future__ import annotations
+
+from bench.codec_quality import Posterized
+from freqexp.codecs.base import Codec
+from freqexp.composing.compose import compose
+from freqexp.errors import ConfigError
+
+OURS = ("symbols", "block_vq", "block_dct")
+LEVELS = (2, 4, 8, 16, 256)
+
+SETTINGS: dict[str, tuple[str, ...]] = {
+    "none": ("",),
+    "symbols": tuple(
+        f"compressor.levels={n}{prior}" for n in LEVELS for prior in ("", " compressor.prior=null")
+    ),
+    "block_vq": (
+        *(f"keep_ratio={k}" for k in (0.01, 0.3, 0.5)),
+        "keep_ratio=0.01 compressor.block=28",
+        "keep_ratio=0.01 compressor.codebook=false",
+    ),
+    "block_dct": tuple(f"keep_ratio=1 compressor.step={s}" for s in (16, 64)),
+    "strips": (
+        *(f"compressor.levels={n}" for n in (2, 16, 256)),
+        *(f"compressor.levels={n} compressor.coder=xz" for n in (2, 256)),
+    ),
+    "jb2": ("", "compressor.losslevel=100 compressor.dpi=200"),
+    "jbig1": ("",),
+    "png": ("", *(f"posterized={n}" for n in (2, 16))),
+    "webp_lossless": ("",),
+    "jxl_lossless": tuple(f"compressor.effort=9{p}" for p in ("", " posterized=2")),
+    "posterize": tuple(f"compressor.levels={n}" for n in (2, 3, 4, 8, 16)),
+    "jpeg": tuple(f"compressor.quality={q}" for q in (20, 75)),
+    "webp": ("compressor.quality=20",),
+    "avif": tuple(f"compressor.quality={q}" for q in (20, 40, 60)),
+    "jxl": tuple(f"compressor.distance={d}" for d in (3, 6, 10, 15)),
+    "jpeg2000": (
+        *(f"compressor.psnr_db={d} compressor.resolutions=1" for d in (25, 30)),
+        "compressor.psnr_db=30",
+        *(f"compressor.lossless=true compressor.resolutions={r}" for r in (1, 6)),
+    ),
+    "downsample": ("keep_ratio=0.35 compressor.restore_size=true",),
+}
+"""The settings that were ever the best of their codec at some quality, on some material.
+
+`posterized=n` stores the page at n gray levels.
+"""
+
+
+def not_built(name: str) -> tuple[str, ...]:
+    """Why a codec is not to be had here; nothing where it is."""
+    try:
+        compose((f"compressor={name}",))
+    except ConfigError as error:
+        return error.faults
+    return ()
+
+
+def shown(setting: str) -> str:
+    """A setting as tables have it."""
+    return setting.replace("compressor.", "")
+
+
+def built(name: str, setting: str) -> Codec | Posterized | None:
+    """The codec of a setting; None for pages as they are."""
+    overrides = [part for part in setting.split() if not part.startswith("posterized=")]
+    config = compose((f"compressor={name}", *overrides))
+    if name == "none":
+        return None
+    codec = config.compressor.build(config.keep_ratio, config.profile)
+    assert isinstance(codec, Codec)
+    _, _, levels = setting.partition("posterized=")
+    return Posterized(codec, int(levels)) if levels else codec
