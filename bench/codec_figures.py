@@ -9,17 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bench.codec_leaders import LIMIT_POINTS, baseline
 from bench.codec_rows import Row
 from bench.readme import BLUE, GRAY, ORANGE, save
 
-LIMIT_POINTS = 0.2
-"""A codec keeps pages readable when its CER is at most so many percentage points above none's."""
-
-TARGET_BYTES = 4000
 _LEAST_SHARED_DB = 1
 # Okabe and Ito's other colours; every codec has a marker of its own, too.
 _LOOKS: Mapping[str, tuple[str, str]] = {
-    "block_vq": (ORANGE, "*"),
+    "symbols": (ORANGE, "*"),
+    "block_vq": (ORANGE, "o"),
     "block_dct": (BLUE, "D"),
     "posterize": ("#009E73", "s"),
     "png": ("#56B4E9", "P"),
@@ -32,7 +30,12 @@ _LOOKS: Mapping[str, tuple[str, str]] = {
     "jpeg2000": (GRAY, "P"),
     "jb2": ("#009E73", "p"),
     "jbig1": ("#009E73", "h"),
+    "strips": ("black", "d"),
     "downsample": (GRAY, "<"),
+}
+_NAMED = {
+    "levels=2 prior=null": "without prior",
+    "keep_ratio=0.01 codebook=false": "without codebook",
 }
 
 
@@ -101,9 +104,9 @@ def rate_figure(rows: Sequence[Row], title: str, path: Path) -> None:
     )
     axes.plot(*zip(*best, strict=True), color="black", linewidth=1, zorder=0, label="Pareto set")
     for row in stored:
-        if "codebook=false" in row.setting:
+        if row.setting in _NAMED:
             axes.annotate(
-                "without codebook", (row.bytes, row.cer_percent), xytext=(6, 3),
+                _NAMED[row.setting], (row.bytes, row.cer_percent), xytext=(5, 6),
                 textcoords="offset points", fontsize=7.5, color=ORANGE,
             )  # fmt: skip
     _lines(axes, rows)
@@ -112,7 +115,7 @@ def rate_figure(rows: Sequence[Row], title: str, path: Path) -> None:
     axes.set_yscale("symlog", linthresh=0.2)
     axes.set_ylim(bottom=-0.03)
     axes.set_yticks([0, 0.1, 0.2, 1, 10, 100], ["0", "0.1", "0.2", "1", "10", "100"])
-    axes.set_xlabel("bytes a page, mean (a hundredth of the codebook included)")
+    axes.set_xlabel("bytes a page, mean (a hundredth of codebook or prior included)")
     axes.set_ylabel("character error rate, %")
     axes.set_title(title, fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
@@ -125,10 +128,10 @@ def rate_figure(rows: Sequence[Row], title: str, path: Path) -> None:
 
 def _lines(axes: Any, rows: Sequence[Row]) -> None:
     """The limit of readable pages, and what the text itself takes."""
-    baseline = next(row for row in rows if row.codec == "none")
-    limit = baseline.cer_percent + LIMIT_POINTS
+    plain = baseline(rows)
+    limit = plain.cer_percent + LIMIT_POINTS
     axes.axhspan(-0.03, limit, color="#009E73", alpha=0.08, linewidth=0)
-    text = baseline.text_brotli_bytes
+    text = plain.text_brotli_bytes
     axes.axvline(text, color=GRAY, linestyle=":", linewidth=1)
     axes.annotate(
         "text, brotli", (text, 0.97), xycoords=("data", "axes fraction"), xytext=(3, 0),

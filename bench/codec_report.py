@@ -1,4 +1,4 @@
-"""Tables of the codec bench: all rows, and who stores a readable page in the fewest bytes."""
+"""Tables of the codec bench, and the places of the documentation that hold them."""
 
 from __future__ import annotations
 
@@ -8,119 +8,116 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from bench.codec_figures import LIMIT_POINTS, TARGET_BYTES, bd_rate, pareto, rate_figure
+from bench.codec_documents import Document, document_table
+from bench.codec_figures import bd_rate, pareto, rate_figure
+from bench.codec_leaders import (
+    LIMIT_POINTS,
+    baseline,
+    leaders,
+    lossless,
+    pair,
+    readable,
+    smallest,
+)
 from bench.codec_rows import Row, by_material
 from freqexp.errors import UserError
 from freqexp.files import write_text
 
-OURS = ("block_vq", "block_dct")
 ANCHORS = ("png", "posterize", "jxl")
 FIGURE = Path("figures") / "codecs.png"
+MAIN_PLACE = "comparison"
 _PLACE = re.compile(r"<!-- codecs: (?P<name>\w+) -->\n(?P<old>.*?)<!-- /codecs -->", re.DOTALL)
-_LOSSLESS_DB = 99
-
-
-def smallest_readable(rows: Sequence[Row]) -> dict[str, Row | None]:
-    """Of each codec, the row of fewest bytes whose CER is within `LIMIT_POINTS` of that of the
-    pages as they are; None where there is none. Rows are those of one material.
-    """
-    baseline = next(row for row in rows if row.codec == "none")
-    limit = baseline.cer_percent + LIMIT_POINTS
-    found: dict[str, Row | None] = {}
-    for row in rows:
-        best = found.setdefault(row.codec, None)
-        if row.cer_percent <= limit and (best is None or row.bytes < best.bytes):
-            found[row.codec] = row
-    del found["none"]
-    return found
+_ANOTHER_CODEC = re.compile(r"block=|codebook=|prior=|coder=|resolutions=|dpi=")
 
 
 def comparison(rows: Sequence[Row]) -> Iterator[str]:
-    """The smallest readable setting of each codec, and ours beside the best general one."""
-    baseline = next(row for row in rows if row.codec == "none")
-    found = smallest_readable(rows)
+    """The smallest readable setting of each codec on one material; ours beside the best rival."""
+    plain = baseline(rows)
+    found = smallest(rows, readable(rows))
     best = sorted((row for row in found.values() if row is not None), key=lambda row: row.bytes)
     yield (
-        f"{baseline.renderer}, {baseline.font_px:g} px, {_pages(baseline)}: fewest bytes at a "
-        f"CER of at most {baseline.cer_percent:.2f} + {LIMIT_POINTS} % "
-        f"({baseline.characters:,} characters read)."
+        f"{plain.material}, {_pages(plain)}: fewest bytes at a CER of at most "
+        f"{plain.cer_percent:.2f} + {LIMIT_POINTS} % ({plain.characters:,} characters read)."
     )
     yield ""
-    yield "| codec | setting | bytes a page | codebook share | CER % | errors | PSNR dB | SSIM |"
-    yield "|---|---|---|---|---|---|---|---|"
+    columns = "codec | setting | bytes a page | share of a file | CER % [95 %] | errors"
+    yield f"| {columns} | digits wrong | PSNR dB | SSIM |"
+    yield "|---|---|---|---|---|---|---|---|---|"
     for row in best:
-        share = f"{row.share_bytes:,}" if row.share_bytes else ""
+        share = f"{row.share_bytes:,.0f}" if row.share_bytes else ""
         yield (
-            f"| {row.codec} | {row.setting} | {row.bytes:,.0f} | {share} | {row.cer_percent:.2f} | "
-            f"{row.errors} | {_psnr(row)} | {row.ssim:.4f} |"
+            f"| {row.codec} | {row.setting} | {row.bytes:,.0f} | {share} | {_cer(row)} | "
+            f"{row.errors} | {_digits(row)} | {_psnr(row)} | {row.ssim:.4f} |"
         )
     yield ""
-    ours = next((row for row in best if row.codec in OURS), None)
-    general = next((row for row in best if row.codec not in OURS), None)
-    if ours and general:
-        change = 100 * (ours.bytes / general.bytes - 1)
-        target = "met" if ours.bytes <= TARGET_BYTES else "missed"
+    both = pair(rows, readable(rows))
+    if both.ours and both.rival:
+        ours, rival = both.ours, both.rival
         yield (
-            f"{ours.codec} takes {ours.bytes:,.0f} bytes, {change:+.0f} % against "
-            f"{general.codec} ({general.bytes:,.0f}), the best general codec; the target of "
-            f"{TARGET_BYTES:,} is {target}. The text alone takes {ours.text_brotli_bytes:,.0f} by "
-            "brotli."
+            f"{ours.codec} takes {ours.bytes:,.0f} bytes, {_change(ours, rival)} against "
+            f"{rival.codec} ({rival.bytes:,.0f}), the best rival. The text alone takes "
+            f"{plain.text_brotli_bytes:,.0f} by brotli."
         )
     without = [name for name, row in found.items() if row is None]
     if without:
         yield f"No setting is within the limit: {', '.join(without)}."
 
 
-def elsewhere(rows: Sequence[Row]) -> Iterator[str]:
-    """The best of ours beside the best general codec, one line each renderer and size."""
-    yield "| renderer | px | in the codebook | ours | bytes | CER % | general | bytes | CER % | |"
-    yield "|---|---|---|---|---|---|---|---|---|---|"
-    for (renderer, size, known), group in by_material(rows).items():
-        best = [row for row in smallest_readable(group).values() if row is not None]
-        sides = [
-            min(
-                (row for row in best if (row.codec in OURS) == ours),
-                key=lambda row: row.bytes,
-                default=None,
-            )
-            for ours in (True, False)
-        ]
-        change = ""
-        if sides[0] and sides[1]:
-            change = f"{100 * (sides[0].bytes / sides[1].bytes - 1):+.0f} %"
-        cells = " | ".join(
-            f"{row.codec} {row.setting}".strip() + f" | {row.bytes:,.0f} | {row.cer_percent:.2f}"
-            if row
-            else "none | | "
-            for row in sides
-        )
-        yield f"| {renderer} | {size:g} | {'yes' if known else 'no'} | {cells} | {change} |"
+def sentence(rows: Sequence[Row]) -> Iterator[str]:
+    """What the README says of one material."""
+    both = pair(rows, readable(rows))
+    exact = pair(rows, lossless)
+    if both.ours is None or both.rival is None or exact.ours is None or exact.rival is None:
+        return
+    bare = pair([row for row in rows if not row.share_bytes], readable(rows)).ours
+    plain = baseline(rows)
+    yield (
+        f"A readable 595 x 842 page of 14 px text (mean of {plain.pages}) takes "
+        f"{both.ours.bytes:,.0f} bytes with\n`compressor={both.ours.codec}`, its share of a "
+        f"file of examples counted, and {both.rival.bytes:,.0f} with the best rival "
+        f"({both.rival.codec}): {_change(both.ours, both.rival)}."
+    )
+    if bare is not None:
+        yield f"Without examples it is {bare.bytes:,.0f} ({bare.codec})."
+    yield (
+        f"The same page without any loss takes {exact.ours.bytes:,.0f} bytes "
+        f"({exact.ours.codec}) and {exact.rival.bytes:,.0f} ({exact.rival.codec})."
+    )
 
 
-def tables(rows: Sequence[Row]) -> Iterator[str]:
-    """All rows as Markdown, a table each renderer and size: Pareto points with a star."""
-    for (renderer, size, known), group in by_material(rows).items():
-        first = group[0]
+def tables(rows: Sequence[Row], short: bool = False) -> Iterator[str]:
+    """All rows as Markdown, a table each material: Pareto points with a star.
+
+    short: of all materials but the first one only Pareto points and the smallest file without loss.
+    """
+    for number, (material, group) in enumerate(by_material(rows).items()):
+        first = baseline(group)
         yield (
-            f"\n**{renderer}, {size:g} px{'' if known else ', not in the codebook'}** "
-            f"({_pages(first)}, {first.characters:,} characters read; text by brotli "
+            f"\n**{material}** (trained on: {first.trained}; {_pages(first)}, "
+            f"{first.characters:,} characters read; text by brotli "
             f"{first.text_brotli_bytes:,.0f} bytes)\n"
         )
-        yield "| codec | setting | bytes | PSNR dB | SSIM | CER % | encode ms | decode ms | |"
-        yield "|---|---|---|---|---|---|---|---|---|"
+        columns = "codec | setting | bytes | PSNR dB | SSIM | CER % [95 %] | digits wrong"
+        yield f"| {columns} | encode ms | decode ms | |"
+        yield "|---|---|---|---|---|---|---|---|---|---|"
         stored = [row for row in group if row.codec != "none"]
         stars = {row.key for row, best in zip(stored, pareto(stored), strict=True) if best}
+        exact = [row for row in stored if lossless(row)]
+        shown = stars | {row.key for row in sorted(exact, key=lambda row: row.bytes)[:1]}
         for row in sorted(group, key=lambda row: row.bytes):
+            if short and number and row.key not in shown:
+                continue
             times = ("", "")
             if row.codec != "none":
                 times = (f"{row.encode_ms:,.0f}", f"{row.decode_ms:,.0f}")
             yield (
                 f"| {row.codec} | {row.setting} | {row.bytes:,.0f} | {_psnr(row)} | "
-                f"{row.ssim:.4f} | {row.cer_percent:.2f} | {' | '.join(times)} | "
+                f"{row.ssim:.4f} | {_cer(row)} | {_digits(row)} | {' | '.join(times)} | "
                 f"{'*' if row.key in stars else ''} |"
             )
-        yield ""
-        yield from _bd_rates(group)
+        if not short or not number:
+            yield ""
+            yield from _bd_rates(group)
 
 
 def _pages(row: Row) -> str:
@@ -129,15 +126,26 @@ def _pages(row: Row) -> str:
 
 def _psnr(row: Row) -> str:
     """PSNR, nothing for pages without an error."""
-    return f"{row.psnr_db:.1f}" if row.psnr_db < _LOSSLESS_DB else ""
+    return f"{row.psnr_db:.1f}" if not lossless(row) else ""
+
+
+def _cer(row: Row) -> str:
+    return f"{row.cer_percent:.2f} [{row.cer_low:.2f}, {row.cer_high:.2f}]"
+
+
+def _digits(row: Row) -> str:
+    return f"{row.digits_wrong} of {row.digits}" if row.digits else ""
+
+
+def _change(ours: Row, rival: Row) -> str:
+    return f"{100 * (ours.bytes / rival.bytes - 1):+.0f} %"
 
 
 def _bd_rates(rows: Sequence[Row]) -> Iterator[str]:
     """One line an anchor: the change of bytes at equal PSNR of every codec that has a curve."""
     curves: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
-        # Another block size or codebook=false is another codec's curve.
-        if row.psnr_db < _LOSSLESS_DB and not re.search(r"block=|codebook=", row.setting):
+        if not lossless(row) and not _ANOTHER_CODEC.search(row.setting):
             curves.setdefault(row.codec, []).append((row.psnr_db, row.bytes))
     for anchor in ANCHORS:
         points = curves.get(anchor, [])
@@ -147,31 +155,42 @@ def _bd_rates(rows: Sequence[Row]) -> Iterator[str]:
             yield f"BD-rate against {anchor}: {', '.join(known)}"
 
 
-def write_docs(path: Path, rows: Sequence[Row], origin: Mapping[str, Any]) -> None:
-    """Write the tables in a Markdown file anew, and the figure beside it.
+def write_docs(
+    paths: Sequence[Path],
+    rows: Sequence[Row],
+    documents: Sequence[Document],
+    origin: Mapping[str, Any],
+) -> None:
+    """Write what stands between the marks of Markdown files anew, and the figure beside the one
+    that has the comparison.
 
-    Raises UserError when it has no places for both.
+    Raises UserError for a file without marks or with one of another name.
     """
     first = next(iter(by_material(rows).values()))
     pieces = {
-        "comparison": "\n".join(chain(comparison(first), [f"\n{_origin(origin)}"])),
-        "elsewhere": "\n".join(elsewhere(rows)),
-        "tables": "\n".join(tables(rows)).strip(),
+        MAIN_PLACE: "\n".join(chain(comparison(first), [f"\n{_origin(origin)}"])),
+        "leaders": "\n".join(leaders(rows)),
+        "documents": "\n".join(document_table(documents)),
+        "tables": "\n".join(tables(rows, short=True)).strip(),
+        "readme": "\n".join(sentence(first)),
     }
-    text = path.read_text(encoding="utf-8")
-    if {match["name"] for match in _PLACE.finditer(text)} != set(pieces):
-        raise UserError(f"{path}: has no places for {' and '.join(pieces)}")
-    text = _PLACE.sub(
-        lambda match: (
-            f"<!-- codecs: {match['name']} -->\n{pieces[match['name']]}\n<!-- /codecs -->"
-        ),
-        text,
-    )
-    write_text(path, text)
-    picture = path.parent / FIGURE
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    title = f"Pages of {first[0].renderer}, {first[0].font_px:g} px: bytes against readability"
-    rate_figure(first, title, picture)
+    for path in paths:
+        text = path.read_text(encoding="utf-8")
+        names = {match["name"] for match in _PLACE.finditer(text)}
+        if not names or not names <= set(pieces):
+            raise UserError(f"{path}: has no places for {', '.join(pieces)}, or one for more")
+        text = _PLACE.sub(
+            lambda match: (
+                f"<!-- codecs: {match['name']} -->\n{pieces[match['name']]}\n<!-- /codecs -->"
+            ),
+            text,
+        )
+        write_text(path, text)
+        if MAIN_PLACE in names:
+            picture = path.parent / FIGURE
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            title = f"Pages of {first[0].material}: bytes against readability"
+            rate_figure(first, title, picture)
 
 
 def _origin(origin: Mapping[str, Any]) -> str:

@@ -42,7 +42,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     ),
     "downsample": ("keep_ratio=0.35 compressor.restore_size=true",),
 }
-"""The settings that were ever the best of their codec at some quality, on some material.
+"""Of each codec what lies about its smallest readable page, and without loss where it can.
 
 `posterized=n` stores the page at n gray levels.
 """

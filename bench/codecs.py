@@ -1,20 +1,22 @@
 """Every codec and setting on pages of text: bytes, PSNR, SSIM, readability, time.
 
     python -m bench.codecs [--quick] [--out outputs/bench/codecs] [--pages 2] [--lines 100]
-                           [--other-pages 1] [--other-lines 16] [--codecs NAME,...] [--docs FILE]
+                           [--other-pages 1] [--other-lines 12] [--document-pages 20]
+                           [--codecs NAME,...] [--docs FILE...]
 
-Pages are conversations of the eval split, which no codebook is trained on: 595 x 842 of `glyph` at
-14 px (--pages), and --other-pages each at two more sizes of `glyph` and two of `cells`. One size of
-each renderer is in no codebook. Readability is the character error rate (CER) of PP-OCR's line
-recogniser on the known boxes of lines, at most --lines (--other-lines) of a page. SSIM is
-scikit-image's (7 x 7 windows). Times are of the processor, so that a busy machine does not
-change them much. Bytes are those of bitstreams that were decoded again, the share of a codebook
-(1/100 of its file) counted. A setting with `posterized=n` stores the page at n levels. Codecs
-whose programs are not installed are left out, and a line says so.
+Pages are of twelve materials (`bench.codec_pages`): --pages of conversations of the eval split at
+14 px, from which no codebook or prior is made, and --other-pages of each other one. Readability is
+the character error rate (CER) of PP-OCR's line recogniser on the known boxes of lines, at most
+--lines (--other-lines) of a page; its interval resamples lines. SSIM is scikit-image's (7 x 7
+windows). Times are of the processor, so that a busy machine does not change them much. Bytes are
+those of bitstreams that were decoded again, the share of a codebook or prior (1/100 of its file)
+counted, but for documents of up to 100 pages, which count it once (--document-pages are encoded).
+Codecs whose programs are not installed are left out, and a line says so.
 
 Every row goes into table.csv in --out as soon as it is measured; the same command goes on with what
-is there and computes nothing twice. Prints the tables, writes figures to --out, and with --docs the
-tables and the figure into the documentation.
+is there and computes nothing twice. Lines that were read once are in readings.jsonl, for rows of
+other code, too. Prints the tables and who leads on which material, writes figures to --out, and
+with --docs tables and figure into the documentation. --pages 20 --other-pages 5 takes hours.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ import numpy as np
 from tqdm import tqdm
 
 from bench import codec_figures, codec_pages, codec_report
+from bench.codec_documents import Document, document_table, measured_documents
+from bench.codec_leaders import leaders
 from bench.codec_pages import Amount, Material, materials
 from bench.codec_quality import Figures, page_figures
 from bench.codec_reading import Readings, error_interval
@@ -56,20 +60,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, faults in absent.items():
         print(f"bench.codecs: {name} is left out; {faults[0]}", file=sys.stderr)
     names = tuple(name for name in names if name not in absent)
+    complete = not options.quick and not options.codecs
     try:
-        kept = Rows(options.out, origin(amount))
+        since = origin(amount)
+        kept = Rows(options.out, since)
         chosen = [m for m in materials(amount) if not options.quick or m.name in QUICK_MATERIALS]
         measure(chosen, names, kept, Readings(options.out))
+        documents: list[Document] = []
+        if complete:
+            count, measured = options.document_pages, since["measured"]
+            documents = measured_documents(options.out, count, measured)
     except UserError as error:
         print(f"bench.codecs: {error}", file=sys.stderr)
         return 2
     first = next(iter(by_material(kept.rows).values()))
-    for part in (codec_report.tables(kept.rows), codec_report.comparison(first)):
-        print(*part, sep="\n")
-    print(*codec_report.elsewhere(kept.rows), sep="\n")
+    print(*codec_report.tables(kept.rows), sep="\n")
+    print(*codec_report.comparison(first), sep="\n")
+    print(*leaders(kept.rows), sep="\n")
+    print(*document_table(documents), sep="\n")
     print(f"{options.out / 'table.csv'}, {', '.join(map(str, draw(kept.rows, options.out)))}")
     if options.docs is not None:
-        codec_report.write_docs(options.docs, kept.rows, read_json(options.out / ORIGIN) or {})
+        found = read_json(options.out / ORIGIN) or {}
+        codec_report.write_docs(options.docs, kept.rows, documents, found)
     return 0
 
 
@@ -78,19 +90,24 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="few settings, one page, four lines")
     parser.add_argument("--out", type=Path, default=None, help="default: outputs/bench/codecs")
     parser.add_argument("--codecs", type=lambda names: names.split(","), help="these alone")
-    parser.add_argument("--docs", type=Path, help="a Markdown file whose tables to write anew")
+    parser.add_argument("--docs", type=Path, nargs="+", help="Markdown files to write anew")
     counts = {
-        "pages": "of glyph at 14 px",
+        "pages": f"of {codec_pages.FIRST}",
         "lines": "most lines read on each of them",
-        "other-pages": "of each other renderer and size",
+        "other-pages": "of each other material",
         "other-lines": "most lines read on each of them",
     }
     for name, what in counts.items():
         default = getattr(Amount(), name.replace("-", "_"))
         parser.add_argument(f"--{name}", type=int, default=default, help=f"{what} ({default})")
+    parser.add_argument(
+        "--document-pages", type=int, default=20, help="encoded for documents of up to 100 (20)"
+    )
     options = parser.parse_args(arguments)
-    if min(options.pages, options.lines, options.other_pages, options.other_lines) < 1:
-        parser.error("--pages, --lines, --other-pages, --other-lines: allowed: 1 or more")
+    if min(options.pages, options.other_pages, options.document_pages) < 1:
+        parser.error("--pages, --other-pages, --document-pages: allowed: 1 or more")
+    if min(options.lines, options.other_lines) < 2:
+        parser.error("--lines, --other-lines: allowed: 2 or more")
     unknown = set(options.codecs or ()) - set(SETTINGS)
     if unknown:
         parser.error(f"--codecs: {', '.join(sorted(unknown))}, allowed: {', '.join(SETTINGS)}")
@@ -167,10 +184,10 @@ def measured(where: Material, name: str, setting: str, readings: Readings) -> Ro
 
 
 def draw(rows: Sequence[Row], folder: Path) -> Iterator[Path]:
-    """A figure for each renderer and size."""
-    for (renderer, size, _), group in by_material(rows).items():
-        path = folder / f"{renderer}_{size:g}.png"
-        codec_figures.rate_figure(group, f"{renderer}, {size:g} px", path)
+    """A figure for each material."""
+    for material, group in by_material(rows).items():
+        path = folder / f"{material.replace(' ', '_')}.png"
+        codec_figures.rate_figure(group, material, path)
         yield path
 
 

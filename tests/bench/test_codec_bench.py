@@ -12,15 +12,23 @@ import numpy as np
 import pytest
 
 from bench import codecs
+from bench.codec_documents import Document, break_even, document_table, measured_documents
 from bench.codec_figures import bd_rate, pareto, rate_figure
-from bench.codec_pages import Amount, Material, line_boxes, materials
-from bench.codec_report import comparison, smallest_readable, tables, write_docs
+from bench.codec_leaders import leaders, pairs, readable, smallest
+from bench.codec_pages import FIRST, Amount, Material, line_boxes, materials, scanned
+from bench.codec_quality import counted_bytes
+from bench.codec_reading import LineErrors, Readings, error_interval, line_errors
+from bench.codec_report import comparison, sentence, tables, write_docs
 from bench.codec_rows import TABLE, Row, Rows, load_rows, origin
+from bench.codec_settings import SETTINGS, built
+from bench.codec_texts import GREEK, prose, table
 from freqexp.benchmarks.legibility import edit_distance
 from freqexp.errors import UserError
 from freqexp.readers.recogniser.lines import line_input
 
-NONE = Row("glyph", 14, True, "none", "", 2, 1000, 0, 99, 1, 1000, 1, 0, 0, 50)
+NONE = Row(
+    FIRST, "yes", "none", "", 2, 1000, 0, 99, 1, 1000, 1, 0.0, 0.4, 20, 0, 0, 0, 50
+)  # fmt: skip
 ORIGIN = {
     "measured": "aa",
     "commit": "0123456789",
@@ -65,7 +73,7 @@ def test_the_smallest_readable_setting_of_each_codec() -> None:
     # none has 0.1 %: 0.3 % is readable, 0.4 % is not.
     rows = [NONE, row("posterize", 60, 3), row("posterize", 40, 4), row("jpeg", 10, 4)]
     rows += [row("block_vq", 30, 1, setting="keep_ratio=0.3")]
-    found = smallest_readable(rows)
+    found = smallest(rows, readable(rows))
     assert found == {"posterize": rows[1], "jpeg": None, "block_vq": rows[4]}
     text = "\n".join(comparison(rows))
     assert "| block_vq | keep_ratio=0.3 | 30 |" in text
@@ -78,7 +86,7 @@ def test_a_killed_run_loses_only_the_row_it_was_writing(tmp_path: Path) -> None:
     rows.add(NONE)
     rows.add(row("png", 500.5, 0, setting="a b"))
     with (tmp_path / TABLE).open("a") as file:
-        file.write("glyph,14,True,jp")
+        file.write("sans 14,yes,jp")
     assert load_rows(tmp_path) == rows.rows
     again = Rows(tmp_path, ORIGIN)
     assert again.rows == rows.rows
