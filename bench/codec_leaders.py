@@ -112,10 +112,18 @@ def leaders(rows: Sequence[Row]) -> Iterator[str]:
         cells = " | ".join(_cells(both[material]) for both in found.values())
         yield f"| {material} | {first.trained} | {cer} | {cells} |"
     yield ""
-    for criterion, both in found.items():
-        yield f"- {criterion}: {_lead(both)}"
+    yield from (f"- {criterion}: {_lead(both)}" for criterion, both in found.items())
     yield ""
     yield from _of_ours(groups)
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """On how many materials ours lead."""
+    parts = []
+    for criterion, both in pairs(rows).items():
+        won = sum(of.ratio is not None and of.ratio < 1 for of in both.values())
+        parts.append(f"{won} of {len(both)} ({criterion})")
+    return ", ".join(parts)
 
 
 def _cells(both: Pair) -> str:

@@ -18,6 +18,7 @@ from bench.codec_leaders import (
     pair,
     readable,
     smallest,
+    summary,
 )
 from bench.codec_rows import Row, by_material
 from freqexp.errors import UserError
@@ -64,25 +65,29 @@ def comparison(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def sentence(rows: Sequence[Row]) -> Iterator[str]:
-    """What the README says of one material."""
-    both = pair(rows, readable(rows))
-    exact = pair(rows, lossless)
-    if both.ours is None or both.rival is None or exact.ours is None or exact.rival is None:
-        return
-    bare = pair([row for row in rows if not row.share_bytes], readable(rows)).ours
-    plain = baseline(rows)
-    yield (
-        f"A readable 595 x 842 page of 14 px text (mean of {plain.pages}) takes "
-        f"{both.ours.bytes:,.0f} bytes with\n`compressor={both.ours.codec}`, its share of a "
-        f"file of examples counted, and {both.rival.bytes:,.0f} with the best rival "
-        f"({both.rival.codec}): {_change(both.ours, both.rival)}."
-    )
-    if bare is not None:
-        yield f"Without examples it is {bare.bytes:,.0f} ({bare.codec})."
-    yield (
-        f"The same page without any loss takes {exact.ours.bytes:,.0f} bytes "
-        f"({exact.ours.codec}) and {exact.rival.bytes:,.0f} ({exact.rival.codec})."
-    )
+    """What the README says: of the first material, and on how many ours lead."""
+    group = next(iter(by_material(rows).values()))
+    plain = baseline(group)
+    both, exact = pair(group, readable(group)), pair(group, lossless)
+    bare = pair([row for row in group if not row.share_bytes], readable(group))
+    if both.ours is not None and both.rival is not None:
+        yield (
+            f"A readable 595 x 842 page of 14 px text takes {both.ours.bytes:,.0f} bytes (mean of "
+            f"{plain.pages}) with\n`compressor={both.ours.codec}`, its share of a file of "
+            f"examples counted, and {both.rival.bytes:,.0f} with the best rival "
+            f"(`{both.rival.codec}`): {_change(both.ours, both.rival)}."
+        )
+    if bare.ours is not None and bare.rival is not None:
+        yield (
+            f"With nothing trained it is {bare.ours.bytes:,.0f} (`{bare.ours.codec}`): "
+            f"{_change(bare.ours, bare.rival)}."
+        )
+    if exact.ours is not None and exact.rival is not None:
+        yield (
+            f"The same page without any loss takes {exact.ours.bytes:,.0f} bytes "
+            f"(`{exact.ours.codec}`) and {exact.rival.bytes:,.0f} (`{exact.rival.codec}`)."
+        )
+    yield f"Materials on which ours take the fewest bytes: {summary(rows)}."
 
 
 def tables(rows: Sequence[Row], short: bool = False) -> Iterator[str]:
@@ -172,7 +177,7 @@ def write_docs(
         "leaders": "\n".join(leaders(rows)),
         "documents": "\n".join(document_table(documents)),
         "tables": "\n".join(tables(rows, short=True)).strip(),
-        "readme": "\n".join(sentence(first)),
+        "readme": "\n".join(sentence(rows)),
     }
     for path in paths:
         text = path.read_text(encoding="utf-8")
