@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.codec_leaders import LIMIT_POINTS, baseline
+from bench.codec_leaders import LIKE_DB, LIMIT_POINTS, baseline
 from bench.codec_rows import Row
 from bench.readme import BLUE, GRAY, ORANGE, save
 
 _LEAST_SHARED_DB = 1
+_NO_LOSS_DB = 60
 # Okabe and Ito's other colours; every codec has a marker of its own, too.
 _LOOKS: Mapping[str, tuple[str, str]] = {
     "symbols": (ORANGE, "*"),
@@ -80,7 +81,7 @@ def _log_bytes(
 
 
 def rate_figure(rows: Sequence[Row], title: str, path: Path) -> None:
-    """CER against bytes a page of one material, the Pareto set joined by a line.
+    """CER and PSNR against bytes a page of one material; the Pareto set of CER joined by a line.
 
     The shaded part is what is no more than `LIMIT_POINTS` above the pages as they are.
     """
@@ -89,41 +90,54 @@ def rate_figure(rows: Sequence[Row], title: str, path: Path) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(8, 4.8), dpi=110)
+    figure, (errors, likeness) = plt.subplots(1, 2, figsize=(10.4, 4.9), dpi=110)
     stored = [row for row in rows if row.codec != "none"]
-    for name in dict.fromkeys(row.codec for row in stored):
-        chosen = [row for row in stored if row.codec == name]
-        colour, marker = _LOOKS[name]
-        size = 110 if marker == "*" else 36
-        places = [row.bytes for row in chosen], [row.cer_percent for row in chosen]
-        axes.scatter(*places, label=name, color=colour, marker=marker, s=size, linewidths=0)
+    _points(errors, stored, lambda row: row.cer_percent)
+    _points(likeness, stored, lambda row: min(row.psnr_db, _NO_LOSS_DB))
     best = sorted(
         (row.bytes, row.cer_percent)
         for row, is_best in zip(stored, pareto(stored), strict=True)
         if is_best
     )
-    axes.plot(*zip(*best, strict=True), color="black", linewidth=1, zorder=0, label="Pareto set")
+    errors.plot(*zip(*best, strict=True), color="black", linewidth=1, zorder=0, label="Pareto set")
     for row in stored:
         if row.setting in _NAMED:
-            axes.annotate(
-                _NAMED[row.setting], (row.bytes, row.cer_percent), xytext=(5, 6),
+            errors.annotate(
+                _NAMED[row.setting], (row.bytes, row.cer_percent), xytext=(-8, -14),
                 textcoords="offset points", fontsize=7.5, color=ORANGE,
             )  # fmt: skip
-    _lines(axes, rows)
-    axes.set_xscale("log")
+    _lines(errors, rows)
     # A CER may be 0, and 0.1 and 50 both matter.
-    axes.set_yscale("symlog", linthresh=0.2)
-    axes.set_ylim(bottom=-0.03)
-    axes.set_yticks([0, 0.1, 0.2, 1, 10, 100], ["0", "0.1", "0.2", "1", "10", "100"])
-    axes.set_xlabel("bytes a page, mean (a hundredth of codebook or prior included)")
-    axes.set_ylabel("character error rate, %")
-    axes.set_title(title, fontsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25)
-    axes.legend(fontsize=7.5, ncols=2, frameon=False, loc="upper right")
-    figure.tight_layout()
+    errors.set_yscale("symlog", linthresh=0.2)
+    errors.set_ylim(bottom=-0.03)
+    errors.set_yticks([0, 0.1, 0.2, 1, 10, 100], ["0", "0.1", "0.2", "1", "10", "100"])
+    errors.set_ylabel("character error rate, %")
+    errors.set_ylim(top=3 * max(1.0, *(row.cer_percent for row in rows)))
+    likeness.set_yticks(
+        [20, 30, LIKE_DB, 40, 50, _NO_LOSS_DB], ["20", "30", "36", "40", "50", "none"]
+    )
+    likeness.axhline(LIKE_DB, color=GRAY, linestyle=":", linewidth=1)
+    likeness.set_ylabel("PSNR, dB; none: no loss")
+    for axes in (errors, likeness):
+        axes.set_xscale("log")
+        axes.set_xlabel("bytes a page, mean (share of codebook or prior included)")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+    figure.suptitle(title, fontsize=10)
+    marks, names = errors.get_legend_handles_labels()
+    figure.legend(marks, names, fontsize=7.5, ncols=9, frameon=False, loc="lower center")
+    figure.tight_layout(rect=(0, 0.07, 1, 1))
     save(figure, path)
     plt.close(figure)
+
+
+def _points(axes: Any, rows: Sequence[Row], height: Callable[[Row], float]) -> None:
+    for name in dict.fromkeys(row.codec for row in rows):
+        chosen = [row for row in rows if row.codec == name]
+        colour, marker = _LOOKS[name]
+        size = 110 if marker == "*" else 36
+        places = [row.bytes for row in chosen], [height(row) for row in chosen]
+        axes.scatter(*places, label=name, color=colour, marker=marker, s=size, linewidths=0)
 
 
 def _lines(axes: Any, rows: Sequence[Row]) -> None:
