@@ -33,8 +33,8 @@ class Strips(Codec):
     strips begin where the fewest pixels are cut. A pixel takes 1, 2, 4 or 8 bits, as few as its
     levels fit in, or 8 where that is shorter in the end.
 
-    coder: ppmd (variant H, order 16), or xz (LZMA2), which pages above half a million pixels take
-    in any case.
+    coder: ppmd (variant H, order 16), or xz (LZMA2), which pages above half a million pixels, and
+    those that PPMd's library would not decode again, take in any case.
     """
 
     code = 17
@@ -67,9 +67,9 @@ class Strips(Codec):
         coder = self._coder if page.size <= MOST_BYTES // 2 else CODERS.index("xz")
         found = []
         for bits in sorted({_bits(levels), 8}):
-            numbers = (coder, levels, len(planes) // pixels.shape[0], bits, pitch, first)
-            records = _records(page, bits, pitch, first)
-            found.append(Payload(b"".join(map(varint, numbers)), (_compressed(records, coder),)))
+            used, data = _compressed(_records(page, bits, pitch, first), coder)
+            numbers = (used, levels, len(planes) // pixels.shape[0], bits, pitch, first)
+            found.append(Payload(b"".join(map(varint, numbers)), (data,)))
         return min(found, key=lambda payload: len(payload.sections[0]))
 
     @classmethod
@@ -95,10 +95,14 @@ class Strips(Codec):
         return restored_page(values_of(levels)[page], stream.shape)
 
 
-def _compressed(records: bytes, coder: int) -> bytes:
+def _compressed(records: bytes, coder: int) -> tuple[int, bytes]:
+    """The coder that was used, and its bytes: xz where PPMd can't code the records."""
     if CODERS[coder] == "ppmd":
-        return compress(records, _ORDER)
-    return lzma.compress(records, lzma.FORMAT_RAW, filters=_XZ)
+        try:
+            return coder, compress(records, _ORDER)
+        except OverflowError:
+            pass
+    return CODERS.index("xz"), lzma.compress(records, lzma.FORMAT_RAW, filters=_XZ)
 
 
 def strips_of(page: Pixels) -> tuple[int, int]:

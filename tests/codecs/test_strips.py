@@ -7,13 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bench.codec_texts import GREEK, prose
 from freqexp.codecs.base import decode
 from freqexp.codecs.posterize import Posterize
-from freqexp.codecs.strips import CODERS, Strips, strips_of
+from freqexp.codecs.strips import CODERS, Strips, _records, strips_of
 from freqexp.coding.bitstream import BitstreamError, unpack
 from freqexp.coding.ppm import compress, decompress
 from freqexp.errors import ConfigError
 from freqexp.nouns.page import Pixels
+from freqexp.pages.glyph import GlyphRenderer
 
 
 def ruled(pitch: int, first: int, rows: int = 90) -> Pixels:
@@ -107,3 +109,14 @@ def test_ppm_refuses_what_no_encoder_makes(before: bytes) -> None:
         compress(bytes((1 << 20) + 1), 4)
     with pytest.raises(BitstreamError, match="for nothing"):
         decompress(b"x", 0, 4, before)
+
+
+def test_pages_that_ppmd_would_not_decode_again_take_xz() -> None:
+    text = prose("Greek", (GREEK,), 4500)
+    (page, *_) = GlyphRenderer(font_pt=14, line_height_pt=16, crop=False).render_text(text)
+    data = Strips(levels=256).encode(page.pixels)
+    assert unpack(data).parameters[0] == CODERS.index("xz")
+    np.testing.assert_array_equal(decode(data), page.pixels)
+    records = _records(page.pixels, 8, *strips_of(page.pixels))
+    with pytest.raises(OverflowError):
+        compress(records, 16)
