@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.codec_quality import Posterized
+from bench.codec_rows import Row
 from freqexp.codecs.base import Codec
 from freqexp.composing.compose import compose
 from freqexp.errors import ConfigError
@@ -17,12 +18,11 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     ),
     "block_vq": (
         *(f"keep_ratio={k}" for k in (0.01, 0.3, 0.5)),
-        "keep_ratio=0.01 compressor.block=28",
         "keep_ratio=0.01 compressor.codebook=false",
     ),
     "block_dct": tuple(f"keep_ratio=1 compressor.step={s}" for s in (16, 64)),
     "strips": (
-        *(f"compressor.levels={n}" for n in (2, 16, 256)),
+        *(f"compressor.levels={n}" for n in LEVELS),
         *(f"compressor.levels={n} compressor.coder=xz" for n in (2, 256)),
     ),
     "jb2": ("", "compressor.losslevel=100 compressor.dpi=200"),
@@ -33,11 +33,11 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "posterize": tuple(f"compressor.levels={n}" for n in (2, 3, 4, 8, 16)),
     "jpeg": tuple(f"compressor.quality={q}" for q in (20, 75)),
     "webp": ("compressor.quality=20",),
-    "avif": tuple(f"compressor.quality={q}" for q in (20, 40, 60)),
-    "jxl": tuple(f"compressor.distance={d}" for d in (3, 6, 10, 15)),
+    "avif": tuple(f"compressor.quality={q}" for q in (20, 40, 60, 80)),
+    "jxl": tuple(f"compressor.distance={d}" for d in (1, 3, 6, 10, 15)),
     "jpeg2000": (
         *(f"compressor.psnr_db={d} compressor.resolutions=1" for d in (25, 30)),
-        "compressor.psnr_db=30",
+        *(f"compressor.psnr_db={d}" for d in (30, 37)),
         *(f"compressor.lossless=true compressor.resolutions={r}" for r in (1, 6)),
     ),
     "downsample": ("keep_ratio=0.35 compressor.restore_size=true",),
@@ -60,6 +60,11 @@ def not_built(name: str) -> tuple[str, ...]:
 def shown(setting: str) -> str:
     """A setting as tables have it."""
     return setting.replace("compressor.", "")
+
+
+def asked(row: Row) -> bool:
+    """Whether a row is of one of the settings; those of others may be left from before."""
+    return row.setting in map(shown, SETTINGS.get(row.codec, ()))
 
 
 def built(name: str, setting: str) -> Codec | Posterized | None:

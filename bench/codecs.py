@@ -37,7 +37,7 @@ from bench.codec_pages import Amount, Material, materials
 from bench.codec_quality import Figures, page_figures
 from bench.codec_reading import Readings, error_interval
 from bench.codec_rows import ORIGIN, Row, Rows, by_material, origin
-from bench.codec_settings import SETTINGS, built, not_built, shown
+from bench.codec_settings import SETTINGS, asked, built, not_built, shown
 from freqexp.codecs.base import decode
 from freqexp.errors import UserError
 from freqexp.files import read_json
@@ -73,15 +73,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"bench.codecs: {error}", file=sys.stderr)
         return 2
-    first = next(iter(by_material(kept.rows).values()))
-    print(*codec_report.tables(kept.rows), sep="\n")
+    rows = list(filter(asked, kept.rows))
+    first = next(iter(by_material(rows).values()))
+    print(*codec_report.tables(rows), sep="\n")
     print(*codec_report.comparison(first), sep="\n")
-    print(*leaders(kept.rows), sep="\n")
+    print(*leaders(rows), sep="\n")
     print(*document_table(documents), sep="\n")
-    print(f"{options.out / 'table.csv'}, {', '.join(map(str, draw(kept.rows, options.out)))}")
+    print(f"{options.out / 'table.csv'}, {', '.join(map(str, draw(rows, options.out)))}")
     if options.docs is not None:
         found = read_json(options.out / ORIGIN) or {}
-        codec_report.write_docs(options.docs, kept.rows, documents, found)
+        codec_report.write_docs(options.docs, rows, documents, found)
     return 0
 
 
