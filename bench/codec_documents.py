@@ -86,7 +86,8 @@ def document_table(documents: Sequence[Document]) -> Iterator[str]:
     """Bytes of documents of each length, then from how many pages on a prior pays."""
     if not documents:
         return
-    yield "| codec | setting | its file | " + " | ".join(f"{n} page{'s' * (n > 1)}" for n in LENGTHS) + " |"
+    lengths = " | ".join(f"{n} page{'s' * (n > 1)}" for n in LENGTHS)
+    yield f"| codec | setting | its file | {lengths} |"
     yield "|---|---|---|" + "---|" * len(LENGTHS)
     for one in documents:
         side = f"{one.side:,}" if one.side else ""
