@@ -16,7 +16,8 @@ from freqexp.train.adapt.config import load
 FILE = conf_dir() / "train" / "arms.yaml"
 ARMS = (
     *("none", "random", "pool", "block_mean", "downsample", "token"),
-    *("blank_prune", "pixel_prune", "merge", "merge_codes", "codes"),
+    *("blank_prune", "pixel_prune", "pool_needed", "merge", "merge_needed"),
+    *("merge_codes", "codes"),
 )
 
 
@@ -64,7 +65,8 @@ def test_arms_differ_in_what_stands_in_the_loop_alone(started: Started) -> None:
         assert config == configs[0]
     runs = [run for _, run in trained]
     assert len({repr(run.model) for run in runs}) == 1
-    assert len({run.compressor.title for run in runs}) == len(ARMS) - 1  # token_vq stands twice
+    # merge stands three times, token_vq twice.
+    assert len({run.compressor.title for run in runs}) == len(ARMS) - 3
 
 
 @pytest.mark.parametrize("name", ["none", "pool", "downsample"])
@@ -82,7 +84,7 @@ def test_runs_are_of_the_reader_as_it_was_and_adapted(started: Started, name: st
 
 
 def test_trained_weights_go_with_their_adapter(started: Started) -> None:
-    for name in ("merge", "merge_codes", "codes"):
+    for name in ("pool_needed", "merge", "merge_needed", "merge_codes", "codes"):
         assert "compressor.weights=${model.adapter}" in started.commands[2 * ARMS.index(name) + 1]
     for name in ("pool", "blank_prune"):
         given = started.commands[2 * ARMS.index(name) + 1]
