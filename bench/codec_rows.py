@@ -118,12 +118,19 @@ def _row(record: Mapping[str, str]) -> Row:
     return Row(**values)
 
 
+def _version(library: str) -> str:
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
 def origin(amount: Amount) -> dict[str, Any]:
     """Where rows come from: amount, commit, versions, and `measured`, a hash over all of it that
     can change a figure.
     """
     commit, dirty = code_state()
-    versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    versions = {name: _version(name) for name in _LIBRARIES}
     package = Path(freqexp.__file__).parent
     files = [package / name for name in _FILES]
     files += [Path(str(module.__file__)) for module in _BENCH]

@@ -105,11 +105,11 @@ def test_tables_show_short_names(tmp_path: Path) -> None:
 def test_the_example_of_the_page_composes(tmp_path: Path) -> None:
     example = re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)[0]
     (tmp_path / "compressor").mkdir()
-    (tmp_path / "compressor" / "jb2.yaml").write_text(example)
-    arguments = ["-m", "--config-dir", str(tmp_path), "compressor=jb2", "compressor.quality=0,100"]
+    (tmp_path / "compressor" / "djvu.yaml").write_text(example)
+    arguments = ["-m", "--config-dir", str(tmp_path), "compressor=djvu", "compressor.quality=0,100"]
     points = collect([*arguments, f"output_dir={tmp_path}"])
     shown = [changed_options(point.config.compressor) for point in points]
-    assert shown == ["quality=0,label=jb2", "quality=100,label=jb2"]
+    assert shown == ["quality=0,label=djvu", "quality=100,label=djvu"]
 
 
 def test_the_program_of_the_page_can_be_read() -> None:

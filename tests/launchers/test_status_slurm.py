@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from slurm_fixture import Slurm, until
@@ -52,7 +53,8 @@ def test_states_of_real_jobs(slurm: Slurm, tmp_path: Path) -> None:
     assert notes["requeued"] == "requeues: 1, BeginTime"
     # SLURM forgets a job after a while.
     log = tmp_path / "runs" / "cancelled" / "log"
-    until(lambda: "CANCELLED" in log.read_text(), 20)
+    # A line is written in pieces.
+    until(lambda: re.search(r"CANCELLED .*\*\*\*", log.read_text()) is not None, 20)
     file = log.with_name("submission.json")
     file.write_text(file.read_text().replace(jobs["cancelled"], "999999"))
     states = {point.run.run_id: point.state for point in sweep_status(sweep).points}
