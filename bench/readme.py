@@ -155,7 +155,7 @@ def draw(
         1024,
         GRAY,
         "o",
-        "smallest lossless image",
+        "the pages without loss",
     )
     tokens.set_xlabel("tokens the decoder saw (text and vision), mean a sample")
     bytes_.set_xlabel("KiB that store the pages, mean a sample")
