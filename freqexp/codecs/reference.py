@@ -15,7 +15,7 @@ def lossless_size_bytes(pixels: Pixels) -> int:
 
     The smallest of PNG, WebP and JPEG XL at default efforts (see `smallest_file`; the highest ones
     save some 5 % more for 20 times the time), and of the page as symbols, which no page of examples
-    helped to code: for rendered text about a third of the best image file.
+    helped to code.
     """
     image = len(smallest_file(pixels)[1])
     try:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import lzma
-import math
 from collections import Counter
 
 import numpy as np
 
 from freqexp.codecs.base import Codec, Payload
+from freqexp.codecs.levels import background, evenly, grid_of, levels_asked, numbers_of, values_of
 from freqexp.codecs.planes import planes_of, restored_page
-from freqexp.codecs.symbols.levels import evenly, grid_of, numbers_of, values_of
-from freqexp.codecs.symbols.segment import background, runs
+from freqexp.codecs.symbols.segment import runs
 from freqexp.coding.bitstream import Bitstream, BitstreamError, Cursor, varint
 from freqexp.coding.ppm import MOST_BYTES, compress, decompress
-from freqexp.errors import ConfigError, fault
+from freqexp.errors import fault
 from freqexp.nouns.page import Pixels
 
 CODERS = ("ppmd", "xz")
@@ -45,17 +44,9 @@ class Strips(Codec):
         """keep_ratio, levels: as of `posterize`. Raises ConfigError naming all values that are out
         of range.
         """
-        faults = []
-        if not 0 < keep_ratio <= 1:
-            faults.append(fault("keep_ratio", keep_ratio, "above 0, at most 1"))
-        if levels is not None and not 2 <= levels <= 256:
-            faults.append(fault("levels", levels, "an integer from 2 to 256"))
-        if coder not in CODERS:
-            faults.append(fault("coder", coder, ", ".join(CODERS)))
-        if faults:
-            raise ConfigError(faults)
-        asked = max(2, math.floor(2 ** (8 * keep_ratio) + 0.5))
-        self._levels = asked if levels is None else levels
+        known = coder in CODERS
+        faults = [] if known else [fault("coder", coder, ", ".join(CODERS))]
+        self._levels = levels_asked(keep_ratio, levels, *faults)
         self._coder = CODERS.index(coder)
 
     def store(self, pixels: Pixels) -> Payload:

@@ -22,12 +22,10 @@ def compress(data: bytes, order: int, before: bytes = b"") -> bytes:
         raise OverflowError
     if not data:
         return b""
-    coder, known = _after(before, order)
-    coded: bytes = coder.encode(data) + coder.flush()
-    if _decoded(known + coded, len(before) + len(data), order) != before + data:
+    known, coded = _encoded(data, order, before)
+    if _decoded((known or b"\0") + coded, len(before) + len(data), order) != before + data:
         raise OverflowError
-    # The range coder's first byte is always 0, and zeros at the end are read where nothing is left.
-    return (coded if known else coded[1:]).rstrip(b"\0")
+    return coded
 
 
 def decompress(data: bytes, size: int, order: int, before: bytes = b"") -> bytes:
@@ -42,11 +40,18 @@ def decompress(data: bytes, size: int, order: int, before: bytes = b"") -> bytes
             raise BitstreamError(f"ppm: {len(data)} bytes for nothing")
         return b""
     known = _after(before, order)[1]
-    whole = (known or b"\0") + data
-    found = _decoded(whole, len(before) + size, order)[len(before) :]
-    if len(found) != size or compress(found, order, before) != data:
+    found = _decoded((known or b"\0") + data, len(before) + size, order)[len(before) :]
+    if len(found) != size or _encoded(found, order, before)[1] != data:
         raise BitstreamError(f"ppm: {len(data)} bytes that no encoder makes")
     return found
+
+
+def _encoded(data: bytes, order: int, before: bytes) -> tuple[bytes, bytes]:
+    """What is written of `before`, and what of `data` is stored."""
+    coder, known = _after(before, order)
+    coded: bytes = coder.encode(data) + coder.flush()
+    # The range coder's first byte is always 0, and zeros at the end are read where nothing is left.
+    return known, (coded if known else coded[1:]).rstrip(b"\0")
 
 
 def _decoded(data: bytes, size: int, order: int) -> bytes:

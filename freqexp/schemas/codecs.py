@@ -191,27 +191,6 @@ class JxlConfig(CodecConfig):
 
 
 @dataclass
-class PosterizeConfig(CodecConfig):
-    """Few gray levels, stored losslessly. levels: 2 to 256; null: 2 ** (8 keep_ratio)."""
-
-    name: str = "posterize"
-    control: ClassVar[str] = "rounding to few gray levels"
-    levels: int | None = None
-
-    @property
-    def uses_keep_ratio(self) -> bool:
-        return self.levels is None
-
-    def check(self, prefix: str) -> list[str]:
-        return ranges.integers(self, prefix, ("levels",), 2, 256)
-
-    def build(self, keep_ratio: float, profile: ProfileConfig) -> Codec:
-        from freqexp.codecs.posterize import Posterize
-
-        return Posterize(keep_ratio=keep_ratio, levels=self.levels)
-
-
-@dataclass
 class DownsampleConfig(CodecConfig):
     """A smaller page with keep_ratio of the pixels, stored losslessly: the control.
 

@@ -16,7 +16,6 @@ from freqexp.schemas.codecs import (
     JxlConfig,
     JxlLosslessConfig,
     PngConfig,
-    PosterizeConfig,
     WebpConfig,
     WebpLosslessConfig,
 )
@@ -31,7 +30,7 @@ from freqexp.schemas.page_formats import PAGE_FORMATS
 from freqexp.schemas.page_methods import PAGE_METHODS
 from freqexp.schemas.section import option_name
 from freqexp.schemas.selection import SELECTION_METHODS
-from freqexp.schemas.text_codecs import TEXT_CODECS
+from freqexp.schemas.text_codecs import TEXT_CODECS, PosterizeConfig
 from freqexp.schemas.tokens import TOKEN_METHODS, TokenConfig
 
 

@@ -1,10 +1,10 @@
-"""Schemas of the codecs that are made for rendered text."""
+"""Schemas of the codecs of gray levels, and of rendered text in them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from freqexp.errors import UserError, fault
 from freqexp.schemas import ranges
@@ -35,6 +35,19 @@ class LevelsConfig(CodecConfig):
 
 
 @dataclass
+class PosterizeConfig(LevelsConfig):
+    """Few gray levels, stored losslessly."""
+
+    name: str = "posterize"
+    control: ClassVar[str] = "rounding to few gray levels"
+
+    def build(self, keep_ratio: float, profile: ProfileConfig) -> Codec:
+        from freqexp.codecs.posterize import Posterize
+
+        return Posterize(keep_ratio=keep_ratio, levels=self.levels)
+
+
+@dataclass
 class SymbolsConfig(LevelsConfig):
     """Equal letters stored once, their order by context.
 
@@ -49,7 +62,9 @@ class SymbolsConfig(LevelsConfig):
     def check(self, prefix: str) -> list[str]:
         faults = super().check(prefix) + ranges.integers(self, prefix, ("contrast",), 1, 255)
         try:
-            self._priors()
+            # Those in the package are taken as they are: they need not be read for this.
+            if self.prior != BUNDLED:
+                self._priors()
         except UserError as error:
             allowed = "bundled, a file of `python -m freqexp.train prior`, or null"
             faults.append(fault(f"{prefix}.prior", f"{self.prior} ({error})", allowed))

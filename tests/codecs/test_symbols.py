@@ -10,6 +10,7 @@ import pytest
 
 from freqexp.benchmarks.generate import generate
 from freqexp.codecs.base import decode
+from freqexp.codecs.levels import background, evenly, grid_of, kept_in_sight, numbers_of
 from freqexp.codecs.lossless import smallest_file
 from freqexp.codecs.posterize import Posterize
 from freqexp.codecs.reference import lossless_size_bytes
@@ -17,12 +18,11 @@ from freqexp.codecs.symbols import shapes
 from freqexp.codecs.symbols.book import Book, Entry
 from freqexp.codecs.symbols.codec import Symbols
 from freqexp.codecs.symbols.known import NOTHING, Prior, known_of
-from freqexp.codecs.symbols.levels import evenly, grid_of, kept_in_sight, numbers_of
 from freqexp.codecs.symbols.page import PageCode, cut, encode
 from freqexp.codecs.symbols.page import decode as decode_page
 from freqexp.codecs.symbols.priors import BUNDLED, bundled_priors, load_prior
 from freqexp.codecs.symbols.script import cells, usual_gap, write
-from freqexp.codecs.symbols.segment import Cell, Shape, background, lines_of
+from freqexp.codecs.symbols.segment import Cell, Shape, lines_of
 from freqexp.coding.bitstream import Bitstream, BitstreamError, unpack
 from freqexp.coding.share import page_share
 from freqexp.composing.compose import compose

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 from freqexp.codecs.base import Codec, Payload, check_page
+from freqexp.codecs.levels import (
+    evenly,
+    grid_of,
+    kept_in_sight,
+    levels_asked,
+    numbers_of,
+    values_of,
+)
 from freqexp.codecs.lossless import read_file, smallest_file
 from freqexp.codecs.planes import planes_of, restored_page
 from freqexp.codecs.symbols.known import NAME_BYTES, NOTHING, Known, Prior
-from freqexp.codecs.symbols.levels import evenly, grid_of, kept_in_sight, numbers_of, values_of
 from freqexp.codecs.symbols.page import PageCode, cut, decode, encode
 from freqexp.codecs.symbols.priors import bundled_priors, named_prior
 from freqexp.coding.bitstream import Bitstream, BitstreamError, Cursor, varint
 from freqexp.coding.share import page_share
-from freqexp.errors import ConfigError, fault
+from freqexp.errors import fault
 from freqexp.nouns.page import Pixels
 
 SYMBOLS, IMAGE = range(2)
@@ -59,17 +65,9 @@ class Symbols(Codec):
 
         Raises ConfigError naming all values out of range.
         """
-        faults = []
-        if not 0 < keep_ratio <= 1:
-            faults.append(fault("keep_ratio", keep_ratio, "above 0, at most 1"))
-        if levels is not None and not 2 <= levels <= 256:
-            faults.append(fault("levels", levels, "an integer from 2 to 256"))
-        if not 1 <= contrast <= 255:
-            faults.append(fault("contrast", contrast, "an integer from 1 to 255"))
-        if faults:
-            raise ConfigError(faults)
-        asked = max(2, math.floor(2 ** (8 * keep_ratio) + 0.5))
-        self._levels = asked if levels is None else levels
+        fits = 1 <= contrast <= 255
+        faults = [] if fits else [fault("contrast", contrast, "an integer from 1 to 255")]
+        self._levels = levels_asked(keep_ratio, levels, *faults)
         self._contrast = contrast
         self._priors = bundled_priors() if priors is None else tuple(priors)
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from freqexp.codecs.levels import background, numbers_of
 from freqexp.codecs.symbols.book import Book, Entry
-from freqexp.codecs.symbols.levels import numbers_of
 from freqexp.codecs.symbols.script import usual_gap, write
-from freqexp.codecs.symbols.segment import Shape, background, lines_of
+from freqexp.codecs.symbols.segment import Shape, lines_of
 from freqexp.nouns.page import Pixels
 
 NAME_BYTES = 4

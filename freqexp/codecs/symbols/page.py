@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from freqexp.codecs.levels import background
 from freqexp.codecs.symbols import shapes
 from freqexp.codecs.symbols.book import Book
 from freqexp.codecs.symbols.known import NOTHING, Known
 from freqexp.codecs.symbols.script import cells, usual_gap, write
-from freqexp.codecs.symbols.segment import Cell, background, lines_of
+from freqexp.codecs.symbols.segment import Cell, lines_of
 from freqexp.coding.bitstream import BitstreamError, Cursor, varint
 from freqexp.coding.ppm import compress, decompress
 from freqexp.nouns.page import Pixels

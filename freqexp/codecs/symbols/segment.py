@@ -36,12 +36,6 @@ class Cell:
     shape: Shape
 
 
-def background(page: Pixels) -> int:
-    """The most common value of a page [H, W]; the largest of several."""
-    counts = np.bincount(page.reshape(-1), minlength=256)
-    return int(255 - np.argmax(counts[::-1]))
-
-
 def lines_of(page: Pixels, ground: int) -> list[list[Cell]]:
     """The cells of each text line of a page uint8 [H, W], from the top, left to right. All pixels
     that are not `ground` are in exactly one cell.

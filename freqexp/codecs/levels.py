@@ -1,15 +1,39 @@
-"""Evenly spaced gray levels, and what is lost to them."""
+"""Evenly spaced gray levels: how many, and what is lost to them."""
 
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 
-from freqexp.codecs.symbols.segment import background
+from freqexp.errors import ConfigError, fault
 from freqexp.nouns.page import Pixels
 
 _NEAR = 2
+
+
+def levels_asked(keep_ratio: float, levels: int | None, *others: str) -> int:
+    """`levels`, 2 to 256; None: 2^(8 keep_ratio), rounded and at least 2, so that keep_ratio is the
+    share of the 8 bits of a sample.
+
+    others: faults of other settings. Raises ConfigError naming all values out of range.
+    """
+    faults = []
+    if not 0 < keep_ratio <= 1:
+        faults.append(fault("keep_ratio", keep_ratio, "above 0, at most 1"))
+    if levels is not None and not 2 <= levels <= 256:
+        faults.append(fault("levels", levels, "an integer from 2 to 256"))
+    faults += others
+    if faults:
+        raise ConfigError(faults)
+    return max(2, math.floor(2 ** (8 * keep_ratio) + 0.5)) if levels is None else levels
+
+
+def background(page: Pixels) -> int:
+    """The most common value of a page [H, W]; the largest of several."""
+    counts = np.bincount(page.reshape(-1), minlength=256)
+    return int(255 - np.argmax(counts[::-1]))
 
 
 @functools.cache
@@ -27,7 +51,8 @@ def numbers_of(levels: int) -> Pixels:
 
 def evenly(page: Pixels, levels: int) -> Pixels:
     """A page rounded to so many levels."""
-    return values_of(levels)[numbers_of(levels)][page]
+    rounded: Pixels = values_of(levels)[numbers_of(levels)][page]
+    return rounded
 
 
 def grid_of(page: Pixels) -> int:
