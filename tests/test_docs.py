@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,18 @@ LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 # What a person has to fill in stands in capitals or is left open.
 PLACEHOLDER = re.compile(r"=[A-Z][A-Z_]+\b|\.\.\.|<|\[")
+# A folder that a training on the pages makes, and what keeps that training to one step.
+TRAINING = re.compile(
+    r"python -m freqexp.train adapt(?P<arguments>.* adapt\.out=(?P<out>outputs/\S+))"
+)
+ONE_STEP = [
+    "steps=1",
+    "shapes=[[1,2]]",
+    "conversations=1",
+    "per_pass=1",
+    "held=1",
+    "start_lessons=1",
+]
 # Defined by the worked example alone.
 EXAMPLE_OPTION = "variance_prune"
 
@@ -59,9 +72,34 @@ def test_the_pages_hold_commands() -> None:
     assert {"README.md", "docs/results.md"} <= {page for page, _ in runs()}
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Puts a folder that was trained for one step where arguments name one that a page trains."""
+    trainings = {
+        match["out"]: shlex.split(match["arguments"])
+        for page in PAGES
+        for match in TRAINING.finditer(page.read_text().replace("\\\n", " "))
+    }
+    made: dict[str, str] = {}
+
+    def replaced(arguments: str) -> str:
+        for out in [out for out in trainings if out in arguments]:
+            if out not in made:
+                made[out] = str(tmp_path_factory.mktemp("trained"))
+                short = [*trainings[out], *(f"adapt.{each}" for each in ONE_STEP)]
+                command = ["freqexp.train", "adapt", *short, f"adapt.out={made[out]}"]
+                subprocess.run([sys.executable, "-m", *command], check=True, cwd=ROOT)
+            arguments = arguments.replace(out, made[out])
+        return arguments
+
+    return replaced
+
+
 @pytest.mark.parametrize(("page", "arguments"), runs())
-def test_every_run_composes(page: str, arguments: str, tmp_path: Path) -> None:
-    assert collect([*shlex.split(arguments), f"output_dir={tmp_path}"])
+def test_every_run_composes(
+    page: str, arguments: str, tmp_path: Path, trained: Callable[[str], str]
+) -> None:
+    assert collect([*shlex.split(trained(arguments)), f"output_dir={tmp_path}"])
 
 
 @pytest.mark.parametrize("module", sorted({module for _, module, _ in commands()}))
