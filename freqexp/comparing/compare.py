@@ -12,6 +12,7 @@ from freqexp.comparing.deltas import with_deltas
 from freqexp.comparing.load import Loaded
 from freqexp.comparing.run import Run, same_settings
 from freqexp.comparing.text import plain
+from freqexp.config.differing import differing
 from freqexp.errors import UserError, fault
 from freqexp.results.intervals import intervals, rate_interval, scores
 from freqexp.results.mix import mix, rates
@@ -65,11 +66,19 @@ def _groups(runs: Sequence[Run]) -> list[list[Run]]:
 
 
 def _group_titles(groups: Sequence[Sequence[Run]]) -> tuple[str, ...]:
-    """As in "tiny, 2 needles"; with the first run's id where two groups would look alike."""
-    names = [f"{runs[0].model}, {_data(runs[0])}" for runs in groups]
+    """As in "tiny, 2 needles", with what tells apart those that would look alike: their settings,
+    else the first run's id.
+    """
+    first = [runs[0] for runs in groups]
+    names = [f"{run.model}, {_data(run)}" for run in first]
+    for name in {name for name in names if names.count(name) > 1}:
+        alike = [place for place, each in enumerate(names) if each == name]
+        said = differing([first[place].config for place in alike])
+        for place, settings in zip(alike, said, strict=True):
+            names[place] = f"{name}, {plain(settings)}" if settings else name
     return tuple(
-        name if names.count(name) == 1 else f"{name} (as run {plain(runs[0].run_id)[:8]})"
-        for name, runs in zip(names, groups, strict=True)
+        name if names.count(name) == 1 else f"{name} (as run {plain(run.run_id)[:8]})"
+        for name, run in zip(names, first, strict=True)
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from freqexp.comparing.text import plain
 from freqexp.config.budget import Budget
+from freqexp.config.differing import conditions
 from freqexp.results.record import Record
 from freqexp.results.summary import whole
 
@@ -158,19 +159,15 @@ class Run:
 
 
 def same_settings(run: Run) -> str:
-    """A key that runs share when only their compression differs: model, weights, data and seed.
+    """A key that runs share when only their compression differs: every setting besides, weights and
+    data.
 
     Paths are not in it; what they name is, by its hash.
     """
-    model = run.setting("model")
-    needles = run.setting("needles")
     kept = {
         "model": run.model,
-        "render": model.get("render") if isinstance(model, Mapping) else None,
-        "needles": {key: value for key, value in needles.items() if key != "path"}
-        if isinstance(needles, Mapping)
-        else run.needles,
-        "seed": run.setting("seed"),
+        "needles": run.needles,
+        "settings": conditions(run.config),
         "weights": run.provenance.get("weights_hash"),
         "data": run.provenance.get("data_hash"),
     }

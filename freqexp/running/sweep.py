@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freqexp.answering.session import Session
+from freqexp.config.differing import differing
 from freqexp.errors import UserError
 from freqexp.files import read_json, write_text
 from freqexp.results.provenance import CONFIG
@@ -130,10 +131,22 @@ def complete_deltas(cfg: RunConfig, session: Session, output_dir: Path, name: st
         finished(replace(other, output_dir=str(output_dir), samples=samples), session)
 
 
+def told_apart(summaries: Sequence[Summary], runs: Sequence[Point]) -> list[Summary]:
+    """Summaries whose options also say what else the runs are not alike in, such as
+    max_new_tokens.
+    """
+    said = differing([asdict(point.cfg) for point in runs])
+    settings = {point.run_id: words for point, words in zip(runs, said, strict=True)}
+    return [
+        replace(each, options=",".join(filter(None, [each.options, settings.get(each.run_id)])))
+        for each in summaries
+    ]
+
+
 def show(summaries: Sequence[Summary], runs: Sequence[Point], sweep_file: Path) -> None:
     """Print the table and where the files are."""
     if summaries:
-        print(f"\n{render_table(summaries)}\n")
+        print(f"\n{render_table(told_apart(summaries, runs))}\n")
     folders = dict.fromkeys(str(run_folder(point.cfg, "<run>")) for point in runs)
     print(f"records and summaries: {', '.join(folders)}\nsweep: {sweep_file}")
     sys.stdout.flush()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,13 +11,14 @@ from report_runs import CONFIG, write_run
 
 from freqexp.comparing.compare import compare
 from freqexp.comparing.comparison import Comparison, Row
+from freqexp.comparing.gates import gates
 from freqexp.comparing.load import load
 from freqexp.errors import UserError
 from freqexp.results.intervals import changes, interval, scores
 from freqexp.results.summarize import Baseline, summarize
-from freqexp.schemas.choices import Text
+from freqexp.schemas.choices import Attention, Dtype, Text
 from freqexp.schemas.codecs import BlockDctConfig
-from freqexp.schemas.tokens import TokenConfig
+from freqexp.schemas.tokens import PoolConfig, TokenConfig
 
 GENERATOR = np.random.default_rng(7)
 BASE = [float(x) for x in GENERATOR.choice([0.0, 0.5, 1.0], size=60)]
@@ -248,3 +250,49 @@ def test_groups_are_told_apart_by_their_samples(tmp_path: Path) -> None:
         "fake, 2 needles, near 1.0",
         "fake, 2 needles, random text",
     }
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"max_new_tokens": 3}, "max_new_tokens=3"),
+        ({"repetition_penalty": 1.3}, "repetition_penalty=1.3"),
+        ({"dtype": Dtype.bfloat16}, "dtype=bfloat16"),
+        ({"attention": Attention.eager}, "attention=eager"),
+        ({"batch_size": 4}, "batch_size=4"),
+        ({"max_pixels": 40_000}, "max_pixels=40000"),
+        ({"answer_after": "</think>"}, "answer_after=</think>"),
+    ],
+)
+def test_runs_of_other_settings_are_no_rivals(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    other = replace(CONFIG, model=replace(CONFIG.model, **change))
+    scores = {f"s{i:02d}": score for i, score in enumerate(BASE)}
+    write_run(tmp_path, "base", scores)
+    write_run(tmp_path, "ours", scores, TokenConfig())
+    write_run(tmp_path, "pool", dict.fromkeys(scores, 0.0), PoolConfig(), config=other)
+    found = compared(tmp_path)
+    ours, pool = row(found, "ours"), row(found, "pool")
+    assert ours.group != pool.group
+    assert pool.baseline is None
+    assert found.groups[pool.group].endswith(said)
+    assert len(set(found.groups)) == 2
+    assert not [gate for gate in gates(found) if "pool" in gate.reason]
+
+
+def test_where_and_how_far_a_run_went_keeps_rivals_together(tmp_path: Path) -> None:
+    scores = {f"s{i:02d}": score for i, score in enumerate(BASE)}
+    elsewhere = replace(CONFIG, samples=60, output_dir="other", encodings_cache_gb=1.0)
+    write_run(tmp_path, "base", scores)
+    write_run(tmp_path, "ours", scores, TokenConfig(), config=elsewhere)
+    assert row(compared(tmp_path), "ours").baseline is not None
+
+
+def test_a_setting_that_older_runs_do_not_have_is_its_default(tmp_path: Path) -> None:
+    scores = {f"s{i:02d}": score for i, score in enumerate(BASE)}
+    old = write_run(tmp_path, "base", scores) / "config.yaml"
+    kept = [line for line in old.read_text().splitlines() if "max_pixels" not in line]
+    old.write_text("\n".join(kept))
+    write_run(tmp_path, "ours", scores, TokenConfig())
+    assert row(compared(tmp_path), "ours").baseline is not None

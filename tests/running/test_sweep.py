@@ -197,3 +197,16 @@ def test_a_sweep_name_must_be_a_folder_name(name: str, config: Any, counting: Co
     with pytest.raises(UserError, match="sweep_name: got "):
         run([config(sweep_name=name)], counting)
     assert counting.loaded == []
+
+
+def test_rows_that_differ_in_how_the_model_answers_say_so(
+    config: Any, counting: Counting, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usual = config(compressor=TokenConfig(), baseline=False)
+    tokens = usual.model.max_new_tokens
+    short = replace(usual, model=replace(usual.model, max_new_tokens=3))
+    run([usual, short], counting)
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("token")]
+    assert [f"max_new_tokens={n}" in r for n, r in zip((tokens, 3), rows, strict=True)] == [
+        True
+    ] * 2
