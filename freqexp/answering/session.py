@@ -19,6 +19,7 @@ from freqexp.answering.cache import (
 from freqexp.answering.encodings import DiskEncodings, encoder_key
 from freqexp.answering.ledger import PageSizes, page_sizes
 from freqexp.answering.measure import free_cuda_cache, stopwatch
+from freqexp.errors import UserError
 from freqexp.memory.guard import check_memory
 from freqexp.nouns.page import Lines, Page, Pixels
 
@@ -170,13 +171,17 @@ class Session:
         return DiskEncodings(folder, encoder, int(cfg.encodings_cache_gb * 1e9))
 
     def render(self, config: RenderConfig, sample: Sample) -> tuple[Rendered, float | None]:
-        """The sample's pages and the milliseconds of drawing them now (None: from the cache)."""
+        """The sample's pages and the milliseconds of drawing them now (None: from the cache).
+
+        Raises UserError when text was drawn without a trace.
+        """
         key = (repr(config), sample.turns)
         held = self._pages.get(key)
         if held is not None:
             return held, None
         with stopwatch() as watch:
             pages = tuple(config.build().render(sample.turns))
+        _check_ink(pages)
         rendered = Rendered(pages, page_sizes(pages), watch.ms)
         self._pages.put(key, rendered, rendered.sizes.raw_bytes)
         return rendered, watch.ms
@@ -232,3 +237,12 @@ class Session:
             if held is not None:
                 return [only(page, signals) for page in held]
         return None
+
+
+def _check_ink(pages: Sequence[Page]) -> None:
+    for number, page in enumerate(pages, 1):
+        if page.text.strip() and page.pixels.min() == page.pixels.max():
+            raise UserError(
+                f"page {number} has text, {page.text.strip()[:40]!r}, but no ink; has the font of "
+                "model.render these characters?"
+            )

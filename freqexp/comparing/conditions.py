@@ -5,10 +5,14 @@ machine was.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from freqexp.comparing.run import Run
 from freqexp.comparing.text import plain
 from freqexp.results.summary import whole
+
+SET_ASIDE = "set_aside"
+"""Of the settings of generation: those that a checkpoint brings and that did not act."""
 
 
 def condition_notes(runs: Sequence[Run]) -> list[str]:
@@ -58,14 +62,39 @@ def _was_busy(run: Run) -> bool:
 
 
 def _generation_notes(runs: Sequence[Run]) -> list[str]:
-    """How the models generated: every setting in effect, one sentence for each way."""
+    """How the models generated: every setting in effect, one sentence for each way; what a
+    checkpoint asked for in vain; and what does not go with copying.
+    """
     ways: dict[str, set[str]] = {}
+    aside: dict[str, set[str]] = {}
+    penalised = set()
     for run in runs:
         settings = run.provenance.get("generation")
-        if isinstance(settings, dict) and settings:
-            said = ", ".join(f"{name}={value}" for name, value in sorted(settings.items()))
-            ways.setdefault(plain(said), set()).add(run.model)
-    return [f"generation of {', '.join(sorted(ways[said]))}: {said}" for said in sorted(ways)]
+        if not isinstance(settings, dict) or not settings:
+            continue
+        acting = {name: value for name, value in settings.items() if name != SET_ASIDE}
+        ways.setdefault(_said(acting), set()).add(run.model)
+        left = settings.get(SET_ASIDE)
+        if isinstance(left, dict) and left:
+            aside.setdefault(_said(left), set()).add(run.model)
+        penalty = acting.get("repetition_penalty")
+        if isinstance(penalty, int | float) and penalty > 1:
+            penalised.add(run.model)
+    notes = [f"generation of {', '.join(sorted(ways[said]))}: {said}" for said in sorted(ways)]
+    notes += [
+        f"generation of {', '.join(sorted(aside[said]))}: the checkpoint's {said} was set aside"
+        for said in sorted(aside)
+    ]
+    if penalised:
+        notes.append(
+            f"{', '.join(sorted(penalised))}: a repetition penalty above 1 makes copying, which "
+            "these scores are of, harder (model.repetition_penalty=1.0)"
+        )
+    return notes
+
+
+def _said(settings: Mapping[str, Any]) -> str:
+    return plain(", ".join(f"{name}={value}" for name, value in sorted(settings.items())))
 
 
 def _data_notes(runs: Sequence[Run]) -> list[str]:

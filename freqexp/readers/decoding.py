@@ -125,8 +125,8 @@ def context_of(model: Any, limit: int | None) -> int:
 
 
 def greedy(own: Any, config: ModelConfig) -> Any:
-    """Greedy decoding with the checkpoint's end tokens, and its repetition penalty unless the
-    configuration has one.
+    """Greedy decoding with the end tokens of a checkpoint, and its repetition penalty unless the
+    configuration has one. `set_aside` says what else it would bring.
     """
     from transformers import GenerationConfig
 
@@ -151,9 +151,19 @@ def greedy(own: Any, config: ModelConfig) -> Any:
     )
 
 
+def set_aside(passed: Any, own: Any) -> dict[str, Any]:
+    """Settings of a checkpoint that would act, such as `no_repeat_ngram_size`, were they not left
+    out: with them, copying what a page says is another task.
+    """
+    from transformers import GenerationConfig
+
+    taken = effective(passed, GenerationConfig())
+    return {name: value for name, value in effective(passed, own).items() if name not in taken}
+
+
 def effective(passed: Any, own: Any) -> dict[str, Any]:
-    """The settings that `generate` goes by when `passed` is handed to a model whose checkpoint has
-    the settings `own`: the library fills what `passed` leaves open from those.
+    """The settings that `generate` goes by when `passed` is handed to a model that has the settings
+    `own`: the library fills what `passed` leaves open from those.
 
     Without what has no effect on greedy decoding, and what stands at the library's default.
     """
@@ -176,6 +186,28 @@ def effective(passed: Any, own: Any) -> dict[str, Any]:
         "repetition_penalty": merged.repetition_penalty or 1.0,
     }
     return {**always, **found}
+
+
+class Numbers:
+    """Looks at the logits of every step, as a logits processor that changes none."""
+
+    def __init__(self) -> None:
+        self._broken: Tensor | None = None
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """scores: [batch, vocabulary]."""
+        found = (scores.isnan() | scores.isposinf()).any()
+        # Asked for at the end alone: a look at each step would make a GPU wait.
+        self._broken = found if self._broken is None else self._broken | found
+        return scores
+
+    def check(self) -> None:
+        """Raises UserError when a logit was no number: what was decoded then says nothing."""
+        if self._broken is not None and bool(self._broken):
+            raise UserError(
+                "the model's logits are not finite (NaN or infinity); damaged weights, or "
+                "numbers too large for model.dtype?"
+            )
 
 
 def pad_left(prompts: Sequence[Prompt], fill: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:

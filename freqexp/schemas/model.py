@@ -11,6 +11,9 @@ from freqexp.schemas.choices import Attention, Device, Dtype, Family, Form
 from freqexp.schemas.render import RenderConfig
 from freqexp.schemas.section import Section
 
+BUNDLED = "tiny"
+"""The name of the weights inside the package."""
+
 
 @dataclass
 class ModelConfig(Section):
@@ -82,6 +85,9 @@ class ModelConfig(Section):
         if self.path is None and self.family is not Family.glm4v:
             allowed = f"glm4v while {prefix}.path is null (the bundled weights), ppocr"
             faults.append(fault(f"{prefix}.family", self.family.value, allowed))
+        elif self.path is None and self.name != BUNDLED:
+            allowed = f"{BUNDLED} while {prefix}.path is null: those are the bundled weights"
+            faults.append(fault(f"{prefix}.name", self.name, allowed))
         remote = self.family is Family.glm4v_remote
         if remote and not self.trust_remote_code:
             allowed = "true for this model, whose code comes with its weights and runs on yours"

@@ -61,6 +61,8 @@ def weights(path: str | None, revision: str | None, prefix: str) -> list[str]:
     if not HUB_ID.fullmatch(path):
         return [fault(f"{prefix}.path", path, "a folder that exists, or a hub id owner/name")]
     if revision is None or not COMMIT.fullmatch(revision):
-        allowed = f"the 40 hex digits of the commit of {path}, so that the run names its weights"
+        allowed = (
+            f"the 40 hex digits of a commit, if {path} is a hub id; there is no folder of this name"
+        )
         return [fault(f"{prefix}.revision", revision, allowed)]
     return []

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 import run_fakes
 import torch
 from run_fakes import Counting
 
 from freqexp.answering.cache import ByteLru, pixels_key
 from freqexp.config.cluster import ClusterConfig
+from freqexp.errors import UserError
+from freqexp.nouns.page import Page
 from freqexp.schemas.codecs import BlockDctConfig
+from freqexp.schemas.render import CellsRender
 
 
 def test_the_cache_forgets_what_was_used_longest_ago() -> None:
@@ -113,3 +118,21 @@ def test_pages_are_drawn_once(config: Any, counting: Counting) -> None:
     assert session.render(cfg.model.render, second)[1] is not None
     assert session.samples(cfg) is session.samples(config(keep_ratio=0.1))
     assert counting.data_loaded == 1
+
+
+@dataclass
+class Invisible(CellsRender):
+    """Draws text without a trace, as with a font that has no letters."""
+
+    def build(self) -> Any:
+        return self
+
+    def render(self, turns: Any) -> list[Page]:
+        blank = np.full((336, 336), 255, np.uint8)
+        return [Page(blank, ""), Page(blank, "\n".join(turn.user for turn in turns))]
+
+
+def test_text_without_ink_is_an_error(counting: Counting, config: Any) -> None:
+    sample = counting.session().samples(config())[0]
+    with pytest.raises(UserError, match=r"page 2 has text, .* but no ink"):
+        counting.session().render(Invisible(), sample)

@@ -8,7 +8,7 @@ from freqexp.comparing.compare import compare
 from freqexp.comparing.load import load
 from freqexp.schemas.tokens import TokenConfig
 
-GREEDY = {"do_sample": False, "repetition_penalty": 1.1}
+GREEDY = {"do_sample": False, "repetition_penalty": 1.0}
 
 
 def notes(outputs: Path) -> list[str]:
@@ -18,7 +18,7 @@ def notes(outputs: Path) -> list[str]:
 def test_how_a_model_generated_is_said_once(tmp_path: Path) -> None:
     write_run(tmp_path, "base", [1.0], provenance={"generation": GREEDY})
     write_run(tmp_path, "ours", [1.0], TokenConfig(), provenance={"generation": GREEDY})
-    assert notes(tmp_path) == ["generation of fake: do_sample=False, repetition_penalty=1.1"]
+    assert notes(tmp_path) == ["generation of fake: do_sample=False, repetition_penalty=1.0"]
     other = {**GREEDY, "no_repeat_ngram_size": 3}
     write_run(tmp_path, "more", [1.0], TokenConfig(), provenance={"generation": other})
     assert sum("generation of fake" in note for note in notes(tmp_path)) == 2
@@ -40,3 +40,19 @@ def test_what_is_damaged_or_old_says_nothing(tmp_path: Path) -> None:
     odd = {"cpus": "x", "threads": 0, "load": [3], "generation": "y"}
     write_run(tmp_path, "ours", [1.0], TokenConfig(), provenance=odd)
     assert notes(tmp_path) == []
+
+
+def test_what_a_checkpoint_asked_for_in_vain_and_a_penalty_are_noted(tmp_path: Path) -> None:
+    acting = {"max_new_tokens": 9, "repetition_penalty": 1.1}
+    said = {"generation": {**acting, "set_aside": {"no_repeat_ngram_size": 3}}}
+    write_run(tmp_path, "base", [1.0, 0.0], provenance=said)
+    notes = compare(load([str(tmp_path)])).notes
+    assert "generation of fake: max_new_tokens=9, repetition_penalty=1.1" in notes
+    assert "generation of fake: the checkpoint's no_repeat_ngram_size=3 was set aside" in notes
+    assert any("fake: a repetition penalty above 1 makes copying" in note for note in notes)
+
+
+def test_a_penalty_of_one_is_no_note(tmp_path: Path) -> None:
+    said = {"generation": {"max_new_tokens": 9, "repetition_penalty": 1.0}}
+    write_run(tmp_path, "base", [1.0, 0.0], provenance=said)
+    assert not any("penalty above" in note for note in compare(load([str(tmp_path)])).notes)

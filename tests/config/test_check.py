@@ -235,3 +235,20 @@ def test_families_whose_decoder_keeps_all_are_refused_by_name(cfg: RunConfig) ->
         "model.family: got 'ppocr with compressor dart inside the decoder', allowed: "
         "glm4v, qwen2_vl, qwen2_5_vl, qwen3_vl, llava_onevision"
     )
+
+
+@pytest.mark.parametrize("name", ["glyph", "glm41v_9b", "mine"])
+def test_the_bundled_weights_bear_no_other_name(cfg: RunConfig, name: str) -> None:
+    other = replace(cfg, model=replace(cfg.model, name=name, path=None))
+    assert check(other) == [
+        f"model.name: got {name!r}, allowed: tiny while model.path is null: those are the bundled "
+        "weights"
+    ]
+
+
+def test_a_mistyped_folder_of_weights_is_called_absent(cfg: RunConfig) -> None:
+    other = replace(cfg, model=replace(cfg.model, name="glyph", path="checkpoints/Glpyh"))
+    assert check(other) == [
+        "model.revision: got None, allowed: the 40 hex digits of a commit, if checkpoints/Glpyh is "
+        "a hub id; there is no folder of this name"
+    ]

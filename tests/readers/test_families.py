@@ -253,23 +253,24 @@ def test_a_placeholder_in_the_question_is_refused(loaded: Loaded) -> None:
         loaded.reader.answer("what is <|image|>?", vision)
 
 
-def test_every_generation_setting_in_effect_is_told(loaded: Loaded) -> None:
-    """What is left open is filled from the checkpoint, by `generate` as in `generation`."""
+def test_a_checkpoints_own_settings_do_not_act(loaded: Loaded) -> None:
+    """`generate` fills what it is not told from the model: there is nothing to fill it from."""
     reader = load_reader(configure(loaded.kind, loaded.folder))
     assert isinstance(reader, HfReader)
     told = dict(reader.generation)
     assert (told["do_sample"], told["repetition_penalty"]) == (False, 1.0)
     assert told["max_new_tokens"] == 12
-    assert "no_repeat_ngram_size" not in told
-    pages = reader.encode(noise_pages(loaded.kind, ONE_PAGE))
-    tokens = [keep_all(page) for page in pages]
-    before = reader.answer(QUESTION, tokens).raw_text
-    own = reader.model.generation_config
-    own.suppress_tokens = sorted({ord(character) for character in str(before)})[:1]
-    own.temperature, own.min_length = 0.3, 0
-    changed = dict(reader.generation)
-    assert changed.pop("suppress_tokens") == own.suppress_tokens
-    assert changed == told
+    assert not {"no_repeat_ngram_size", "set_aside"} & set(told)
+
+
+def test_logits_that_are_no_numbers_are_an_error(loaded: Loaded) -> None:
+    reader = load_reader(configure(loaded.kind, loaded.folder))
+    assert isinstance(reader, HfReader)
+    tokens = [keep_all(page) for page in reader.encode(noise_pages(loaded.kind, ONE_PAGE))]
+    with torch.no_grad():
+        next(reader.text_model.layers[0].parameters()).view(-1)[0] = float("nan")
+    with pytest.raises(UserError, match=r"logits are not finite"):
+        reader.answer(QUESTION, tokens)
 
 
 def test_a_repetition_penalty_of_the_checkpoint_is_told_and_in_effect(loaded: Loaded) -> None:

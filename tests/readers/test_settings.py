@@ -1,4 +1,4 @@
-"""Settings of generation: those that a checkpoint brings are told, and act."""
+"""Settings of generation: what a checkpoint brings and acts is told, and what is set aside."""
 
 from __future__ import annotations
 
@@ -59,13 +59,24 @@ def test_a_checkpoint_without_settings_of_its_own(checkpoint: Path) -> None:
     assert loaded(checkpoint).generation == PLAIN
 
 
-def test_a_checkpoints_settings_are_told_and_act(checkpoint: Path, tmp_path: Path) -> None:
-    own = {"repetition_penalty": 1.1, "no_repeat_ngram_size": 2}
-    folder = with_settings(checkpoint, tmp_path / "own", **own)
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"no_repeat_ngram_size": 2},
+        {"min_new_tokens": 12},
+        {"suppress_tokens": list(range(20, 90))},
+        {"min_length": 300, "no_repeat_ngram_size": 3},
+    ],
+)
+def test_a_checkpoints_settings_are_set_aside_and_told(
+    checkpoint: Path, tmp_path: Path, own: dict[str, Any]
+) -> None:
+    folder = with_settings(checkpoint, tmp_path / "own", repetition_penalty=1.1, **own)
     reader = loaded(folder)
-    assert reader.generation == {**PLAIN, **own}
+    assert reader.generation == {**PLAIN, "repetition_penalty": 1.1, "set_aside": own}
     pages = noise_pages(KIND, ((3, 4),))
-    assert answer(reader).text == Plain.load(KIND, checkpoint).generate(QUESTION, pages, **own)
+    wanted = Plain.load(KIND, checkpoint).generate(QUESTION, pages, repetition_penalty=1.1)
+    assert answer(reader).text == wanted
 
 
 def test_a_checkpoints_penalty_stands_in_provenance_and_acts(

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from freqexp.nouns.cache import CacheCompressor
 from freqexp.readers.base import Answer, CacheUse
-from freqexp.readers.decoding import answer_text
+from freqexp.readers.decoding import Numbers, answer_text
 from freqexp.readers.families.foreign_cache import ForeignCache
 from freqexp.readers.meter import Held
 
@@ -79,10 +79,12 @@ def decode(
 
     penalty: repetition penalty (arXiv 1909.05858); 1: none. compressor, cache_budget: see
     `Request`; where the question is unseen, what follows the page is read after compressing.
+    Raises UserError when a logit is no number.
     """
     from transformers import RepetitionPenaltyLogitsProcessor
 
     penalize: Any = RepetitionPenaltyLogitsProcessor(penalty)
+    numbers = Numbers()
     # A row is padded with its own last token, which adds nothing to what the penalty counts.
     history = pad_left([row.history for row in rows])
     new: list[Tensor] = []
@@ -111,7 +113,7 @@ def decode(
     prefill_ms = _since_ms(started, ids) - (compress_ms or 0.0)
     while True:
         logits = output.logits[:, -1].float()
-        token = penalize(history, logits).argmax(dim=-1, keepdim=True)
+        token = penalize(history, numbers(history, logits)).argmax(dim=-1, keepdim=True)
         new.append(token)
         done |= torch.isin(token[:, 0], ends)
         if len(new) == max_new_tokens or bool(done.all()):
@@ -121,6 +123,7 @@ def decode(
         output = _next(model, token, positions, torch.ones_like(token), cache)
     total_ms = _since_ms(started, ids)
     decode_ms = total_ms - prefill_ms - (compress_ms or 0.0)
+    numbers.check()
     tokens = torch.cat(new, dim=1)
     return Decoded(tokens, held, cache.held(), prefill_ms, decode_ms, compress_ms)
 

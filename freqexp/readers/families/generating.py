@@ -13,7 +13,7 @@ from torch import Tensor
 
 from freqexp.nouns.vision import CompressedTokens
 from freqexp.readers.base import Answer, CacheUse, Request
-from freqexp.readers.decoding import Prompt, answer_text
+from freqexp.readers.decoding import Numbers, Prompt, answer_text
 from freqexp.readers.families.compressing import Compressing, library_cache
 from freqexp.readers.families.in_decoder import Dropping
 from freqexp.readers.families.passes import Padded, Passes
@@ -55,7 +55,8 @@ class Generated:
 def generate(reader: _Asked, requests: Sequence[Request], generation: Any) -> Generated:
     """Greedy decoding of a batch, whose requests have the same methods.
 
-    Of several requests none is to be answered by itself.
+    Of several requests none is to be answered by itself. Raises UserError when a logit is no
+    number.
     """
     compressor, budget = requests[0].compressor, requests[0].cache_budget
     with torch.inference_mode(), ExitStack() as stack:
@@ -81,6 +82,8 @@ def generate(reader: _Asked, requests: Sequence[Request], generation: Any) -> Ge
             compressing = Compressing(reader.text_model, compressor, vision, budget)
             stack.enter_context(compressing)
             more["past_key_values"] = compressing.cache
+        numbers = Numbers()
+        more["logits_processor"] = [numbers]
         images = {"mm_encoder_outputs": {"image": reader.encoder_output(pages)}}
         if unseen:
             once = copy.deepcopy(generation)
@@ -91,6 +94,7 @@ def generate(reader: _Asked, requests: Sequence[Request], generation: Any) -> Ge
             output = _run(reader, passes.joined(), generation, **more)
         else:
             output = _run(reader, passes.parts[0], generation, **images, **more)
+    numbers.check()
     new = output[:, sum(part[0].shape[1] for part in passes.parts) :]
     ms = None if compressing is None else compressing.ms
     return Generated(new, prompts, meter, dropping, ms)

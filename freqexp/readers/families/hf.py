@@ -28,6 +28,7 @@ from freqexp.readers.decoding import (
     context_of,
     effective,
     greedy,
+    set_aside,
 )
 from freqexp.readers.families.generating import alone, answers, generate
 from freqexp.readers.families.signals import question_words
@@ -60,12 +61,17 @@ class HfReader(Reader):
         self.answer_after = config.answer_after
         self.image_id = int(self.model.config.image_token_id)
         self.context = context_of(self.model.config, config.context)
-        self._generation = greedy(self.model.generation_config, config)
+        own = self.model.generation_config
+        self._generation = greedy(own, config)
+        self._set_aside = set_aside(self._generation, own)
+        # `generate` fills from it what it is not told.
+        self.model.generation_config = type(own)(eos_token_id=own.eos_token_id)
 
     @property
     def generation(self) -> Mapping[str, Any]:
-        """What `generate` goes by."""
-        return effective(self._generation, self.model.generation_config)
+        """What `generate` goes by, and what the checkpoint asked for in vain."""
+        acting = effective(self._generation, self.model.generation_config)
+        return {**acting, "set_aside": self._set_aside} if self._set_aside else acting
 
     def warm_up(self, request: Request) -> None:
         """Prefill and a few steps."""
