@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, BAD_INPUT, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
 """Exit codes of all commands."""
 
 
@@ -32,12 +33,18 @@ def fault(field: str, value: object, allowed: str) -> str:
 
 def exit_code(work: Callable[[], int], name: str = "freqexp", again: str = "") -> int:
     """Do the work of a command; give its exit code. A fault that the user can mend, and Ctrl-C,
-    become a line on stderr.
+    become a line on stderr; a reader who has seen enough, as in `... | head`, ends it in silence.
 
     name: the command's. again: what the same command does after Ctrl-C.
     """
     try:
-        return work()
+        code = work()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        _write_to_nobody()
+        return UNREAD
     except ConfigError as error:
         print(f"{name}: nothing was computed\n{error}", file=sys.stderr)
         return BAD_INPUT
@@ -47,3 +54,10 @@ def exit_code(work: Callable[[], int], name: str = "freqexp", again: str = "") -
     except KeyboardInterrupt:
         print(f"{name}: interrupted{'; ' if again else ''}{again}", file=sys.stderr)
         return INTERRUPTED
+
+
+def _write_to_nobody() -> None:
+    """Python flushes standard output once more at its end; that must find an open file."""
+    nobody = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nobody, sys.stdout.fileno())
+    os.close(nobody)

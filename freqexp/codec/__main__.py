@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from freqexp.errors import DONE, FAILED, UserError, exit_code
+from freqexp.errors import DONE, FAILED, UserError, exit_code, fault
 
 if TYPE_CHECKING:
     from freqexp.codecs.base import Codec
@@ -91,7 +91,8 @@ def _codec(settings: Sequence[str]) -> Codec:
     from freqexp.composing.compose import compose
 
     cfg = compose(tuple(settings))
-    built = cfg.compressor.build(cfg.keep_ratio, cfg.profile)
+    chosen = cfg.compressor
+    built = chosen.build(cfg.keep_ratio, cfg.profile) if chosen.stage == "codec" else None
     if not isinstance(built, Codec) or built.simulated:
         raise UserError(f"compressor={cfg.compressor.name} writes no bitstream with these settings")
     return built
@@ -116,6 +117,8 @@ def _convert(options: argparse.Namespace, suffixes: Sequence[str], to: str, work
     from tqdm import tqdm
 
     files = _files(options.path, suffixes)
+    if options.output.exists() and not options.output.is_dir():
+        raise UserError(fault("--output", str(options.output), "a folder; this is a file"))
     failed = 0
     # Nothing but results goes to standard output, so that it can be piped.
     with tqdm(files, unit="page", disable=not sys.stderr.isatty()) as bar:

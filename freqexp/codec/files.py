@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _GRAY = ("1", "L")
+_ORIENTATION = 0x0112
+_ALLOWED = "allowed: 8 bits a sample, gray, palette or RGB"
 _ALPHA = ("LA", "PA", "RGBA", "La", "RGBa")
 _LARGEST = 64 + 4 * MAX_SAMPLES  # no bitstream of a page we decode takes more
 
@@ -24,7 +27,8 @@ _LARGEST = 64 + 4 * MAX_SAMPLES  # no bitstream of a page we decode takes more
 def read_image(path: Path) -> Pixels:
     """An image file as a page, [H, W] or [H, W, 3] uint8.
 
-    Bilevel and gray files become gray, palettes and opaque colour RGB. Raises UserError for what
+    Bilevel and gray files become gray, palettes and opaque colour RGB; a photo is turned as its
+    EXIF orientation says. Raises UserError for what
     no page can hold (16 bits, transparency, several frames, other colour spaces, too many pixels)
     and for what is no image.
     """
@@ -50,23 +54,39 @@ def read_image(path: Path) -> Pixels:
 
 
 def _page(image: Image) -> Pixels:
-    """The pixels of an opened file; its size is checked before they are decoded."""
+    """The pixels of an opened file, turned as its EXIF orientation says; its size is checked before
+    they are decoded.
+    """
+    from PIL import ImageOps
+
     mode = image.mode
+    deep = next((name for name in _stored_as(image) if ";16" in name), None)
+    if deep is not None and mode in ("RGB", *_ALPHA):
+        raise UserError(f"pixels stored as {deep}, {_ALLOWED}")
     channels = () if mode in _GRAY else (3,)
     too_large = size_fault((image.height, image.width, *channels))
     if too_large:
         raise UserError(too_large)
     if getattr(image, "n_frames", 1) > 1:
         raise UserError(f"{getattr(image, 'n_frames', 1)} frames, allowed: 1")
+    if image.getexif().get(_ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
     if mode in _ALPHA or "transparency" in image.info:
         image = image.convert("RGBA")
         if np.asarray(image)[:, :, 3].min() < 255:
             raise UserError("transparent pixels, allowed: opaque ones (choose a background first)")
     elif mode not in (*_GRAY, "P", "RGB"):
-        raise UserError(f"pixels of mode {mode}, allowed: 8 bits a sample, gray, palette or RGB")
+        raise UserError(f"pixels of mode {mode}, {_ALLOWED}")
     if mode in (*_GRAY, "LA", "La"):
         return np.array(image.convert("L"))
     return np.array(image.convert("RGB"))
+
+
+def _stored_as(image: Image) -> list[str]:
+    """The raw modes of a file, such as RGB;16B, which Pillow may read as a mode of fewer bits."""
+    found = [tile.args for tile in getattr(image, "tile", ())]
+    words = [args if isinstance(args, tuple) else (args,) for args in found]
+    return [word for each in words for word in each if isinstance(word, str)]
 
 
 def read_bytes(path: Path) -> bytes:
@@ -88,5 +108,6 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise UserError(f"{path}: can't be written ({error.strerror})") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
@@ -70,6 +71,9 @@ def test_one_bad_file_does_not_stop_the_others(
         (["encode", "PAGES", "-o", "out", "compressor=token"], "writes no bitstream"),
         (["encode", "PAGES", "-o", "out", "compressor=nothing"], "compressor: got 'nothing'"),
         (["encode", "PAGES", "-o", "out", "compressor.bitstream=false"], "writes no bitstream"),
+        (["encode", "PAGES", "-o", "out", "compressor=combined"], "writes no bitstream"),
+        (["encode", "PAGES", "-o", "out", "compressor=kivi"], "writes no bitstream"),
+        (["encode", "PAGES", "-o", __file__], "--output: got"),
         (["decode", "PAGES", "-o", "out"], "holds no file of .fqxp"),
         (["info", "missing"], "no such file or folder"),
     ],
@@ -108,6 +112,27 @@ def test_images_that_are_pages(tmp_path: Path) -> None:
 def test_images_that_are_no_pages(image: Image.Image, message: str, tmp_path: Path) -> None:
     image.save(tmp_path / "image.png")
     with pytest.raises(UserError, match=message):
+        read_image(tmp_path / "image.png")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_is_turned_as_it_says(orientation: int, tmp_path: Path) -> None:
+    turned = Image.fromarray(COLOUR)
+    exif = turned.getexif()
+    exif[0x0112] = orientation
+    turned.save(tmp_path / "photo.png", exif=exif)
+    flipped = {2: COLOUR[:, ::-1], 3: COLOUR[::-1, ::-1], 4: COLOUR[::-1]}
+    across = COLOUR.transpose(1, 0, 2)
+    flipped |= {5: across, 6: across[:, ::-1], 7: across[::-1, ::-1], 8: across[::-1]}
+    wanted = flipped.get(orientation, COLOUR)
+    np.testing.assert_array_equal(read_image(tmp_path / "photo.png"), wanted)
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_sixteen_bits_of_colour_are_refused(channels: int, tmp_path: Path) -> None:
+    deep = np.full((4, 5, channels), 65_535, np.uint16)
+    (tmp_path / "image.png").write_bytes(imagecodecs.png_encode(deep))
+    with pytest.raises(UserError, match=r"pixels stored as (RGB|RGBA|LA);16B, allowed: 8 bits"):
         read_image(tmp_path / "image.png")
 
 

@@ -1,0 +1,75 @@
+"""How a command ends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from freqexp.errors import (
+    BAD_INPUT,
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    UNREAD,
+    ConfigError,
+    UserError,
+    exit_code,
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (UserError("no such thing"), BAD_INPUT, "mine: no such thing\n"),
+        (ConfigError(["a: 1", "b: 2"]), BAD_INPUT, "mine: nothing was computed\na: 1\nb: 2\n"),
+        (KeyboardInterrupt(), INTERRUPTED, "mine: interrupted; it goes on\n"),
+    ],
+)
+def test_what_a_user_can_mend_is_a_line(
+    error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work() -> int:
+        raise error
+
+    assert exit_code(work, "mine", "it goes on") == code
+    assert capsys.readouterr().err == said
+
+
+def test_other_results_are_handed_on() -> None:
+    assert exit_code(lambda: DONE) == DONE
+    assert exit_code(lambda: FAILED) == FAILED
+
+
+PRINTS = """
+import sys
+from freqexp.errors import exit_code
+
+def work():
+    for number in range(50_000):
+        print(number)
+    return 0
+
+sys.exit(exit_code(work))
+"""
+
+
+@pytest.mark.parametrize("lines", [1, 3])
+def test_a_reader_who_has_seen_enough_ends_it_in_silence(lines: int) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PRINTS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        found = [process.stdout.readline() for _ in range(lines)]
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (found[-1], process.returncode, said) == (f"{lines - 1}\n", UNREAD, "")
+
+
+def test_nobody_to_print_to_is_no_fault() -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'exec "{sys.executable}" -c "$0" >&-', PRINTS], capture_output=True
+    )
+    assert (done.returncode, done.stderr) == (DONE, b"")
