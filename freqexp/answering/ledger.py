@@ -15,7 +15,8 @@ class PageSizes:
     page_pixels: pixels. raw_bytes: one byte a sample. png_bytes: optimised PNG. lossless_bytes:
     the smallest lossless form of each page, see `lossless_size_bytes`.
     text_brotli_bytes: the text on the pages by brotli at its highest effort; who has the text can
-    draw the pages again, so no page codec may ignore it.
+    draw the pages again, so no page codec may ignore it. page_characters: of the text on the pages
+    without white space. missing_characters: those that don't look as they should, see `Page`.
     """
 
     page_pixels: int
@@ -23,6 +24,8 @@ class PageSizes:
     png_bytes: int
     lossless_bytes: int
     text_brotli_bytes: int
+    page_characters: int
+    missing_characters: int
 
 
 def page_sizes(pages: Sequence[Page]) -> PageSizes:
@@ -38,4 +41,6 @@ def page_sizes(pages: Sequence[Page]) -> PageSizes:
         png_bytes=sum(png_size_bytes(page.pixels) for page in pages),
         lossless_bytes=sum(lossless_size_bytes(page.pixels) for page in pages),
         text_brotli_bytes=len(brotli.compress(text)),
+        page_characters=sum(not character.isspace() for page in pages for character in page.text),
+        missing_characters=sum(len(page.missing) for page in pages),
     )

@@ -22,6 +22,7 @@ from freqexp.answering.measure import free_cuda_cache, stopwatch
 from freqexp.errors import UserError
 from freqexp.memory.guard import check_memory
 from freqexp.nouns.page import Lines, Page, Pixels
+from freqexp.schemas.choices import Missing
 
 if TYPE_CHECKING:
     from freqexp.config.run import RunConfig
@@ -173,7 +174,8 @@ class Session:
     def render(self, config: RenderConfig, sample: Sample) -> tuple[Rendered, float | None]:
         """The sample's pages and the milliseconds of drawing them now (None: from the cache).
 
-        Raises UserError when text was drawn without a trace.
+        Raises UserError when text was drawn without a trace, and for characters that are missing
+        where the configuration says so.
         """
         key = (repr(config), sample.turns)
         held = self._pages.get(key)
@@ -182,6 +184,8 @@ class Session:
         with stopwatch() as watch:
             pages = tuple(config.build().render(sample.turns))
         _check_ink(pages)
+        if config.missing is Missing.error:
+            _check_missing(pages)
         rendered = Rendered(pages, page_sizes(pages), watch.ms)
         self._pages.put(key, rendered, rendered.sizes.raw_bytes)
         return rendered, watch.ms
@@ -246,3 +250,13 @@ def _check_ink(pages: Sequence[Page]) -> None:
                 f"page {number} has text, {page.text.strip()[:40]!r}, but no ink; has the font of "
                 "model.render these characters?"
             )
+
+
+def _check_missing(pages: Sequence[Page]) -> None:
+    missing = "".join(page.missing for page in pages)
+    if missing:
+        shown = "".join(dict.fromkeys(missing))[:20]
+        raise UserError(
+            f"{len(missing)} characters can't be shown as they should look, such as {shown!r}; "
+            "another model.render.font_path, or model.render.missing=mark"
+        )

@@ -52,6 +52,8 @@ def needles_of(where: str, row: Row) -> int:
         raise UserError(
             f"{where}: answer: got {shown!r}, allowed: text that starts with {prefix!r}"
         )
+    if isinstance(needles, str) and needles.isascii() and needles.isdigit():
+        needles = int(needles)
     if isinstance(needles, bool) or not isinstance(needles, int | float) or needles % 1 != 0:
         raise UserError(f"{where}: n_needles: got {needles!r}, allowed: a whole number")
     return int(needles)

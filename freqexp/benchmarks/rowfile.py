@@ -21,7 +21,8 @@ def data_files(path: str | Path, needles: int | None = None) -> list[Path]:
     """The files to read: `path` itself, or a folder's `{needles}needle*` files, or all its data
     files without such; all of them, too, with needles=None.
 
-    Folders are searched with their sub-folders, files sorted by relative path. Raises UserError for
+    Folders are searched with their sub-folders but for hidden ones, such as .ipynb_checkpoints,
+    files sorted by relative path. Raises UserError for
     a path that is missing, has another extension, or a folder without data files.
     """
     allowed = "a " + ", ".join(SUFFIXES) + " file or a folder of them"
@@ -31,7 +32,11 @@ def data_files(path: str | Path, needles: int | None = None) -> list[Path]:
     except OSError as error:
         raise UserError(fault(FIELD, str(path), f"{allowed}; {error.strerror}")) from error
     if is_folder:
-        files = sorted(f for f in found.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
+        files = sorted(
+            file
+            for file in found.rglob("*")
+            if file.suffix.lower() in SUFFIXES and file.is_file() and not _is_hidden(file, found)
+        )
         if not files:
             raise UserError(fault(FIELD, str(path), f"{allowed}; this folder holds none"))
         named = [f for f in files if f.name.startswith(f"{needles}needle")]
@@ -41,6 +46,10 @@ def data_files(path: str | Path, needles: int | None = None) -> list[Path]:
     if found.suffix.lower() not in SUFFIXES:
         raise UserError(fault(FIELD, str(path), allowed))
     return [found]
+
+
+def _is_hidden(file: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
 @functools.lru_cache(maxsize=64)

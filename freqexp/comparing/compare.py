@@ -19,6 +19,7 @@ from freqexp.results.mix import mix, rates
 from freqexp.results.record import mean, median
 from freqexp.results.stats import MARGIN
 from freqexp.results.summary import FIGURES
+from freqexp.results.table import missing_words
 from freqexp.schemas.needles import NeedlesConfig
 
 _FIGURES = attrgetter(*FIGURES)
@@ -114,6 +115,7 @@ def _row(run: Run, group: int, baseline: Run | None, encoders: Sequence[Run]) ->
     notes = ["simulated"] if simulated else []
     notes += [f"{truncated} truncated"] if truncated else []
     notes += [f"{failed} failed"] if failed else []
+    notes += missing_words(means["missing_characters"], means["page_characters"])
     notes += ["added as baseline"] if run.added else []
     if baseline is None and not run.is_baseline:
         notes.append("no baseline")

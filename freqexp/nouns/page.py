@@ -20,12 +20,15 @@ class Page:
 
     pixels: uint8, [height, width] gray (0 black, 255 white) or [height, width, 3] RGB.
     text: what was drawn on this page, lines joined by newlines.
+    missing: the characters of its text that do not look as they should: the font has no picture of
+        them, or they would have to be joined or turned round (Arabic, Hebrew, Hindi).
     lines: where those lines are, in their order; empty when the renderer does not say.
     """
 
     pixels: Pixels
     text: str
     lines: Lines = ()
+    missing: str = ""
 
 
 def scaled_lines(lines: Lines, scale: float) -> Lines:

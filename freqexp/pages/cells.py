@@ -7,26 +7,48 @@ import importlib.util
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from freqexp.nouns.page import Lines, Page, Pixels
 from freqexp.nouns.render import Renderer
 from freqexp.nouns.sample import Turn
+from freqexp.pages.layout import drawable_lines, needs_shaping
+
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont
 
 USER_MARK = "> "
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_NOWHERE = "\U0010ffff"
 
 
-@functools.lru_cache(maxsize=256)
-def _tile(character: str, width: int, height: int, font_px: float) -> Pixels:
-    """One character, black on white, centred on its baseline: uint8 [height, width]."""
-    from PIL import Image, ImageDraw, ImageFont
+@functools.lru_cache(maxsize=4)
+def _font(font_px: float) -> FreeTypeFont:
+    from PIL import ImageFont
 
     spec = importlib.util.find_spec("matplotlib")
     assert spec is not None
     assert spec.submodule_search_locations
     fonts = Path(spec.submodule_search_locations[0]) / "mpl-data" / "fonts" / "ttf"
-    font = ImageFont.truetype(str(fonts / "DejaVuSansMono.ttf"), font_px)
+    return ImageFont.truetype(str(fonts / "DejaVuSansMono.ttf"), font_px)
+
+
+@functools.lru_cache(maxsize=4096)
+def _shown(character: str, font_px: float) -> str:
+    """The character, or what stands for one that the font has no picture of."""
+    font = _font(font_px)
+    absent = character != " " and bytes(font.getmask(character)) == bytes(font.getmask(_NOWHERE))
+    return REPLACEMENT if absent else character
+
+
+@functools.lru_cache(maxsize=256)
+def _tile(character: str, width: int, height: int, font_px: float) -> Pixels:
+    """One character, black on white, centred on its baseline: uint8 [height, width]."""
+    from PIL import Image, ImageDraw
+
+    font = _font(font_px)
     ascent, descent = font.getmetrics()
     image = Image.new("L", (width, height), 255)
     left = (width - font.getlength("0")) / 2
@@ -38,10 +60,11 @@ def _tile(character: str, width: int, height: int, font_px: float) -> Pixels:
 
 def wrap(text: str, columns: int) -> list[str]:
     """Rows of at most `columns` characters, broken at the column like a terminal; newlines start a
-    row.
+    row. Characters are those of `drawable_lines`.
     """
     rows: list[str] = []
-    for line in text.expandtabs(4).splitlines() or [""]:
+    lines = drawable_lines(text)
+    for line in lines if len(lines) == 1 or lines[-1] else lines[:-1]:
         rows.extend(line[i : i + columns] for i in range(0, max(len(line), 1), columns))
     return rows
 
@@ -51,7 +74,7 @@ class CellsRenderer(Renderer):
     (DejaVu Sans Mono).
 
     A request stands after "> ", its reply starts on the next row. A turn that fits a page is not
-    split over two.
+    split over two. A character that the font lacks is shown as U+FFFD.
     """
 
     marks = (USER_MARK, "")
@@ -90,10 +113,17 @@ class CellsRenderer(Renderer):
 
     def render(self, turns: Sequence[Turn]) -> list[Page]:
         """The conversation as pages."""
-        return [
-            Page(self.draw(rows), "\n".join(rows), self._lines(len(rows)))
-            for rows in self.layout(turns)
+        return [self._page(rows) for rows in self.layout(turns)]
+
+    def _page(self, rows: Sequence[str]) -> Page:
+        shown = ["".join(_shown(character, self.font_px) for character in row) for row in rows]
+        missing = [
+            character
+            for row, seen in zip(rows, shown, strict=True)
+            for character, drawn in zip(row, seen, strict=True)
+            if character != drawn or needs_shaping(character)
         ]
+        return Page(self.draw(shown), "\n".join(shown), self._lines(len(rows)), "".join(missing))
 
     def _lines(self, count: int) -> Lines:
         edges = range(0, (count + 1) * self.cell_height, self.cell_height)

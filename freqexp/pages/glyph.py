@@ -23,6 +23,7 @@ from freqexp.pages.layout import (
     USER_MARK,
     conversation_text,
     drawable_lines,
+    needs_shaping,
     wrap,
 )
 
@@ -192,17 +193,20 @@ class GlyphRenderer(Renderer):
         included.
         """
         lines: list[str] = []
+        face = self._face
         for line in drawable_lines(text):
-            shown = "".join(map(self._face.shown, line))
-            lines.extend(wrap(shown, self._face.advance_px, self._width_px))
+            lines.extend(wrap(line, lambda c: face.advance_px(face.shown(c)), self._width_px))
         chunks = [
             lines[start : start + self.lines_per_page]
             for start in range(0, len(lines), self.lines_per_page)
         ]
         pages = []
         for number, chunk in enumerate(chunks, start=1):
-            pixels = self._draw(chunk, last=number == len(chunks))
-            pages.append(Page(pixels, "\n".join(chunk), self._lines(len(chunk), len(pixels))))
+            shown = ["".join(map(face.shown, line)) for line in chunk]
+            pixels = self._draw(shown, last=number == len(chunks))
+            missing = [c for c in "".join(chunk) if face.shown(c) != c or needs_shaping(c)]
+            places = self._lines(len(chunk), len(pixels))
+            pages.append(Page(pixels, "\n".join(shown), places, "".join(missing)))
         return pages
 
     def _lines(self, count: int, height: int) -> Lines:

@@ -41,6 +41,14 @@ def _visible(line: str) -> Iterator[str]:
             yield character
 
 
+def needs_shaping(character: str) -> bool:
+    """Whether a character is drawn wrongly where each one stands by itself, from left to right:
+    letters that are written from right to left, and vowels that join the letter before them.
+    """
+    backwards = unicodedata.bidirectional(character) in ("R", "AL")
+    return backwards or unicodedata.category(character) == "Mc"
+
+
 def wrap(line: str, advance: Callable[[str], float], width: float) -> list[str]:
     """Break one line into lines of at most `width`; `advance` gives one character's width in the
     same unit.

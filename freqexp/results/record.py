@@ -32,8 +32,8 @@ class Record:
         raster order, as in "2x2:a 2x2:f"; None when all did. Of a method inside the decoder: from
         its layer on.
     raw_bytes: the pages' pixels, uncompressed. png_bytes / png_bytes_after: their PNGs before /
-        after the codec (equal without a codec). page_pixels, lossless_bytes, text_brotli_bytes: see
-        `PageSizes`.
+        after the codec (equal without a codec). page_pixels, lossless_bytes, text_brotli_bytes,
+        page_characters, missing_characters: see `PageSizes`.
     stored_bytes: the bitstreams that were decoded again. header_bytes ... codebook_bytes: the same
         by component, see COMPONENTS in `codecs.base`. nominal_ratio: a count of coefficients or
         bits, not storage. simulated: nothing really got shorter or smaller; where several methods
@@ -104,6 +104,8 @@ class Record:
     page_pixels: int | None = None
     lossless_bytes: int | None = None
     text_brotli_bytes: int | None = None
+    page_characters: int | None = None
+    missing_characters: int | None = None
     stored_bytes: int | None = None
     header_bytes: int | None = None
     masks_bytes: int | None = None

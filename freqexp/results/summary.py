@@ -54,6 +54,8 @@ FIGURES = (
     "page_pixels",
     "lossless_bytes",
     "text_brotli_bytes",
+    "page_characters",
+    "missing_characters",
     "stored_bytes",
     "header_bytes",
     "masks_bytes",
@@ -149,6 +151,8 @@ class Summary:
     page_pixels: float | None
     lossless_bytes: float | None
     text_brotli_bytes: float | None
+    page_characters: float | None
+    missing_characters: float | None
     stored_bytes: float | None
     header_bytes: float | None
     masks_bytes: float | None

@@ -119,8 +119,18 @@ def notes(summary: Summary) -> str:
         found.append(f"{summary.truncated} truncated")
     if summary.failed:
         found.append(f"{summary.failed} failed")
+    found += missing_words(summary.missing_characters, summary.page_characters)
     return ", ".join(found)
 
+
+def missing_words(missing: float | None, characters: float | None) -> list[str]:
+    """How many of the pages' characters don't look as they should, where that is above 0.1 %."""
+    share = missing / characters if missing is not None and characters else 0.0
+    return [f"{100 * share:.3g} % of the characters not shown"] if share > SHOWN_WRONG else []
+
+
+SHOWN_WRONG = 0.001
+"""Above this share of the pages' characters a row says that some are not shown."""
 
 COLUMNS: tuple[tuple[str, Cell], ...] = (
     ("model", lambda s: s.model),

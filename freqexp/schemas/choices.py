@@ -248,3 +248,10 @@ class Scale(Enum):
 
     channel = "channel"
     tensor = "tensor"
+
+
+class Missing(Enum):
+    """What becomes of a sample with characters that pages can't show as they should look."""
+
+    mark = "mark"
+    error = "error"

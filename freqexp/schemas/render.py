@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from freqexp.errors import fault
 from freqexp.schemas import ranges
+from freqexp.schemas.choices import Missing
 from freqexp.schemas.section import Section
 
 if TYPE_CHECKING:
@@ -15,9 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class RenderConfig(Section):
-    """How conversations become pages."""
+    """How conversations become pages.
+
+    missing: mark counts characters that don't look as they should (see `Page`) and draws U+FFFD for
+        those that the font lacks; error makes the sample one.
+    """
 
     name: str
+    missing: Missing = Missing.mark
 
     def build(self) -> Renderer:
         """The renderer of these settings."""

@@ -126,3 +126,23 @@ def test_rows_are_read_once_while_their_file_stays_the_same(
     matching([path], 2).clear()  # a list of one's own
     WRITERS[suffix](path, [row(0), row(1)])
     assert matching([path], 2) == [(path, 0), (path, 1)]
+
+
+def test_hidden_folders_hold_no_data(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "2needle.jsonl", [row(n) for n in range(3)])
+    for hidden in (".ipynb_checkpoints", ".cache/deeper"):
+        folder = tmp_path / hidden
+        folder.mkdir(parents=True)
+        write_jsonl(folder / "2needle-checkpoint.jsonl", [row(n) for n in range(3)])
+    assert len(load_mrcr(tmp_path, 2)) == 3
+    # What is pointed to is read, hidden or not.
+    assert len(load_mrcr(tmp_path / ".cache", 2)) == 3
+
+
+def test_a_count_may_be_written_as_text(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", [row(0, n_needles="2"), row(1)])
+    assert len(load_mrcr(tmp_path, 2)) == 2
+    for count in ("two", "2.5", "-2", "", "\u00b2"):
+        write_jsonl(tmp_path / "a.jsonl", [row(0, n_needles=count)])
+        with pytest.raises(UserError, match="n_needles: got .*, allowed: a whole number"):
+            load_mrcr(tmp_path, 2)

@@ -7,7 +7,7 @@ import pytest
 
 from freqexp.results.record import Record, settle
 from freqexp.results.summarize import summarize
-from freqexp.results.table import place, render_table, size, times
+from freqexp.results.table import missing_words, place, render_table, size, times
 from freqexp.schemas.codecs import BlockDctConfig
 from freqexp.schemas.tokens import TokenConfig
 
@@ -186,3 +186,19 @@ def test_tokens_of_a_layer_are_shown_where_some_leave_on_the_way(config: Any) ->
     assert "166 -> 117.5 " in shown
     assert "166 -> 166" not in shown
     assert shown.endswith("enter the decoder -> mean over its layers.")
+
+
+@pytest.mark.parametrize(
+    ("missing", "characters", "said"),
+    [
+        (None, None, []),
+        (0.0, 500.0, []),
+        (0.5, 500.0, []),
+        (5.0, 500.0, ["1 % of the characters not shown"]),
+        (499.0, 500.0, ["99.8 % of the characters not shown"]),
+    ],
+)
+def test_a_row_says_when_characters_are_not_shown(
+    missing: float | None, characters: float | None, said: list[str]
+) -> None:
+    assert missing_words(missing, characters) == said
