@@ -96,7 +96,10 @@ def weights(tmp_path: Path) -> Path:
     folder = tmp_path / "weights"
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"weights")
-    (folder / "config.json").write_text("{}")
+    for name in ("config.json", "tokenizer.json", "preprocessor_config.json"):
+        (folder / name).write_text("{}")
+    (folder / "generation_config.json").write_text('{"eos_token_id": 1}')
+    (folder / "chat_template.jinja").write_text("")
     return folder
 
 

@@ -15,6 +15,7 @@ from freqexp.config.run import RunConfig, Tracking
 from freqexp.errors import fault
 from freqexp.readers.adapter_file import faults as adapter_faults
 from freqexp.readers.bundled import decoder_layers
+from freqexp.readers.folder_check import folder_faults
 from freqexp.schemas.choices import (
     COMPRESSES_CACHE,
     DROPS_BEFORE_ENCODER,
@@ -102,6 +103,7 @@ def _model_faults(cfg: RunConfig) -> list[str]:
     """What a method needs and the chosen model can't give, by name."""
     family = cfg.model.family
     faults = [] if family is Family.ppocr else adapter_faults(cfg.model.adapter)
+    faults += folder_faults(cfg.model)
     configs = [part.config for part in cfg.compressor.parts(cfg.keep_ratio)]
     counts = adaptive_options().get(cfg.keep_like or "")
     if counts is not None and cfg.compressor.uses_budget:

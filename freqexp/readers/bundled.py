@@ -14,7 +14,8 @@ from freqexp.schemas.choices import Family
 if TYPE_CHECKING:
     from freqexp.schemas.model import ModelConfig
 
-WEIGHT_SUFFIXES = (".safetensors", ".bin", ".json", ".model", ".jinja", ".py")
+WEIGHT_SUFFIXES = (".safetensors", ".bin", ".json", ".model", ".jinja", ".py", ".tiktoken")
+VOCABULARIES = ("merges.txt", "vocab.txt")
 
 
 def folder() -> Path:
@@ -37,13 +38,20 @@ def weights_hash(model: ModelConfig) -> str:
     path = folder() if model.path is None else Path(model.path).expanduser()
     if model.path is not None and not path.exists():
         return f"hub:{model.path}@{model.revision or 'main'}"
-    files = sorted(f for f in path.rglob("*") if f.is_file() and f.suffix in WEIGHT_SUFFIXES)
+    files = sorted(file for file in path.rglob("*") if file.is_file() and _counts(file, path))
     if not any(f.suffix in (".safetensors", ".bin") for f in files):
         raise UserError(
             f"model.path: got {str(path)!r}, allowed: a folder with weights (*.safetensors)"
         )
     stamps = tuple((str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files)
     return _hash_files(path, stamps)
+
+
+def _counts(file: Path, root: Path) -> bool:
+    """Whether a file can change what a model says; hidden folders are notes of a download."""
+    if any(part.startswith(".") for part in file.relative_to(root).parts):
+        return False
+    return file.suffix in WEIGHT_SUFFIXES or file.name in VOCABULARIES
 
 
 def decoder_layers(model: ModelConfig) -> int | None:

@@ -34,6 +34,8 @@ LOAD_ERRORS = (
     StrictDataclassError,
 )
 
+_DERIVED = ("inv_freq", "position_ids")
+
 _spread: ContextVar[bool] = ContextVar("spread", default=False)
 
 
@@ -139,7 +141,12 @@ def check_family(source: str, config: ModelConfig, model_types: Sequence[str]) -
 
 
 def check_tensors(source: str, report: dict[str, Any]) -> None:
-    """Raises UserError for missing, unexpected or misshapen tensors, naming the first three."""
+    """Raises UserError for missing, unexpected or misshapen tensors, naming the first three.
+
+    Tables that follow from the config are no tensors of a checkpoint, though some store them.
+    """
+    unexpected = [k for k in report.get("unexpected_keys", ()) if not str(k).endswith(_DERIVED)]
+    report = {**report, "unexpected_keys": unexpected}
     wrong = {kind: sorted(map(str, names))[:3] for kind, names in report.items() if names}
     if wrong:
         listed = "; ".join(f"{k.replace('_', ' ')}: {', '.join(v)}" for k, v in wrong.items())

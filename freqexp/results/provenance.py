@@ -27,8 +27,11 @@ PACKAGES = (
     "freqexp",
     "accelerate",
     "bpe-openai",
+    "brotli",
     "chitchat-dataset",
+    "constriction",
     "hydra-core",
+    "imagecodecs",
     "matplotlib",
     "numpy",
     "omegaconf",
@@ -37,6 +40,7 @@ PACKAGES = (
     "peft",
     "pillow",
     "pyarrow",
+    "pyppmd",
     "rapidocr",
     "safetensors",
     "scipy",
@@ -56,7 +60,10 @@ def versions() -> dict[str, str]:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    # Compiled into Pillow: what draws the letters.
+    from PIL import features
+
+    return found | {"freetype": str(features.version("freetype2"))}
 
 
 def _git(*arguments: str) -> str | None:

@@ -144,5 +144,5 @@ def test_a_count_may_be_written_as_text(tmp_path: Path) -> None:
     assert len(load_mrcr(tmp_path, 2)) == 2
     for count in ("two", "2.5", "-2", "", "\u00b2"):
         write_jsonl(tmp_path / "a.jsonl", [row(0, n_needles=count)])
-        with pytest.raises(UserError, match="n_needles: got .*, allowed: a whole number"):
+        with pytest.raises(UserError, match="n_needles: got "):
             load_mrcr(tmp_path, 2)
