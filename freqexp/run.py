@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from freqexp.errors import DONE, FAILED, UserError, exit_code
 
 if TYPE_CHECKING:
-    from freqexp.composing.compose import Point
+    from freqexp.answering.session import Session
+    from freqexp.composing.compose import Asked, Point
+    from freqexp.results.summary import Summary
 
 
 def main() -> int:
@@ -23,33 +26,58 @@ def _command() -> int:
         return show_help()
     if "--version" in arguments:
         return show_version()
-    from freqexp.composing.compose import collect
+    from freqexp.composing.compose import ask
 
-    return run(collect(arguments))
+    return answer(ask(arguments))
 
 
-def run(points: Sequence[Point]) -> int:
-    """Compute checked points; without any (a flag only asked to show something) nothing is done."""
-    if not points:
+def answer(asked: Asked) -> int:
+    """Compute what a command asks for; nothing where a flag only asked to show something."""
+    if not asked.points:
         return DONE
+    with nullcontext() if asked.events is None else asked.events.command():
+        return run(asked.points, asked)
+
+
+def run(points: Sequence[Point], asked: Asked | None = None) -> int:
+    """Compute checked points. asked: the command that they are of."""
     if any(point.config.cluster.executor.value != "local" for point in points):
         # Found beside the package in a checkout (`prepare`), as a package of its own in a wheel.
         from freqexp_cluster.submit import launch
 
-        return launch(points)
+        return launch(points, asked)
     if points[0].config.cluster.dry_run:
         raise UserError("cluster.dry_run: cluster=local submits nothing; cluster=workers or slurm")
-    from freqexp.running.sweep import PointsError, run_points
-    from freqexp.tracking.mirror import Mirrors
+    from freqexp.running.sweep import PointsError
 
-    configs = [point.config for point in points]
     try:
-        run_points(configs, Mirrors(), [point.overrides for point in points])
+        run_here(points, asked)
     except PointsError as error:
         done = f"{len(error.summaries)} of the runs are complete, these failed:"
         print(f"freqexp: {done}\n{error}", file=sys.stderr)
         return FAILED
     return DONE
+
+
+def run_here(
+    points: Sequence[Point], asked: Asked | None = None, session: Session | None = None
+) -> list[Summary]:
+    """Compute checked points in this process. Gives the summaries, baselines included.
+
+    Raises what `freqexp.running.sweep.run_points` raises.
+    """
+    from freqexp.running.sweep import run_points
+    from freqexp.tracking.mirror import Mirrors
+
+    events = None if asked is None else asked.events
+    return run_points(
+        [point.config for point in points],
+        Mirrors(),
+        [point.overrides for point in points],
+        arguments=() if asked is None else asked.arguments,
+        session=session,
+        watcher=events if events is not None and events.acts else None,
+    )
 
 
 def show_help() -> int:
