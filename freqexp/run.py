@@ -1,18 +1,24 @@
-"""`python -m freqexp.run`: compose, check, run. Nothing heavy is imported before it is needed."""
+"""`python -m freqexp.run`: compose, check, run. Nothing heavy is imported before it is needed.
+
+The module can be called, as `freqexp.run([...])`: see `compute`.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
+from types import ModuleType
 from typing import TYPE_CHECKING
 
-from freqexp.errors import DONE, FAILED, UserError, exit_code
+from freqexp.errors import DONE, FAILED, ConfigError, UserError, exit_code, fault
 
 if TYPE_CHECKING:
     from freqexp.answering.session import Session
     from freqexp.composing.compose import Asked, Point
+    from freqexp.config.run import RunConfig
     from freqexp.results.summary import Summary
+    from freqexp.running.results import Results
 
 
 def main() -> int:
@@ -80,6 +86,56 @@ def run_here(
     )
 
 
+def compute(
+    what: str | RunConfig | Iterable[str | RunConfig] = (), *, session: Session | None = None
+) -> Results:
+    """Compute runs and their baselines as the command does, and give what came of them.
+
+    what: overrides, values with commas being a sweep (`["compressor=none,token", "samples=8"]`),
+    with flags such as `--config-dir` where they are needed; or runs that `compose` gave, changed
+    with `dataclasses.replace` or not. session: keeps the loaded model for the calls that follow.
+
+    With `cluster=slurm` it returns when all is submitted; the ids of what has not ended are in
+    `pending`. Raises ConfigError before any work, and PointsError, which holds the summaries of the
+    others, when a run failed.
+    """
+    from freqexp.answering.session import Session
+    from freqexp.running.results import results_of
+
+    session = Session() if session is None else session
+    asked = _asked([what] if not isinstance(what, Iterable) or isinstance(what, str) else [*what])
+    configs = [point.config for point in asked.points]
+    if not configs:
+        return results_of([], session)
+    summaries = None
+    with nullcontext() if asked.events is None else asked.events.command():
+        if all(cfg.cluster.executor.value == "local" for cfg in configs):
+            summaries = run_here(asked.points, asked, session)
+        else:
+            run(asked.points, asked)
+    return results_of(configs, session, summaries)
+
+
+def _asked(what: Sequence[str | RunConfig]) -> Asked:
+    """The points of overrides or of composed runs. Raises ConfigError."""
+    from freqexp.composing.compose import Asked, ask, points_of
+    from freqexp.composing.explain import merge_faults
+    from freqexp.config.check import check
+    from freqexp.config.run import RunConfig
+
+    words = [text for text in what if isinstance(text, str)]
+    configs = [cfg for cfg in what if isinstance(cfg, RunConfig)]
+    if len(words) == len(what):
+        return ask(words if "-m" in words or "--multirun" in words else ["-m", *words])
+    if len(configs) < len(what):
+        other = next(value for value in what if not isinstance(value, RunConfig))
+        raise ConfigError([fault("run", other, "overrides alone, or composed runs alone")])
+    faults = merge_faults([((f"run {n}",), check(cfg)) for n, cfg in enumerate(configs, start=1)])
+    if faults:
+        raise ConfigError(faults)
+    return Asked([point for cfg in configs for point in points_of(cfg)])
+
+
 def show_help() -> int:
     """Print what can be asked for."""
     from freqexp.composing.help import help_text
@@ -96,6 +152,20 @@ def show_version() -> int:
     print(f"freqexp {__version__}")
     return DONE
 
+
+class _Callable(ModuleType):
+    """`freqexp.run` is this module, however it was imported, and what it does when called."""
+
+    def __call__(
+        self,
+        what: str | RunConfig | Iterable[str | RunConfig] = (),
+        *,
+        session: Session | None = None,
+    ) -> Results:
+        return compute(what, session=session)
+
+
+sys.modules[__name__].__class__ = _Callable
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -8,10 +8,11 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import hydra.utils
 from hydra._internal.callbacks import Callbacks
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
@@ -36,7 +37,8 @@ class Events:
 
     def __init__(self, config: DictConfig, many: bool) -> None:
         self._config, self._many = config, many
-        self._callbacks = Callbacks(config)
+        with _trusted(config):
+            self._callbacks = Callbacks(config)
         self._number = 0
         self._last = JobReturn()
 
@@ -135,6 +137,14 @@ def _without_hydra(config: DictConfig) -> DictConfig:
     with open_dict(config):
         del config["hydra"]
     return config
+
+
+def _trusted(config: DictConfig) -> AbstractContextManager[Any]:
+    """Hydra 1.4 makes only what a program trusts; who types a class for `hydra.callbacks` does."""
+    trust = getattr(hydra.utils, "execution_whitelist", None)
+    named = config.hydra.callbacks.values() if config.hydra.callbacks else ()
+    targets = [str(callback.get("_target_")) for callback in named]
+    return nullcontext() if trust is None or not targets else trust(targets)  # type: ignore[no-any-return]
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from freqexp.composing.habits import composed_faults, typed_faults
 from freqexp.composing.hydra_state import hydra_ready
-from freqexp.composing.overrides import PRIMARY, normalize, to_run
+from freqexp.composing.overrides import COMPOSE_ERRORS, PRIMARY, normalize, to_run
 from freqexp.composing.saved_run import store_saved
 from freqexp.config.check import unknown_keys
 from freqexp.errors import ConfigError, fault
@@ -77,11 +77,6 @@ class Command:
                 self.config_name = store_saved(self.flags.config_path, name, self.overrides)
             yield hydra
 
-    def is_sweep(self, hydra: Hydra) -> bool:
-        """Whether it asks for a sweep, by its flag or by `hydra.mode`."""
-        mode = hydra.get_mode(self.config_name, self.overrides)
-        return bool(self.flags.multirun) or mode is RunMode.MULTIRUN
-
     def show(self, hydra: Hydra) -> None:
         """Print what was asked for, as Hydra does, but not for keys that do not exist.
 
@@ -115,16 +110,31 @@ class Command:
 
     def compose(self, hydra: Hydra) -> Composed:
         """Every point. Raises what Hydra raises, and ConfigError."""
-        if not self.is_sweep(hydra):
-            config = hydra.compose_config(self.config_name, self.overrides, run_mode=RunMode.RUN)
-            chosen: Any = OmegaConf.to_container(config.hydra.overrides.task)
-            return Composed([(tuple(chosen), config)], config, many=False)
+        if not self.flags.multirun:
+            config = self._one(hydra)
+            if config is not None:
+                chosen: Any = OmegaConf.to_container(config.hydra.overrides.task)
+                return Composed([(tuple(chosen), config)], config, many=False)
         overrides = [*self.overrides, "hydra.mode=MULTIRUN"]
         config = hydra.compose_config(self.config_name, overrides, run_mode=RunMode.MULTIRUN)
         faults = composed_faults(config)
         if faults:
             raise ConfigError(faults)
         return Composed(_points(hydra, config), config, many=True)
+
+    def _one(self, hydra: Hydra) -> DictConfig | None:
+        """The one point; None where `hydra.mode`, which a YAML file can set, says a sweep."""
+        asked = self.config_name, self.overrides
+        try:
+            config = hydra.compose_config(*asked, run_mode=RunMode.RUN)
+        except COMPOSE_ERRORS:
+            # Several values in a sweep that the file makes one of.
+            config = hydra.compose_config(
+                *asked, run_mode=RunMode.MULTIRUN, validate_sweep_overrides=False
+            )
+            if config.hydra.mode is not RunMode.MULTIRUN:
+                raise
+        return None if config.hydra.mode is RunMode.MULTIRUN else config
 
 
 def _points(hydra: Hydra, config: DictConfig) -> list[tuple[tuple[str, ...], DictConfig]]:

@@ -107,7 +107,7 @@ def ask(arguments: Sequence[str]) -> Asked:
     )
     if faults:
         raise ConfigError(faults)
-    points = [point for overrides, cfg in runs for point in drawn(simplest(cfg), overrides)]
+    points = [point for overrides, cfg in runs for point in points_of(cfg, overrides)]
     log.info("%d points composed and checked", len(points))
     return Asked(points, tuple(arguments), events)
 
@@ -117,9 +117,9 @@ def collect(arguments: Sequence[str]) -> list[Point]:
     return ask(arguments).points
 
 
-def drawn(cfg: RunConfig, overrides: Sequence[str] = ()) -> list[Point]:
+def points_of(cfg: RunConfig, overrides: Sequence[str] = ()) -> list[Point]:
     """The runs that a checked configuration stands for, each with the overrides that choose it."""
-    return [Point((*overrides, *own), run) for own, run in _draws(cfg)]
+    return [Point((*overrides, *own), run) for own, run in _draws(simplest(cfg))]
 
 
 def _draws(cfg: RunConfig) -> list[tuple[tuple[str, ...], RunConfig]]:
