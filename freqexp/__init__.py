@@ -71,7 +71,7 @@ _WHERE = {
 }
 """The module of this package that each name comes from."""
 
-__all__ = ["__version__", "run", *_WHERE]  # noqa: PLE0604
+__all__ = ["__version__", "run", *_WHERE]
 
 
 def __getattr__(name: str) -> Any:

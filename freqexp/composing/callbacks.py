@@ -144,13 +144,13 @@ def _trusted(config: DictConfig) -> AbstractContextManager[Any]:
     trust = getattr(hydra.utils, "execution_whitelist", None)
     named = config.hydra.callbacks.values() if config.hydra.callbacks else ()
     targets = [str(callback.get("_target_")) for callback in named]
-    return nullcontext() if trust is None or not targets else trust(targets)  # type: ignore[no-any-return]
+    return nullcontext() if trust is None or not targets else trust(targets)
 
 
 @contextmanager
 def _current(config: DictConfig) -> Iterator[None]:
     """What `HydraConfig.get()` answers while a callback is called."""
-    current = HydraConfig.instance()
+    current: Any = HydraConfig.instance()
     before, current.cfg = current.cfg, config
     try:
         yield

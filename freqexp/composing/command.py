@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,15 +30,18 @@ from freqexp.errors import ConfigError, fault
 SHOWS = ("cfg", "info", "hydra_help", "shell_completion")
 
 
+ComposedPoint = tuple[tuple[str, ...], DictConfig, DictConfig]
+
+
 @dataclass(frozen=True)
 class Composed:
     """What a command line asks for.
 
-    points: the overrides of each point and its configuration with Hydra's part. config: the
+    points: the overrides of each point, its configuration, and Hydra's part of it. config: the
     command's own, with Hydra's part. many: whether it is a sweep, be it of one point.
     """
 
-    points: list[tuple[tuple[str, ...], DictConfig]]
+    points: list[ComposedPoint]
     config: DictConfig
     many: bool
 
@@ -82,6 +86,16 @@ class Command:
 
         Raises what Hydra raises, and ConfigError.
         """
+        root = logging.getLogger()
+        level, handlers = root.level, list(root.handlers)
+        try:
+            self._show(hydra)
+        finally:
+            # Hydra prints by way of the root logger.
+            root.setLevel(level)
+            root.handlers[:] = handlers
+
+    def _show(self, hydra: Hydra) -> None:
         flags, asked = self.flags, (self.config_name, self.overrides)
         if flags.shell_completion:
             hydra.shell_completion(*asked)
@@ -91,7 +105,7 @@ class Command:
             hydra.show_info(flags.info, *asked)
         else:
             config = hydra.compose_config(*asked, run_mode=RunMode.RUN)
-            faults = composed_faults(config) + unknown_keys(to_run(config))
+            faults = composed_faults(config, config.hydra) + unknown_keys(to_run(config))
             if faults:
                 raise ConfigError(faults)
             hydra.show_cfg(*asked, flags.cfg, flags.package, flags.resolve)
@@ -114,10 +128,10 @@ class Command:
             config = self._one(hydra)
             if config is not None:
                 chosen: Any = OmegaConf.to_container(config.hydra.overrides.task)
-                return Composed([(tuple(chosen), config)], config, many=False)
+                return Composed([(tuple(chosen), config, config.hydra)], config, many=False)
         overrides = [*self.overrides, "hydra.mode=MULTIRUN"]
         config = hydra.compose_config(self.config_name, overrides, run_mode=RunMode.MULTIRUN)
-        faults = composed_faults(config)
+        faults = composed_faults(config, config.hydra)
         if faults:
             raise ConfigError(faults)
         return Composed(_points(hydra, config), config, many=True)
@@ -137,13 +151,14 @@ class Command:
         return None if config.hydra.mode is RunMode.MULTIRUN else config
 
 
-def _points(hydra: Hydra, config: DictConfig) -> list[tuple[tuple[str, ...], DictConfig]]:
+def _points(hydra: Hydra, config: DictConfig) -> list[ComposedPoint]:
     """The points of a sweep, by the sweeper and the launcher that the configuration names."""
-    points: list[tuple[tuple[str, ...], DictConfig]] = []
+    points: list[ComposedPoint] = []
 
     def collected(point: DictConfig) -> None:
-        chosen: Any = OmegaConf.to_container(HydraConfig.get().overrides.task)
-        points.append((tuple(chosen), point))
+        surroundings: Any = HydraConfig.get()
+        chosen: Any = OmegaConf.to_container(surroundings.overrides.task)
+        points.append((tuple(chosen), point, surroundings))
 
     for plugin in (config.hydra.sweeper, config.hydra.launcher):
         # A process that had plug-ins looked up before ours could be found does not know them.

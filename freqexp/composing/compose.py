@@ -54,7 +54,7 @@ def compose(overrides: Sequence[str] = ()) -> RunConfig:
             cfg = to_run(config)
         except COMPOSE_ERRORS:
             raise ConfigError(point_faults(overrides)) from None
-    faults = composed_faults(config) + check(cfg)
+    faults = composed_faults(config, config.hydra) + check(cfg)
     if faults:
         raise ConfigError(faults)
     cfg = simplest(cfg)
@@ -93,7 +93,7 @@ def ask(arguments: Sequence[str]) -> Asked:
             composed = command.compose(hydra)
             turn_up(composed.config.hydra.verbose)
             configure_log(composed.config.hydra.job_logging)
-            runs = [(overrides, to_run(config)) for overrides, config in composed.points]
+            runs = [(overrides, to_run(config)) for overrides, config, _ in composed.points]
             events = Events(composed.config, composed.many)
         except ConfigError:
             raise
@@ -101,8 +101,8 @@ def ask(arguments: Sequence[str]) -> Asked:
             raise ConfigError(command_line_faults(command, error)) from error
     faults = merge_faults(
         [
-            (overrides, composed_faults(config) + check(cfg))
-            for (overrides, config), (_, cfg) in zip(composed.points, runs, strict=True)
+            (overrides, composed_faults(config, hydra) + check(cfg))
+            for (overrides, config, hydra), (_, cfg) in zip(composed.points, runs, strict=True)
         ]
     )
     if faults:

@@ -20,6 +20,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from freqexp.composing.command import Command
 from freqexp.composing.habits import composed_faults
+from freqexp.composing.local import FILE, SETTINGS
 from freqexp.composing.overrides import (
     COMPOSE_ERRORS,
     PLACE,
@@ -92,7 +93,7 @@ def point_faults(overrides: Sequence[str], config_name: str = PRIMARY) -> list[s
         else:
             kept.append(override)
     try:
-        return faults + composed_faults(base) + check(to_run(base))
+        return faults + composed_faults(base, base.hydra) + check(to_run(base))
     except COMPOSE_ERRORS as error:
         return [*faults, one_line(error)]
 
@@ -103,7 +104,8 @@ def one_line(error: BaseException) -> str:
         return fault(str(error.full_key), None, "a value, this one is missing")
     if isinstance(error, OmegaConfBaseException) and error.full_key:
         return f"{error.full_key}: {str(error.msg).splitlines()[0]}"
-    lines = [*str(error).splitlines(), *(str(error.__cause__ or "").splitlines())]
+    text = str(error).replace("'" + "/".join(SETTINGS) + "'", FILE)
+    lines = [*text.splitlines(), *(str(error.__cause__ or "").splitlines())]
     useful = (line.strip() for line in lines if not _INTERNAL.match(line))
     return "; ".join(dict.fromkeys(line for line in useful if line))
 
@@ -121,7 +123,7 @@ def _expand(command: Command) -> tuple[list[list[str]], list[str]]:
             faults.append(_unreadable(text, error))
             continue
         override.config_loader = loader  # which only a whole list of them is given by the parser
-        if override.value_type is ValueType.GLOB_CHOICE_SWEEP and not [*override.sweep_iterator()]:
+        if command.flags.multirun and _matches_nothing(override):
             key, options = override.key_or_group, _options(override.key_or_group, ())
             allowed = f"a pattern of one of {', '.join(options)}" if options else "values"
             faults.append(fault(key, override.get_value_string(), allowed))
@@ -133,6 +135,11 @@ def _expand(command: Command) -> tuple[list[list[str]], list[str]]:
         return BasicSweeper.split_arguments(parsed, max_batch_size=None)[0], faults
     except HydraException as error:
         return [], [*faults, one_line(error)]
+
+
+def _matches_nothing(override: Override) -> bool:
+    is_glob = override.value_type is ValueType.GLOB_CHOICE_SWEEP
+    return is_glob and not list(override.sweep_iterator())
 
 
 def _unreadable(text: str, error: Exception) -> str:

@@ -51,7 +51,7 @@ GRID = "values with commas and -m, as in -m keep_ratio=0.3,0.5,0.7"
 OURS = ("freqexp", "hydra_plugins.freqexp_local.")
 RESULTS = "output_dir=FOLDER: results are in FOLDER/runs/<run id>, found again by a resume"
 
-HYDRA_KEYS = {
+HYDRA_KEYS: Mapping[str, tuple[Any, str]] = {
     "hydra.run.dir": (".", RESULTS),
     "hydra.sweep.dir": (".", f"{RESULTS}, the sweep in FOLDER/sweeps/<sweep_name>"),
     "hydra.sweep.subdir": ("${hydra.job.num}", RESULTS),
@@ -87,7 +87,8 @@ AGENT = "WANDB_SWEEP_ID"
 
 def typed_faults(overrides: Sequence[str]) -> list[str]:
     """Faults of overrides as they are typed, before Hydra reads them."""
-    faults, asked = [], [text for text in overrides if text.startswith("hydra.launcher.")]
+    faults = []
+    asked = [text.lstrip("+~") for text in overrides if "hydra.launcher." in text.partition("=")[0]]
     for text in overrides:
         key, equals, value = text.partition("=")
         key = key.lstrip("+~")
@@ -103,7 +104,9 @@ def typed_faults(overrides: Sequence[str]) -> list[str]:
         elif value.replace(" ", "").startswith("interval("):
             faults.append(fault(key, value, GRID))
     if not any(text.startswith("hydra/launcher=") for text in overrides):
-        faults += [fault(text.partition("=")[0], text.partition("=")[2], _key(text)) for text in asked]
+        for text in asked:
+            key, _, value = text.partition("=")
+            faults.append(fault(key, value, _key(text)))
     return faults
 
 
@@ -118,17 +121,14 @@ def _key(text: str) -> str:
     return LAUNCHER_KEYS.get(name, "a key of cluster (python -m freqexp.run --cfg job -p cluster)")
 
 
-def composed_faults(config: DictConfig) -> list[str]:
-    """Faults of a composed configuration with Hydra's part, wherever they were set."""
+def composed_faults(config: DictConfig, hydra: DictConfig) -> list[str]:
+    """Faults of a composed configuration and of Hydra's part of it, wherever they were set."""
     faults = []
-    hydra = config.get("hydra")
-    if hydra is not None:
-        raw: Any = hydra
-        for key, (ours, allowed) in HYDRA_KEYS.items():
-            found = _raw(raw, key.removeprefix("hydra."))
-            if found != ours and not (key == "hydra.job.chdir" and found is False):
-                faults.append(fault(key, found, allowed))
-        faults += _plugin_faults(hydra) + _logging_faults(hydra)
+    for key, (ours, allowed) in HYDRA_KEYS.items():
+        found = _raw(hydra, key.removeprefix("hydra."))
+        if found != ours and not (key == "hydra.job.chdir" and found is False):
+            faults.append(fault(key, found, allowed))
+    faults += _plugin_faults(hydra) + _logging_faults(hydra)
     output = _raw(config, "output_dir")
     if isinstance(output, str) and "${now:" in output:
         allowed = "a folder that is the same on every resume; runs and sweeps have their own in it"

@@ -35,7 +35,8 @@ class Compared:
         """
         from freqexp.report.figures import draw_all
 
-        return [Path(folder) / f"{drawn.name}.png" for drawn in draw_all(self.comparison, Path(folder))]
+        into = Path(folder)
+        return [into / f"{drawn.name}.png" for drawn in draw_all(self.comparison, into)]
 
 
 def compare_runs(*targets: str, baseline: str | None = None) -> Compared:

@@ -43,6 +43,7 @@ ERROR = "error.txt"
 
 log = logging.getLogger(__name__)
 
+
 class Watcher(Protocol):
     """Is told of each run that has samples left to answer, once."""
 
