@@ -1,5 +1,6 @@
 # make run    one run on this machine (the first call makes the environment)
 # make test   the tests, in two processes; ARGS="-n 0 tests/codecs": in one, and only those
+# make next   tests of what Hydra does, with the next Hydra; may fail
 # make lint   ruff, mypy and the order of the rooms (import-linter)
 #
 # The environment of `make run` holds what a run needs; the others add the extra `dev` to it.
@@ -18,7 +19,7 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 TORCH := torch$(shell sed -n 's/^torch\(==.*\)/\1/p' constraints.txt)
 ARGS ?=
 
-.PHONY: run test lint format clean
+.PHONY: run test next lint format clean
 
 run: $(RUN)
 	$(BIN)/python -m freqexp.run $(ARGS)
@@ -26,6 +27,12 @@ run: $(RUN)
 # One thread each: two processes that both take every core are slower.
 test: $(DEV)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
+
+# Newest pre-releases in a folder before the environment's own; ARGS as for `test`.
+next: $(DEV)
+	rm -rf build/next
+	$(BIN)/python -m pip install --quiet --pre --no-deps --target build/next hydra-core omegaconf
+	PYTHONPATH=build/next OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/composing $(ARGS)
 
 lint: $(DEV)
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from freqexp.config.run import RunConfig
 
 __all__ = ["pytest_collection_modifyitems", "pytest_xdist_make_scheduler"]
+
+# A developer's own conf/local is not part of the tests, nor of the processes that they start.
+os.environ["FREQEXP_CONFIG_DIR"] = ""
 
 # The same examples on every run, however slow the machine, and no folder of past ones.
 settings.register_profile(

@@ -33,6 +33,10 @@ def test_there_are_three() -> None:
     assert [path.stem for path in NOTEBOOKS] == ["first_look", "paper_tables", "sweep"]
 
 
+def _is_door(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "freqexp"
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_is_stored_without_output(path: Path) -> None:
     for cell in nbformat.read(path, as_version=4).cells:
@@ -45,7 +49,12 @@ def test_it_is_stored_without_output(path: Path) -> None:
 def test_it_only_calls_the_library(path: Path) -> None:
     found = [node for text in code(path) for node in ast.walk(ast.parse(text))]
     assert not [node for node in found if isinstance(node, LOGIC)]
-    assert any(isinstance(n, ast.ImportFrom) and str(n.module).startswith("freqexp") for n in found)
+    imported = [alias.name for n in found if isinstance(n, ast.Import) for alias in n.names]
+    assert "freqexp" in imported
+    modules = [str(n.module) for n in found if isinstance(n, ast.ImportFrom)]
+    assert not [name for name in (*imported, *modules) if name.startswith("freqexp.")]
+    used = {n.attr for n in found if isinstance(n, ast.Attribute) and _is_door(n.value)}
+    assert used <= set(freqexp.__all__)
 
 
 @pytest.mark.slow

@@ -106,7 +106,9 @@ def test_how_a_run_ends_is_its_exit_code(
 ) -> None:
     seen = []
 
-    def run_points(configs: list[object], mirrors: object, overrides: list[object]) -> None:
+    def run_points(
+        configs: list[object], mirrors: object, overrides: list[object], **_: object
+    ) -> None:
         seen.append((len(configs), overrides))
         if error is not None:
             raise error
@@ -122,7 +124,7 @@ def test_how_a_run_ends_is_its_exit_code(
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run_points(*_: object) -> None:
+    def run_points(*_: object, **more: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(sweep, "run_points", run_points)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 ENCODINGS_BYTES = 2 << 30
 PAGES_BYTES = 512 << 20
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +137,7 @@ class Session:
         key = repr((cfg.needles, cfg.samples, cfg.seed))
         if self._data is None or self._data[0] != key:
             self._data = (key, self._load_samples(cfg.needles, cfg.samples, cfg.seed))
+            log.info("%d samples, %s needles", len(self._data[1]), cfg.needles.count)
         return self._data[1]
 
     def reader(self, cfg: RunConfig) -> Reader:
@@ -151,7 +155,9 @@ class Session:
 
                 torch.set_num_threads(cfg.cluster.threads)
             check_memory(cfg, self.samples(cfg))
-            self._reader = (key, self._loaded(cfg))
+            with stopwatch() as watch:
+                self._reader = (key, self._loaded(cfg))
+            log.info("model %s loaded in %.1f s", cfg.model.name, watch.ms / 1000)
         self._disk = self._disk_encodings(cfg)
         return self._reader[1]
 
@@ -233,12 +239,13 @@ class Session:
         """An encoding with at least these signals, from memory or disk, and with no others."""
         for names in signal_sets(signals):
             own_key = with_signals(key, names)
-            held = self._encodings.get(own_key)
+            held, where = self._encodings.get(own_key), "memory"
             if held is None and self._disk is not None:
-                held = self._disk.get(own_key)
+                held, where = self._disk.get(own_key), "disk"
                 if held is not None:
                     self._encodings.put(own_key, held, held_bytes(held))
             if held is not None:
+                log.debug("encoding of %d pages taken from %s", len(held), where)
                 return [only(page, signals) for page in held]
         return None
 

@@ -71,7 +71,7 @@ def _folder(path: Path, notes: list[str]) -> Found | None:
     folders = sorted(folder for folder in inside.iterdir() if _is_run(folder))
     if not folders:
         return None
-    sweeps = sorted((path / "sweeps").glob(f"*/{SWEEP_FILE}"))
+    sweeps = sorted({file.resolve() for file in (path / "sweeps").glob(f"*/{SWEEP_FILE}")})
     if len(sweeps) == 1:
         # One sweep and nothing else: in its order and under its name.
         sweep = _sweep(sweeps[0].parent, notes)

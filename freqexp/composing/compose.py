@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from hydra.core.utils import configure_log
 
+from freqexp.composing.callbacks import Events
+from freqexp.composing.command import Command
 from freqexp.composing.explain import command_line_faults, merge_faults, point_faults
-from freqexp.composing.overrides import (
-    COMPOSE_ERRORS,
-    PRIMARY,
-    compose_raw,
-    hydra_ready,
-    normalize,
-    prepare,
-    to_run,
-)
+from freqexp.composing.habits import composed_faults, typed_faults
+from freqexp.composing.hydra_state import hydra_ready
+from freqexp.composing.loggers import turn_up
+from freqexp.composing.overrides import COMPOSE_ERRORS, compose_raw, to_run
 from freqexp.config.check import check
 from freqexp.config.run import RunConfig
-from freqexp.errors import ConfigError, fault
-from freqexp.paths import conf_dir
+from freqexp.errors import ConfigError
 from freqexp.schemas.method import DRAWS, NoneConfig, Part
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,17 +31,30 @@ class Point:
     config: RunConfig
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a command asks for. arguments: as typed. events: Hydra's callbacks around it."""
+
+    points: list[Point]
+    arguments: tuple[str, ...] = ()
+    events: Events | None = None
+
+
 def compose(overrides: Sequence[str] = ()) -> RunConfig:
     """The checked run of these overrides; of several draws the first.
 
     Raises ConfigError, all faults at once.
     """
+    faults = typed_faults(overrides)
+    if faults:
+        raise ConfigError(faults)
     with hydra_ready():
         try:
-            cfg = to_run(compose_raw(overrides))
+            config = compose_raw(overrides)
+            cfg = to_run(config)
         except COMPOSE_ERRORS:
             raise ConfigError(point_faults(overrides)) from None
-    faults = check(cfg)
+    faults = composed_faults(config, config.hydra) + check(cfg)
     if faults:
         raise ConfigError(faults)
     cfg = simplest(cfg)
@@ -70,87 +77,60 @@ def simplest(cfg: RunConfig) -> RunConfig:
     return replace(cfg, compressor=part.config, keep_ratio=part.keep_ratio)
 
 
-def collect(arguments: Sequence[str]) -> list[Point]:
-    """The checked runs a command line asks for; none when it only asks to print a configuration.
+def ask(arguments: Sequence[str]) -> Asked:
+    """What a command line asks for; no points when it only asks for something to be printed, which
+    is done then.
 
     Raises ConfigError with every fault of every run.
     """
-    import hydra
-    from hydra.core.hydra_config import HydraConfig
-
-    refuse_pickles(arguments)
-    prepare()
-    composed: list[tuple[tuple[str, ...], RunConfig]] = []
-
-    def task(config: DictConfig) -> None:
-        chosen: Any = OmegaConf.to_container(HydraConfig.get().overrides)
-        overrides = tuple(chosen["task"])
+    command = Command(arguments)
+    with command.ready() as hydra:
         try:
-            composed.append((overrides, to_run(config)))
-        except OmegaConfBaseException as error:
-            unresolved.append(error)
-
-    unresolved: list[OmegaConfBaseException] = []
-    typed = _flag_first(normalize(arguments))
-    try:
-        with _hydra_surroundings(typed):
-            hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=PRIMARY)(task)()
-        if unresolved:
-            raise unresolved[0]
-    except COMPOSE_ERRORS as error:
-        raise ConfigError(command_line_faults(typed, error)) from error
-    faults = merge_faults([(overrides, check(cfg)) for overrides, cfg in composed])
+            command.check_flags()
+            if command.shows:
+                command.show(hydra)
+                return Asked([], tuple(arguments))
+            composed = command.compose(hydra)
+            turn_up(composed.config.hydra.verbose)
+            configure_log(composed.config.hydra.job_logging)
+            runs = [(overrides, to_run(config)) for overrides, config, _ in composed.points]
+            events = Events(composed.config, composed.many)
+        except ConfigError:
+            raise
+        except COMPOSE_ERRORS as error:
+            raise ConfigError(command_line_faults(command, error)) from error
+    faults = merge_faults(
+        [
+            (overrides, composed_faults(config, hydra) + check(cfg))
+            for (overrides, config, hydra), (_, cfg) in zip(composed.points, runs, strict=True)
+        ]
+    )
     if faults:
         raise ConfigError(faults)
-    return [
-        Point((*overrides, *own), drawn)
-        for overrides, cfg in composed
-        for own, drawn in _draws(simplest(cfg))
-    ]
+    points = [point for overrides, cfg in runs for point in points_of(cfg, overrides)]
+    log.info("%d points composed and checked", len(points))
+    return Asked(points, tuple(arguments), events)
+
+
+def collect(arguments: Sequence[str]) -> list[Point]:
+    """The points of `ask`."""
+    return ask(arguments).points
+
+
+def points_of(cfg: RunConfig, overrides: Sequence[str] = ()) -> list[Point]:
+    """The runs that a checked configuration stands for, each with the overrides that choose it."""
+    return [Point((*overrides, *own), run) for own, run in _draws(simplest(cfg))]
 
 
 def _draws(cfg: RunConfig) -> list[tuple[tuple[str, ...], RunConfig]]:
-    """The runs that a point stands for, and the overrides that choose each among them."""
+    """The runs of several draws, and the overrides that choose each among them."""
     found = cfg.compressor.draws()
     if len(found) == 1:
         return [((), replace(cfg, compressor=found[0]))]
     token = ".token" if cfg.compressor.stage == "combined" else ""
-    drawn: list[tuple[tuple[str, ...], RunConfig]] = []
+    runs: list[tuple[tuple[str, ...], RunConfig]] = []
     for compressor in found:
         seed = getattr(getattr(compressor, "token", compressor), "seed", 0)
         own = (f"compressor{token}.seed={seed}", f"compressor{token}.{DRAWS}=1")
-        drawn.append((own, replace(cfg, compressor=compressor)))
-    return drawn
-
-
-def refuse_pickles(arguments: Sequence[str]) -> None:
-    """Raise ConfigError for Hydra's flag that unpickles a configuration, which runs what it holds.
-
-    Its parser takes a flag by its first letters, too; no other one begins with these.
-    """
-    for text in arguments:
-        if text.startswith("--e"):
-            allowed = "not here; python -m freqexp.reproduce RUN computes a saved run again"
-            raise ConfigError([fault("--experimental-rerun", text, allowed)])
-
-
-def _flag_first(arguments: Sequence[str]) -> list[str]:
-    """`-m` before everything else: Hydra's parser refuses it between overrides."""
-    flags = [text for text in arguments if text in ("-m", "--multirun")]
-    return [*flags[:1], *(text for text in arguments if text not in flags)]
-
-
-@contextmanager
-def _hydra_surroundings(arguments: Sequence[str]) -> Iterator[None]:
-    """Hydra reads sys.argv, and leaves its errors to the caller only when this variable is set."""
-    argv, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
-    sys.argv = [sys.argv[0], *arguments]
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    try:
-        yield
-    finally:
-        sys.argv = argv
-        if full_error is None:
-            del os.environ["HYDRA_FULL_ERROR"]
-        else:
-            os.environ["HYDRA_FULL_ERROR"] = full_error
+        runs.append((own, replace(cfg, compressor=compressor)))
+    return runs

@@ -6,27 +6,26 @@ itself on top of those that work, so that all faults of all points of a sweep co
 
 from __future__ import annotations
 
-import argparse
-import os
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import HydraException
 from omegaconf import BooleanNode, DictConfig, EnumNode, FloatNode, IntegerNode
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from freqexp.composing.command import Command
+from freqexp.composing.habits import composed_faults
+from freqexp.composing.local import FILE, SETTINGS
 from freqexp.composing.overrides import (
     COMPOSE_ERRORS,
     PLACE,
     PRIMARY,
     compose_raw,
-    hydra_ready,
     normalize,
     to_run,
 )
@@ -39,15 +38,10 @@ _INTERNAL = re.compile(r"\s*(object|reference)_type=")
 Faults = tuple[Sequence[str], list[str]]
 
 
-def command_line_faults(arguments: Sequence[str], error: Exception) -> list[str]:
-    """Every fault of a command line Hydra has refused with `error`."""
-    args = get_args_parser().parse_args(list(arguments))
-    if args.config_path is not None:
-        return [one_line(error)]
-    with hydra_ready():
-        points, faults = _expand(args)
-        name = args.config_name or PRIMARY
-        found = merge_faults([(point, point_faults(point, name)) for point in points])
+def command_line_faults(command: Command, error: Exception) -> list[str]:
+    """Every fault of a command line Hydra has refused with `error`, inside its `ready`."""
+    points, faults = _expand(command)
+    found = merge_faults([(point, point_faults(point, command.config_name)) for point in points])
     return faults + found or [one_line(error)]
 
 
@@ -99,7 +93,7 @@ def point_faults(overrides: Sequence[str], config_name: str = PRIMARY) -> list[s
         else:
             kept.append(override)
     try:
-        return faults + check(to_run(base))
+        return faults + composed_faults(base, base.hydra) + check(to_run(base))
     except COMPOSE_ERRORS as error:
         return [*faults, one_line(error)]
 
@@ -110,30 +104,42 @@ def one_line(error: BaseException) -> str:
         return fault(str(error.full_key), None, "a value, this one is missing")
     if isinstance(error, OmegaConfBaseException) and error.full_key:
         return f"{error.full_key}: {str(error.msg).splitlines()[0]}"
-    lines = [*str(error).splitlines(), *(str(error.__cause__ or "").splitlines())]
+    text = str(error).replace("'" + "/".join(SETTINGS) + "'", FILE)
+    lines = [*text.splitlines(), *(str(error.__cause__ or "").splitlines())]
     useful = (line.strip() for line in lines if not _INTERNAL.match(line))
     return "; ".join(dict.fromkeys(line for line in useful if line))
 
 
-def _expand(args: argparse.Namespace) -> tuple[list[list[str]], list[str]]:
+def _expand(command: Command) -> tuple[list[list[str]], list[str]]:
     """The points of a command line, and the faults of overrides that can't be read at all."""
-    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    loader = GlobalHydra.instance().config_loader()
+    parser = OverridesParser.create()
     parsed: list[Override] = []
     faults = []
-    for text in args.overrides:
+    for text in command.overrides:
         try:
-            parsed.append(parser.parse_override(text))
+            override = parser.parse_override(text)
         except HydraException as error:
             faults.append(_unreadable(text, error))
-    if args.config_dir is not None and os.path.isdir(args.config_dir):
-        folder = f"file://{os.path.abspath(args.config_dir)}"
-        parsed.append(parser.parse_override(f"hydra.searchpath=['{folder}']"))
-    if not args.multirun:
+            continue
+        override.config_loader = loader  # which only a whole list of them is given by the parser
+        if command.flags.multirun and _matches_nothing(override):
+            key, options = override.key_or_group, _options(override.key_or_group, ())
+            allowed = f"a pattern of one of {', '.join(options)}" if options else "values"
+            faults.append(fault(key, override.get_value_string(), allowed))
+        else:
+            parsed.append(override)
+    if not command.flags.multirun:
         return [[str(override.input_line) for override in parsed]], faults
     try:
         return BasicSweeper.split_arguments(parsed, max_batch_size=None)[0], faults
     except HydraException as error:
         return [], [*faults, one_line(error)]
+
+
+def _matches_nothing(override: Override) -> bool:
+    is_glob = override.value_type is ValueType.GLOB_CHOICE_SWEEP
+    return is_glob and not list(override.sweep_iterator())
 
 
 def _unreadable(text: str, error: Exception) -> str:
@@ -178,7 +184,7 @@ def _value_fault(key: str, value: Any, base: DictConfig) -> str | None:
     """The fault of a value for `key` of `base`; None when the schema does not tell it."""
     parent, path = base, key.split(".")
     for depth, part in enumerate(path):
-        known = [str(name) for name in parent]
+        known = [str(name) for name in parent if name != "hydra"]
         if part not in known:
             return unknown_key("".join(f"{name}." for name in path[:depth]), part, known)
         node = parent._get_node(part)

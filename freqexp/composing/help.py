@@ -36,6 +36,7 @@ Values
   output_dir=outputs     where results are written
   encodings_cache_gb=0   disk in output_dir/cache for vision encodings that later runs reuse
   sweep_name=null        name of the sweep and W&B group; null: a name is made
+  tags=[a,b] notes=null  for people: in W&B and sweep.json, without another run id
   codec=, token=, kv=    what compressor=combined is made of, one option of compressor each
   group.key=value        any value of a chosen option, for example compressor.block=8;
                          --cfg job shows them all
@@ -58,7 +59,9 @@ Results
 Flags
   -m, --multirun   sweep over values with commas
   --cfg job        print the configuration and stop
-  --config-dir D   also look for options in the folder D, laid out like conf/
+  --config-dir D   also look for options in the folder D, laid out like conf/; conf/local of the
+                   working directory, or FREQEXP_CONFIG_DIR, without a flag and before ours
+  --config-path outputs/runs/ID --config-name config    a saved run again, with overrides
   --version        print the version
   --hydra-help     flags of Hydra, which reads the command line
 """

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from freqexp.composing.store import register
 from freqexp.config.run import RunConfig
-from freqexp.paths import conf_dir, launchers_dir
 from freqexp.schemas.compressor import CombinedConfig
 
 PRIMARY = "run"
@@ -26,35 +22,23 @@ _BARE_INTEGER = re.compile(r"(?<![\w'\".])\d+(?![\w'\".])")
 
 
 def to_run(config: DictConfig) -> RunConfig:
-    """A composed configuration as dataclasses, interpolations resolved."""
+    """A composed configuration, with or without Hydra's part, as dataclasses, interpolations
+    resolved.
+    """
+    if "hydra" in config:
+        config = config.copy()
+        with open_dict(config):
+            del config["hydra"]
     cfg = OmegaConf.to_object(config)
     assert isinstance(cfg, RunConfig)
     return cfg
 
 
 def compose_raw(overrides: Sequence[str], config_name: str = PRIMARY) -> DictConfig:
-    """Hydra's composition, inside `hydra_ready`."""
+    """Hydra's composition with Hydra's own part, inside `hydra_ready`."""
     import hydra
 
-    return hydra.compose(config_name, overrides=normalize(overrides))
-
-
-@contextmanager
-def hydra_ready() -> Iterator[None]:
-    """Hydra's compose API on this project's YAML; what was initialised before comes back after."""
-    from hydra import initialize_config_dir
-
-    prepare()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        yield
-
-
-def prepare() -> None:
-    """Let Hydra find the schemas and, in a checkout, its launchers before any installed ones."""
-    register()
-    folder = launchers_dir()
-    if folder.is_dir() and sys.path[0] != str(folder):
-        sys.path.insert(0, str(folder))
+    return hydra.compose(config_name, overrides=normalize(overrides), return_hydra_config=True)
 
 
 def normalize(overrides: Sequence[str]) -> list[str]:

@@ -54,7 +54,7 @@ def check(cfg: RunConfig) -> list[str]:
         section = getattr(cfg, field.name)
         if isinstance(section, Section):
             faults += section.check(field.name)
-    faults += _schema_faults(cfg, "") + _model_faults(cfg)
+    faults += unknown_keys(cfg) + _model_faults(cfg)
     counted = acting_budget(cfg)
     if 0 < cfg.keep_ratio <= 1 and counted.keep_tokens is None and counted.keep_like is None:
         for part in cfg.compressor.parts(cfg.keep_ratio):
@@ -76,7 +76,7 @@ def _budget_faults(cfg: RunConfig) -> list[str]:
     return faults
 
 
-def _schema_faults(section: object, prefix: str) -> list[str]:
+def unknown_keys(section: object, prefix: str = "") -> list[str]:
     """Keys forced in with `+key=value`, and names that are not their schema's."""
     faults = []
     known = {field.name for field in dataclasses.fields(section)}  # type: ignore[arg-type]
@@ -84,7 +84,7 @@ def _schema_faults(section: object, prefix: str) -> list[str]:
         if name not in known:
             faults.append(unknown_key(prefix, name, sorted(known)))
         elif dataclasses.is_dataclass(value):
-            faults += _schema_faults(value, f"{prefix}{name}.")
+            faults += unknown_keys(value, f"{prefix}{name}.")
     if isinstance(section, CompressorConfig | RenderConfig):
         expected = option_name(type(section))
         if section.name != expected:
@@ -164,6 +164,9 @@ def _tracking_faults(cfg: RunConfig) -> list[str]:
     if cfg.sweep_name is not None and not SWEEP_NAME.fullmatch(cfg.sweep_name):
         allowed = "up to 100 letters, digits, '.', '_' and '-', a letter or digit first"
         faults.append(fault("sweep_name", cfg.sweep_name, allowed))
+    for tag in cfg.tags:
+        if not 0 < len(tag) <= 64:
+            faults.append(fault("tags", tag, "texts of 1 to 64 characters"))
     name = cfg.wandb_project
     usable = 0 < len(name) <= 128 and NOT_IN_PROJECT_NAMES.isdisjoint(name)
     if cfg.tracking is not Tracking.off and not usable:

@@ -35,6 +35,8 @@ NOT_IN_IDENTITY = frozenset(
         "sweep_name",
         "baseline",
         "samples",
+        "tags",
+        "notes",
     }
 )
 

@@ -7,7 +7,7 @@ checks its own ranges (`check`), a method or a renderer also builds its object (
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from freqexp.config.cluster import ClusterConfig
@@ -46,6 +46,7 @@ class RunConfig:
     encodings_cache_gb: gigabytes (10^9 bytes) that vision encodings may take on disk
         in <output_dir>/cache, for later runs; 0: none.
     sweep_name: W&B group of the runs of one sweep; None: a name is made.
+    tags, notes: for people, in W&B and in sweep.json.
     """
 
     model: ModelConfig
@@ -65,3 +66,5 @@ class RunConfig:
     output_dir: str = "outputs"
     encodings_cache_gb: float = 0.0
     sweep_name: str | None = None
+    tags: list[str] = field(default_factory=list)
+    notes: str | None = None

@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from freqexp.answering.session import Session
 
 # How and where a run was computed and shown; none of it can change a score.
-EXECUTION = ("cluster", "tracking", "wandb_project", "wandb_entity", "sweep_name")
+EXECUTION = (
+    "cluster",
+    "tracking",
+    "wandb_project",
+    "wandb_entity",
+    "sweep_name",
+    "tags",
+    "notes",
+)
 GROUP = "cluster"
 
 

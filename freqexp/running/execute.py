@@ -6,6 +6,7 @@ the places where compressors act.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from freqexp.answering.session import Session
     from freqexp.config.run import RunConfig
     from freqexp.nouns.sample import Sample
+
+
+log = logging.getLogger(__name__)
 
 
 class Observer(Protocol):
@@ -122,6 +126,7 @@ def _finish(
     if share.rank == 0:
         faults = None if cfg.needles.path is None else count_faults(samples)
         provenance.start(cfg, folder, session.hashes(cfg), host_kind(cfg.model), faults)
+    log.info("%s: %d of %d samples are to be answered", folder.name, len(missing), len(mine))
     pipeline = _warm_pipeline(cfg, session, missing[0]) if missing else None
     if share.rank == 0 and pipeline is not None:
         provenance.note_conditions(folder, machine(), pipeline.generation)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from freqexp.answering.session import Session
 from freqexp.config.differing import differing
 from freqexp.errors import UserError
 from freqexp.files import read_json, write_text
 from freqexp.results.provenance import CONFIG
-from freqexp.results.summary import SUMMARY, Summary, ended_records
+from freqexp.results.summary import SUMMARY, Summary, ended_records, finished_records
 from freqexp.results.table import render_table
 from freqexp.running.execute import (
     Observer,
@@ -31,6 +33,7 @@ from freqexp.running.sweep_file import (
     check_same_sweep,
     check_writable,
     sweep_name,
+    write_overrides,
     write_sweep,
 )
 
@@ -38,6 +41,19 @@ if TYPE_CHECKING:
     from freqexp.config.run import RunConfig
 
 ERROR = "error.txt"
+
+log = logging.getLogger(__name__)
+
+
+class Watcher(Protocol):
+    """Is told of each run that has samples left to answer, once."""
+
+    def before(self, cfg: RunConfig, overrides: Sequence[str], folder: Path) -> None:
+        """It begins."""
+
+    def after(self, outcome: object) -> None:
+        """It has ended. outcome: its summary, or the exception that ended it."""
+
 
 ObserversFactory = Callable[["RunConfig"], Sequence[Observer]]
 
@@ -55,13 +71,16 @@ def run_points(
     observers_factory: ObserversFactory,
     overrides: Sequence[Sequence[str]] | None = None,
     *,
+    arguments: Sequence[str] = (),
     session: Session | None = None,
     progress: Progress | None = None,
+    watcher: Watcher | None = None,
 ) -> list[Summary]:
     """Run checked configurations and the baselines they need; print the table; give the summaries.
 
     observers_factory: the observers of one run, called once for each. overrides: for each point
-    what the command set, kept in sweep.json.
+    what the command set, and arguments: the command as it was typed, kept in sweep.json. watcher:
+    is told of each run around everything else.
     Raises UserError before any work when the output folder cannot be written, PointsError at the
     end when a point failed.
     """
@@ -71,14 +90,18 @@ def run_points(
         check_writable(Path(folder))
     runs = plan(points, session, overrides)
     name = sweep_name(points, runs)
-    check_same_sweep(Path(points[0].output_dir), name, runs)
-    file = write_sweep(Path(points[0].output_dir), name, runs)
+    root = Path(points[0].output_dir)
+    check_same_sweep(root, name, runs)
+    file = write_sweep(root, name, runs, arguments)
     summaries: list[Summary] = []
     faults: list[str] = []
     for point in runs:
-        cfg = replace(point.cfg, sweep_name=name)
+        point = replace(point, cfg=replace(point.cfg, sweep_name=name))
+        cfg = point.cfg
         try:
-            summaries.append(execute(cfg, session, progress, observers_factory(cfg)))
+            with watched(point, watcher) as told:
+                summaries.append(execute(cfg, session, progress, observers_factory(cfg)))
+                told(summaries[-1])
         except Exception as error:
             faults.append(f"{label(cfg)} (run {point.run_id}): {explain(error, point)}")
             progress.note(f"failed: {faults[-1]}")
@@ -86,6 +109,29 @@ def run_points(
     if faults:
         raise PointsError(faults, summaries)
     return summaries
+
+
+@contextmanager
+def watched(point: Point, watcher: Watcher | None) -> Iterator[Callable[[Summary | None], None]]:
+    """Around a run: its overrides are written and the watcher is told, unless it is answered from
+    its files. Gives the function to call with its summary (None: another process has it).
+    """
+    folder = run_folder(point.cfg, point.run_id)
+    if finished_records(folder, point.cfg.samples) is not None:
+        log.info("%s (run %s): answered from its files", label(point.cfg), point.run_id)
+        yield lambda summary: None
+        return
+    log.info("%s (run %s): begins", label(point.cfg), point.run_id)
+    write_overrides(folder, point)
+    if watcher is None:
+        yield lambda summary: None
+        return
+    watcher.before(point.cfg, point.overrides, folder)
+    try:
+        yield watcher.after
+    except Exception as error:
+        watcher.after(error)
+        raise
 
 
 def explain(error: Exception, point: Point) -> str:

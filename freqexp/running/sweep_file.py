@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
+import os
 import re
 import tempfile
 from collections.abc import Sequence
@@ -10,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freqexp.errors import UserError, fault
-from freqexp.files import read_json, write_json
+from freqexp.files import read_json, write_json, write_text
+from freqexp.results.provenance import command
 from freqexp.running.execute import baseline_of
 from freqexp.running.plan import Point
 
@@ -18,6 +22,9 @@ if TYPE_CHECKING:
     from freqexp.config.run import RunConfig
 
 SWEEP = "sweep.json"
+OVERRIDES = "overrides.yaml"
+LATEST = "latest"
+"""Beside the sweeps, a link to the one that was started last."""
 
 
 def check_writable(folder: Path) -> None:
@@ -42,8 +49,9 @@ def sweep_name(points: Sequence[RunConfig], runs: Sequence[Point]) -> str:
     if name is None:
         asked = sorted(f"{point.run_id} {point.cfg.samples}" for point in runs)
         return hashlib.sha256("\n".join(asked).encode()).hexdigest()[:12]
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+    if name == LATEST or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         allowed = "1 to 100 letters, digits, dots, dashes and underscores, not starting with a dot"
+        allowed += f"; not {LATEST}, a link to the newest sweep"
         raise UserError(fault("sweep_name", name, allowed))
     return name
 
@@ -70,10 +78,14 @@ def check_same_sweep(output_dir: Path, name: str, runs: Sequence[Point]) -> None
     )
 
 
-def write_sweep(output_dir: Path, name: str, runs: Sequence[Point]) -> Path:
-    """Write sweeps/<name>/sweep.json; other runs of earlier commands of the same name stay in it.
+def write_sweep(
+    output_dir: Path, name: str, runs: Sequence[Point], arguments: Sequence[str] = ()
+) -> Path:
+    """Write sweeps/<name>/sweep.json, to which sweeps/latest leads from then on; other runs of
+    earlier commands of the same name stay in it.
 
     A run stands there once for each number of samples that the last command asked it for.
+    arguments: of the last command, as typed.
     """
     file = output_dir / "sweeps" / name / SWEEP
     entries: dict[tuple[str, int | None], dict[str, Any]] = {}
@@ -89,5 +101,36 @@ def write_sweep(output_dir: Path, name: str, runs: Sequence[Point]) -> Path:
             "baseline": baseline_of(point.cfg) is None,
             "added": point.added,
         }
-    write_json(file, {"name": name, "runs": list(entries.values())})
+    value = {
+        "name": name,
+        "command": command(),
+        "arguments": list(arguments),
+        "tags": list(dict.fromkeys(tag for point in runs for tag in point.cfg.tags)),
+        "notes": next((point.cfg.notes for point in runs if point.cfg.notes), None),
+        "runs": list(entries.values()),
+    }
+    write_json(file, value)
+    _point_at(file.parent)
     return file
+
+
+def _point_at(folder: Path) -> None:
+    """Let sweeps/latest lead to this sweep, where links can be made."""
+    link = folder.with_name(LATEST)
+    made = folder.with_name(f".{LATEST}.{os.getpid()}")
+    with contextlib.suppress(OSError):
+        made.symlink_to(folder.name, target_is_directory=True)
+        made.replace(link)
+
+
+def write_overrides(folder: Path, point: Point) -> None:
+    """Write overrides.yaml, as Hydra has it, beside a run's config.yaml; not for a baseline that no
+    override chose. Raises UserError when it can't be written.
+    """
+    if point.added:
+        return
+    lines = [f"- {json.dumps(text, ensure_ascii=False)}\n" for text in point.overrides]
+    text = "".join(lines) or "[]\n"
+    file = folder / OVERRIDES
+    if not file.exists() or file.read_text("utf-8") != text:
+        write_text(file, text)

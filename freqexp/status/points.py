@@ -91,15 +91,16 @@ def find_sweep(name: str | None, output_dir: Path) -> Path:
     Raises UserError when there is none.
     """
     sweeps = output_dir / "sweeps"
+    # One of them is a link to the newest.
+    files = {file.resolve() for file in sweeps.glob("*/sweep.json")}
     if name is None:
-        files = sorted(sweeps.glob("*/sweep.json"), key=lambda file: file.stat().st_mtime)
         if not files:
             raise UserError(f"no sweep in {output_dir}; --output-dir FOLDER looks elsewhere")
-        return files[-1]
+        return max(files, key=lambda file: file.stat().st_mtime)
     for file in (sweeps / name / "sweep.json", Path(name) / "sweep.json", Path(name)):
         if file.is_file():
-            return file
-    known = sorted(file.parent.name for file in sweeps.glob("*/sweep.json"))
+            return file.resolve()
+    known = sorted(file.parent.name for file in files)
     there = f"there are: {', '.join(known)}" if known else "there is none"
     raise UserError(f"no sweep {name!r} in {output_dir}; {there}")
 

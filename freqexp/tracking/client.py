@@ -219,6 +219,7 @@ def _init(cfg: RunConfig, run_id: str, online: bool) -> Any:
         group=cfg.sweep_name,
         job_type=cfg.compressor.name,
         tags=_tags(cfg),
+        notes=cfg.notes,
         config=config,
         dir=cfg.output_dir,
         mode="online" if online else "offline",
@@ -241,7 +242,7 @@ def _tags(cfg: RunConfig) -> list[str]:
         tags.append(f"keep {words}")
     if cfg.compressor.uses_profile:
         tags.append(cfg.profile.name)
-    return [*tags, *_question(cfg)]
+    return list(dict.fromkeys([*tags, *_question(cfg), *cfg.tags]))
 
 
 def _question(cfg: RunConfig) -> list[str]:

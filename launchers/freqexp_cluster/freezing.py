@@ -13,8 +13,8 @@ from freqexp.errors import UserError
 from freqexp.files import write_json, write_text
 from freqexp.results.provenance import CONFIG, now
 from freqexp.running.plan import Point
-from freqexp.running.sweep_file import check_writable, write_sweep
-from freqexp_cluster.node import SUBMISSION, PointTask
+from freqexp.running.sweep_file import check_writable, write_overrides, write_sweep
+from freqexp_cluster.node import HYDRA, SUBMISSION, PointTask
 from freqexp_cluster.snapshot import snapshot
 from freqexp_cluster.todo import Sweep
 
@@ -36,9 +36,14 @@ def freeze(sweep: Sweep, points: Sequence[Point]) -> list[PointTask]:
         text = texts.of(replace(point.cfg, sweep_name=sweep.name))
         if not (folder / CONFIG).exists() or (folder / CONFIG).read_text("utf-8") != text:
             write_text(folder / CONFIG, text)
+        write_overrides(folder, point)
         digest = hashlib.sha256(text.encode()).hexdigest()
         tasks.append(PointTask(point.run_id, str(folder), sweep.name, submitted, digest))
-    write_sweep(sweep.root, sweep.name, sweep.runs)
+    write_sweep(sweep.root, sweep.name, sweep.runs, sweep.arguments)
+    if sweep.hydra is not None:
+        write_text(sweep.folder / HYDRA, sweep.hydra)
+    else:
+        (sweep.folder / HYDRA).unlink(missing_ok=True)
     sweep.jobs.mkdir(parents=True, exist_ok=True)
     return tasks
 

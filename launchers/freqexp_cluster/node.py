@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     from freqexp.answering.session import Session
     from freqexp.config.run import RunConfig
     from freqexp.running.execute import Observer
+    from freqexp.running.plan import Point
     from freqexp.running.shares import Share
+    from freqexp.running.sweep import Watcher
     from freqexp_cluster.leaving import Leaving
 
 SUBMISSION = "submission.json"
 ERROR = "error.txt"
 INTERRUPTED = "interrupted.json"
+HYDRA = "hydra.yaml"
+"""In a sweep's folder: callbacks and loggers of its command."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ class PointTask:
         from freqexp.answering.session import Session
         from freqexp.running.execute import execute_share
         from freqexp.running.progress import Lines
+        from freqexp.running.sweep import watched
 
         session = Session()
         self._check_identity(cfg, session)
@@ -94,7 +99,9 @@ class PointTask:
             observers += Mirrors()(cfg)
         cpu = time.process_time()
         print(f"freqexp: launched in {process_seconds():.2f} s ({cpu:.2f} s CPU)", flush=True)
-        summary = execute_share(cfg, session, Lines(sys.stdout), observers, share)
+        with watched(self._point(cfg), self._watcher(share)) as told:
+            summary = execute_share(cfg, session, Lines(sys.stdout), observers, share)
+            told(summary)
         if summary is not None and share.rank == 0:
             from freqexp.running.sweep import complete_deltas
 
@@ -118,6 +125,27 @@ class PointTask:
             )
         output_dir = str(Path(self.folder).parent.parent)
         return replace(from_yaml(file), output_dir=output_dir, sweep_name=self.sweep)
+
+    def _point(self, cfg: RunConfig) -> Point:
+        """As the sweep has it; what it was chosen by is written already."""
+        import yaml
+
+        from freqexp.running.plan import Point
+        from freqexp.running.sweep_file import OVERRIDES
+
+        file = Path(self.folder) / OVERRIDES
+        overrides = yaml.safe_load(file.read_text("utf-8")) if file.is_file() else ()
+        return Point(cfg, self.run_id, tuple(overrides), added=not file.is_file())
+
+    def _watcher(self, share: Share) -> Watcher | None:
+        """The callbacks of the command, in one of the processes of the point."""
+        file = Path(self.folder).parent.parent / "sweeps" / self.sweep / HYDRA
+        if share.rank or not file.is_file():
+            return None
+        from freqexp.composing.callbacks import frozen_events
+
+        events = frozen_events(file)
+        return events if events is not None and events.acts else None
 
     def _check_identity(self, cfg: RunConfig, session: Session) -> None:
         found = session.run_id(cfg)

@@ -30,12 +30,13 @@ METHOD_COMMANDS = ("encode", "decode")
 """Settings of methods that are commands, words of which may name a file."""
 
 
-def launch(points: Sequence[compose.Point]) -> int:
-    """Compute checked points as `cluster` says. Gives the exit code of the command.
+def launch(points: Sequence[compose.Point], asked: compose.Asked | None = None) -> int:
+    """Compute checked points as `cluster` says. Gives the exit code of the command. asked: the
+    command that they are of.
 
     Raises ConfigError and UserError before anything is submitted.
     """
-    sweep = make_sweep(points)
+    sweep = make_sweep(points, asked)
     if sweep.cluster.dry_run:
         return dry_run.show(sweep)
     if sweep.cluster.executor is Executor.workers:
@@ -43,7 +44,7 @@ def launch(points: Sequence[compose.Point]) -> int:
     return slurm.run(sweep)
 
 
-def make_sweep(points: Sequence[compose.Point]) -> Sweep:
+def make_sweep(points: Sequence[compose.Point], asked: compose.Asked | None = None) -> Sweep:
     """The sweep of these points. Raises ConfigError for points that can't go out together."""
     configs = [absolute(point.config) for point in points]
     faults = []
@@ -59,7 +60,9 @@ def make_sweep(points: Sequence[compose.Point]) -> Sweep:
     name = sweep_name(configs, runs)
     root = Path(configs[0].output_dir)
     check_same_sweep(root, name, runs)
-    return Sweep(name, root, configs[0].cluster, runs, session)
+    arguments = () if asked is None else asked.arguments
+    hydra = None if asked is None or asked.events is None else asked.events.text()
+    return Sweep(name, root, configs[0].cluster, runs, session, arguments, hydra)
 
 
 def absolute(cfg: RunConfig) -> RunConfig:

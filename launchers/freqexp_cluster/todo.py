@@ -17,13 +17,17 @@ from freqexp_cluster.node import ERROR, SUBMISSION
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a command asked for. root: the absolute output folder. runs: baselines included."""
+    """What a command asked for. root: the absolute output folder. runs: baselines included.
+    arguments: as typed. hydra: Hydra's part as YAML where a node needs it.
+    """
 
     name: str
     root: Path
     cluster: ClusterConfig
     runs: Sequence[Point]
     session: Session
+    arguments: Sequence[str] = ()
+    hydra: str | None = None
 
     @property
     def folder(self) -> Path:

@@ -139,7 +139,10 @@ def test_what_is_typed_becomes_what_hydra_takes(typed: str, understood: str) -> 
         (["~compressor"], ["compressor: got None, allowed: a value, this one is missing"]),
         (["hydra.foo=1"], ["hydra.foo=1: Could not override 'hydra.foo'."]),
         (["-m", "--cfg", "job"], ["Only one of --run, --multirun, --cfg"]),
-        (["-m", "keep_ratio=interval(0,1)"], ["BasicSweeper does not support sweep type"]),
+        (
+            ["-m", "keep_ratio=interval(0,1)"],
+            ["keep_ratio: got 'interval(0,1)', allowed: values with commas"],
+        ),
         (["--config-dir", "/nowhere"], ["Additional config directory '/nowhere' not found"]),
         (["--config-name", "nowhere"], ["Cannot find primary config 'nowhere'."]),
     ],
