@@ -11,7 +11,7 @@ from freqexp.config.cluster import Executor
 from freqexp.errors import UserError
 from freqexp.running.execute import label
 from freqexp.running.plan import Point
-from freqexp_cluster import queue
+from freqexp_cluster import gpus, queue
 from freqexp_cluster.estimate import estimate
 from freqexp_cluster.executors import sbatch_text, workers_at_once
 from freqexp_cluster.todo import Sweep, Todo, sort_out
@@ -38,6 +38,7 @@ def show(sweep: Sweep) -> int:
     if on_slurm:
         parts.append(batch(sweep, len(todo.submit)))
     else:
+        gpus.of_workers(sweep.cluster)
         parts.append(f"workers: {workers_at_once(sweep.cluster, _cores())} points at once")
     print("\n\n".join(parts))
     if note:

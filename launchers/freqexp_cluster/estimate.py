@@ -115,7 +115,7 @@ def _room(sweep: Sweep) -> Room:
     from freqexp.memory.plan import Room
 
     cluster = sweep.cluster
-    gpus = cluster.gpus_per_node if cluster.shard else 1
+    gpus = cluster.gpus if cluster.shard else 1
     word = named_gpu(cluster)
     if word is None:
         return Room(None, "the nodes' devices", max(1, gpus))
@@ -127,7 +127,7 @@ def named_gpu(cluster: ClusterConfig) -> str | None:
     """The GPU that a cluster's settings name, one of GPU_GIB; None where they name none."""
     words = f"{cluster.name} {cluster.constraint} {cluster.partition}".lower()
     found = (word for word in GPU_GIB if word in words)
-    return next(found, None) if cluster.gpus_per_node else None
+    return next(found, None) if cluster.gpus else None
 
 
 def earlier_seconds(root: Path) -> dict[tuple[str, int], list[float]]:

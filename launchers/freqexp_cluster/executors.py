@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from freqexp.config import sbatch
 from freqexp.config.cluster import ClusterConfig
 from freqexp.errors import UserError
 from freqexp_cluster.queue import no_slurm
@@ -60,10 +61,16 @@ def parameters(cluster: ClusterConfig, name: str, code: Path) -> dict[str, Any]:
         "setup": [*cluster.setup, *_exports(cluster, code)],
         "srun_args": srun,
         "stderr_to_stdout": True,
-        "additional_parameters": {"requeue": True, **cluster.extra},
+        "additional_parameters": {"requeue": True, **_extra(cluster)},
     }
     # submitit sets a key of its own, which clusters that check such keys would refuse.
     return {name: value for name, value in values.items() if value is not None} | {"wckey": None}
+
+
+def _extra(cluster: ClusterConfig) -> dict[str, Any]:
+    """Further options: by sbatch's names, True for one without a value."""
+    given = sbatch.options(cluster.extra)
+    return {name: True if value in sbatch.FLAG else value for name, value in given.items()}
 
 
 def environment(code: Path) -> dict[str, str]:
@@ -104,21 +111,39 @@ def workers_at_once(cluster: ClusterConfig, cores: int) -> int:
         return cluster.max_parallel
     if cluster.shard:
         return 1
-    room = cluster.gpus_per_node or cores
+    room = cluster.gpus or cores
     return max(1, min(MOST_WORKERS, room // cluster.tasks_per_node))
 
 
-def local_executor(cluster: ClusterConfig, folder: Path, gpus: Sequence[int]) -> LocalExecutor:
-    """Starts one point in processes of this machine that see `gpus`."""
+def local_executor(cluster: ClusterConfig, folder: Path, gpus: Sequence[str]) -> LocalExecutor:
+    """Starts one point in processes of this machine that see `gpus`, by CUDA's names of them."""
     from submitit import LocalExecutor
+    from submitit.local.local import LocalJob, start_controller
 
-    executor = LocalExecutor(folder, max_num_timeout=cluster.max_requeues)
-    executor.update_parameters(
-        timeout_min=cluster.minutes,
-        tasks_per_node=cluster.tasks_per_node,
-        gpus_per_node=len(gpus),
-        visible_gpus=tuple(gpus),
-        signal_delay_s=cluster.signal_delay_s,
-        stderr_to_stdout=True,
-    )
+    class Executor(LocalExecutor):
+        """submitit's own takes the GPUs for numbers, which are other ones' where a list of this
+        process's is set, and none where it names them by text.
+        """
+
+        def _submit_command(self, command: str) -> LocalJob[Any]:
+            number = cluster.tasks_per_node
+            process = start_controller(
+                folder=self.folder,
+                command=command,
+                tasks_per_node=number,
+                cuda_devices=",".join(gpus),
+                timeout_min=cluster.minutes,
+                signal_delay_s=cluster.signal_delay_s,
+                stderr_to_stdout=True,
+            )
+            job: LocalJob[Any] = LocalJob(
+                folder=self.folder,
+                job_id=str(process.pid),
+                process=process,
+                tasks=list(range(number)),
+            )
+            return job
+
+    executor = Executor(folder, max_num_timeout=cluster.max_requeues)
+    executor.update_parameters(timeout_min=cluster.minutes, tasks_per_node=cluster.tasks_per_node)
     return executor

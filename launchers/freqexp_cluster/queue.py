@@ -101,7 +101,7 @@ def check_against(cluster: ClusterConfig, known: list[Partition]) -> None:
     faults = []
     where = ", ".join(partition.name for partition in chosen)
     gpus = max(partition.gpus for partition in chosen)
-    if cluster.gpus_per_node > gpus:
+    if cluster.gpus > gpus:
         allowed = (
             f"at most {gpus}, the GPUs of a node of partition {where}; take more nodes instead"
         )

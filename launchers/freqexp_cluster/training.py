@@ -20,8 +20,9 @@ from freqexp.errors import FAILED, INTERRUPTED, UserError
 from freqexp.files import read_json, write_json
 from freqexp_cluster import queue
 from freqexp_cluster.executors import sbatch_text, slurm_executor
+from freqexp_cluster.gpus import choose_gpu
 from freqexp_cluster.leaving import KILLED_WITHIN_S, SECOND_SIGNAL_S, TERMINATED
-from freqexp_cluster.node import SUBMISSION, choose_gpu
+from freqexp_cluster.node import SUBMISSION
 from freqexp_cluster.slurm import SUBMITTED, refusal, wait, warn_of_place
 from freqexp_cluster.snapshot import snapshot
 

@@ -26,11 +26,11 @@ from freqexp.schemas.learned import MergeConfig
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "launchers"))
 
-from freqexp_cluster import dry_run, queue, slurm, snapshot, submit, workers
+from freqexp_cluster import dry_run, queue, slurm, snapshot, submit
 from freqexp_cluster.estimate import estimate
 from freqexp_cluster.executors import sbatch_text, workers_at_once
 from freqexp_cluster.freezing import YamlTexts, freeze
-from freqexp_cluster.node import PointTask, choose_gpu
+from freqexp_cluster.node import PointTask
 from freqexp_cluster.outcome import why
 from freqexp_cluster.queue import Partition
 from freqexp_cluster.todo import sort_out
@@ -121,7 +121,7 @@ def test_a_single_point_is_no_array_and_shares_nothing() -> None:
 )
 def test_time_limits(text: str, minutes: int | None) -> None:
     assert parse_minutes(text) == minutes
-    faults = ClusterConfig(time=text, signal_delay_s=30).check("cluster")
+    faults = ClusterConfig(executor=Executor.slurm, time=text, signal_delay_s=30).check("cluster")
     assert bool(faults) is (minutes is None)
     assert not faults or faults[0].startswith(f"cluster.time: got {text!r}, allowed: minutes")
 
@@ -132,7 +132,10 @@ def test_time_limits(text: str, minutes: int | None) -> None:
         ({"signal_delay_s": 3600, "time": "60"}, "cluster.signal_delay_s: got 3600"),
         ({"partition": "a b"}, "cluster.partition: got 'a b'"),
         ({"extra": {"time": "5"}}, "cluster.extra: got 'time'"),
-        ({"nodes": 2}, "cluster.nodes: got 2, allowed: 1 without SLURM"),
+        (
+            {"executor": Executor.local, "nodes": 2},
+            "cluster.nodes: got 2, allowed: nothing, as cluster=local",
+        ),
         ({"shard": True, "processes": 2}, "cluster.shard: got '1 nodes, 2 processes'"),
         ({"mem_gb": -1.0}, "cluster.mem_gb: got -1.0"),
         (
@@ -142,7 +145,8 @@ def test_time_limits(text: str, minutes: int | None) -> None:
     ],
 )
 def test_what_does_not_go_together(changes: dict[str, object], said: str) -> None:
-    (found,) = ClusterConfig(**changes).check("cluster")  # type: ignore[arg-type]
+    settings = {"executor": Executor.slurm, **changes}
+    (found,) = ClusterConfig(**settings).check("cluster")  # type: ignore[arg-type]
     assert found.startswith(said)
 
 
@@ -321,16 +325,6 @@ def test_large_sweeps_are_split_where_the_cluster_wants_it() -> None:
     assert [len(part) for part in slurm.arrays(tasks, 2)] == [2, 2, 1]
 
 
-def test_each_process_gets_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    for rank, shard, expected in ((0, False, "4"), (1, False, "6"), (1, True, "4,6")):
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
-        choose_gpu(rank, shard)
-        assert os.environ["CUDA_VISIBLE_DEVICES"] == expected
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    choose_gpu(0, False)
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
-
-
 def test_workers_share_cores_or_gpus() -> None:
     workers_of = ClusterConfig(executor=Executor.workers)
     assert workers_at_once(workers_of, 4) == 4
@@ -338,6 +332,3 @@ def test_workers_share_cores_or_gpus() -> None:
     assert workers_at_once(replace(workers_of, processes=3), 2) == 1
     four = replace(workers_of, gpus_per_node=4, processes=2)
     assert workers_at_once(four, 64) == 2
-    assert [list(workers.gpus_of(four, slot)) for slot in (0, 1)] == [[0, 1], [2, 3]]
-    assert list(workers.gpus_of(replace(four, shard=True), 0)) == [0, 1, 2, 3]
-    assert list(workers.gpus_of(workers_of, 1)) == []
