@@ -11,30 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from freqexp.config import sbatch
 from freqexp.config.cluster import ClusterConfig
-from freqexp.errors import UserError
-from freqexp_cluster.queue import no_slurm
+from freqexp_cluster.queue import NAMES
 from freqexp_cluster.snapshot import search_path
 
 if TYPE_CHECKING:
-    from submitit import LocalExecutor, SlurmExecutor
+    from submitit import LocalExecutor
 
 MOST_WORKERS = 8
 SUBMIT = "-u -m submitit.core._submit"
-
-
-def slurm_executor(cluster: ClusterConfig, name: str, folder: Path, code: Path) -> SlurmExecutor:
-    """Submits to SLURM. name: of the sweep. folder: of logs and pickles. code: the snapshot.
-
-    Raises UserError without SLURM's commands.
-    """
-    from submitit import SlurmExecutor
-
-    try:
-        executor = SlurmExecutor(folder, max_num_timeout=cluster.max_requeues)
-    except RuntimeError:
-        raise UserError(no_slurm("srun")) from None
-    executor.update_parameters(**parameters(cluster, name, code))
-    return executor
 
 
 def parameters(cluster: ClusterConfig, name: str, code: Path) -> dict[str, Any]:
@@ -44,7 +28,7 @@ def parameters(cluster: ClusterConfig, name: str, code: Path) -> dict[str, Any]:
         # A process that dies ends the others, so that the point fails at once.
         srun += ["--kill-on-bad-exit=1", "--wait=0"]
     values = {
-        "job_name": f"freqexp-{name}",
+        "job_name": f"{NAMES}{name}",
         "time": cluster.minutes,
         "nodes": cluster.nodes,
         "ntasks_per_node": cluster.tasks_per_node,
@@ -58,7 +42,7 @@ def parameters(cluster: ClusterConfig, name: str, code: Path) -> dict[str, Any]:
         "exclude": cluster.exclude,
         "signal_delay_s": cluster.signal_delay_s,
         "array_parallelism": cluster.max_parallel or 100_000,
-        "setup": [*cluster.setup, *_exports(cluster, code)],
+        "setup": [*_setup(cluster), *_exports(cluster, code)],
         "srun_args": srun,
         "stderr_to_stdout": True,
         "additional_parameters": {"requeue": True, **_extra(cluster)},
@@ -80,6 +64,17 @@ def environment(code: Path) -> dict[str, str]:
         path = os.pathsep.join([path, os.environ["PYTHONPATH"]])
     # Without it `python -m` looks into the current folder first, which may be the checkout.
     return {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+
+
+def _setup(cluster: ClusterConfig) -> list[str]:
+    """The lines of `cluster.setup`, each of which ends the job when it fails."""
+    lines = []
+    for line in cluster.setup:
+        lines.append(line)
+        if not line.rstrip().endswith("\\"):  # else the next one goes on with it
+            said = shlex.quote(f"freqexp: cluster.setup: {line} (exit code ")
+            lines.append(f'_code=$?; [ $_code = 0 ] || {{ echo {said}"$_code)" >&2; exit 1; }}')
+    return lines
 
 
 def _exports(cluster: ClusterConfig, code: Path) -> list[str]:

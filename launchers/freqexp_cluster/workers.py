@@ -33,7 +33,7 @@ def run(sweep: Sweep) -> int:
     Raises ConfigError when more GPUs are asked for than this process may use.
     """
     found = gpus.of_workers(sweep.cluster)
-    todo = sort_out(sweep, {})
+    todo = sort_out(sweep, ())
     if todo.submit:
         tasks = freeze(sweep, todo.submit)
         with _variables(sweep):
