@@ -16,6 +16,7 @@ from freqexp.schemas.compressor import CombinedConfig
 PRIMARY = "run"
 # What stands before `codec` or `token` where Hydra chooses the parts of a combination.
 PLACE = "compressor@compressor."
+FREE_FORM = ("cluster.extra.",)
 # Hydra also raises plain ValueErrors, and lets those of the YAML parser through.
 COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, ValueError, YAMLError)
 _BARE_INTEGER = re.compile(r"(?<![\w'\".])\d+(?![\w'\".])")
@@ -46,7 +47,8 @@ def normalize(overrides: Sequence[str]) -> list[str]:
 
     `needles=2,4` becomes `needles='2','4'` (names of options must be text), `render=x` becomes
     `render@model.render=x` (the group's place in the configuration), and `codec=x` and `token=x`
-    become `compressor@compressor.codec=x` and so on (a place in `compressor=combined`).
+    become `compressor@compressor.codec=x` and so on (a place in `compressor=combined`). A key of a
+    free form, as `cluster.extra.reservation`, is added where it is not there.
     """
     return [_normalized(override) for override in overrides]
 
@@ -55,6 +57,8 @@ def _normalized(override: str) -> str:
     key, equals, value = override.partition("=")
     if key == "needles":
         value = _BARE_INTEGER.sub(lambda number: f"'{number[0]}'", value)
+    if key.lstrip("+").startswith(FREE_FORM):
+        key = f"++{key.lstrip('+')}"
     if key == "render":
         key = "render@model.render"
     if key in CombinedConfig.places:

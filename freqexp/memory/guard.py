@@ -22,7 +22,7 @@ def check_memory(cfg: RunConfig, samples: Sequence[Sample]) -> None:
     from freqexp.memory.geometry import NoGeometryError, geometry_of
     from freqexp.memory.plan import free_room, plan
 
-    gpus = cfg.cluster.gpus_per_node if cfg.cluster.shard else 1
+    gpus = cfg.cluster.gpus if cfg.cluster.shard else 1
     longest = max(samples, key=lambda sample: sample.characters)
     drawn = cfg.model.render.build().render(longest.turns)
     sizes = [(page.pixels.shape[0], page.pixels.shape[1]) for page in drawn]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from freqexp.errors import UserError
+from freqexp.locks import HeldError, Lock
 from freqexp.results.record import Record, parse_record
 
 RECORDS = "records.jsonl"
@@ -66,8 +66,8 @@ class Records:
     Use as a context manager: entering locks the file, removes a torn last line and reads the rest.
     The lock belongs to the process, so it goes with it however it ends.
 
-    Raises UserError when another process holds the run, when the file is corrupt or when it cannot
-    be written.
+    Raises HeldError when another process holds the run, UserError when the file is corrupt or
+    when it cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -83,8 +83,13 @@ class Records:
         except OSError as error:
             raise UserError(f"cannot write {self.path}: {error.strerror}") from None
         try:
-            self._lock()
-            self._read_and_repair()
+            self._lock = Lock(self.path, self._descriptor)
+            self._take()
+            try:
+                self._read_and_repair()
+            except BaseException:
+                self._lock.release()
+                raise
         except BaseException:
             os.close(self._descriptor)
             raise
@@ -96,19 +101,17 @@ class Records:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close, which also unlocks."""
+        """Unlock and close."""
+        self._lock.release()
         os.close(self._descriptor)
 
-    def _lock(self) -> None:
+    def _take(self) -> None:
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            # Some cluster file systems have no locks; refusing to run there would help nobody.
-            if error.errno in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
-                return
-            raise UserError(
+            self._lock.take()
+        except HeldError as error:
+            raise HeldError(
                 f"another process is working on this run ({self.path.parent}); wait for it or stop "
-                "it first"
+                f"it first: {error}"
             ) from None
 
     def _read_and_repair(self) -> None:

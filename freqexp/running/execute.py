@@ -21,7 +21,6 @@ from freqexp.errors import UserError
 from freqexp.files import read_json
 from freqexp.results import provenance
 from freqexp.results.record import Record, first, settle
-from freqexp.results.record_file import Records
 from freqexp.results.summarize import Baseline, summarize
 from freqexp.results.summary import (
     SUMMARY,
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from freqexp.answering.session import Session
     from freqexp.config.run import RunConfig
     from freqexp.nouns.sample import Sample
+    from freqexp.results.record_file import Records
 
 
 log = logging.getLogger(__name__)
@@ -101,8 +101,12 @@ def execute_share(
     folder = run_folder(cfg, run_id)
     done = finished_records(folder, cfg.samples)
     if done is None:
-        with Records(share.file(folder)) as store:
-            return _finish(cfg, session, progress, observers, store, share)
+        words = f"{label(cfg)}: another process works on this run; waiting for it"
+        with share.records(folder, lambda: progress.note(words)) as store:
+            # By now whoever was waited for may have ended it.
+            done = finished_records(folder, cfg.samples)
+            if done is None:
+                return _finish(cfg, session, progress, observers, store, share)
     return conclude(cfg, session, done)[0]
 
 

@@ -8,14 +8,15 @@ of whichever earlier life, is left out. Process 0 ends last and moves everything
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from freqexp.errors import UserError
 from freqexp.files import write_text
+from freqexp.locks import is_held, wait_until_free
 from freqexp.results.record import Record
 from freqexp.results.record_file import RECORDS, Records, load_records
 
@@ -41,6 +42,8 @@ class Share:
         self.of = of
         self.life = life
         self.leaving = False
+        self.patience_s = math.inf
+        """How long to wait for another process that works on the run."""
 
     def check(self) -> None:
         """Raises Preempted when the process was asked to leave (`leaving`)."""
@@ -50,6 +53,28 @@ class Share:
     def file(self, folder: Path) -> Path:
         """The record file of this process."""
         return folder / (RECORDS if self.rank == 0 else f"records-{self.rank}.jsonl")
+
+    @contextlib.contextmanager
+    def records(self, folder: Path, waiting: Callable[[], None]) -> Iterator[Records]:
+        """The record file of this process, once no other one works on it.
+
+        waiting: called once before it is waited. Raises HeldError when another process still works
+        on it after the share's patience, Preempted when asked to leave.
+        """
+        told: list[bool] = []
+
+        def check() -> None:
+            self.check()
+            if not told:
+                told.append(True)
+                waiting()
+
+        store = Records(self.file(folder))
+        wait_until_free(store.__enter__, check, self.patience_s)
+        try:
+            yield store
+        finally:
+            store.__exit__(None, None, None)
 
     def of_others(self, folder: Path) -> dict[Path, list[Record]]:
         """Records of all other processes, of earlier lives with other numbers of them, too."""
@@ -93,7 +118,7 @@ class Share:
         part = folder / f"records-{rank}.jsonl"
         if self._mark(folder, rank, "started").exists():
             # It may have ended well between the two looks.
-            gone = _unlocked(part) and not self._mark(folder, rank, "done").exists()
+            gone = not is_held(part) and not self._mark(folder, rank, "done").exists()
         else:
             gone = waited_s > START_SECONDS
         if gone:
@@ -133,15 +158,3 @@ def _new(known: Sequence[Record], offered: Sequence[Record], store: Records) -> 
             if record.score is not None:
                 scored.add(record.sample_id)
     return taken
-
-
-def _unlocked(path: Path) -> bool:
-    """Whether nobody holds the file. A file system without locks cannot tell: False."""
-    try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return True

@@ -30,7 +30,8 @@ _NEEDLES = re.compile(r"^needles:\n(?:  .*\n)*?  count: (\d+)$", re.MULTILINE)
 class RunFiles:
     """One point, from its files alone.
 
-    label: the overrides that made it. submitted: when, ISO 8601. executor: "slurm", "workers" or
+    label: the overrides that made it. slurm_cluster: where its job is, None: the default one.
+    submitted: when, ISO 8601. executor: "slurm", "workers" or
     None (this process). tasks: how many processes share its samples. started: work on it has begun
     once. complete: every sample is scored. total: samples that the sweep asks for, or all where the
     data set holds fewer; None when unknown.
@@ -44,6 +45,7 @@ class RunFiles:
     folder: Path
     label: str
     job_id: str | None = None
+    slurm_cluster: str | None = None
     executor: str | None = None
     submitted: str | None = None
     tasks: int = 1
@@ -74,6 +76,7 @@ def read_run(
         "folder": folder,
         "label": label(overrides, added, config),
         "job_id": text(submission.get("job_id")),
+        "slurm_cluster": text(submission.get("slurm_cluster")),
         "executor": text(submission.get("executor")),
         "submitted": text(submission.get("submitted")),
         "tasks": count(submission.get("tasks")) or 1,

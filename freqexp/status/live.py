@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from freqexp.locks import has_lock_file
+
 SQUEUE_SECONDS = 20
 SQUEUE_FIELDS = "JobArrayID:40,State:30,RestartCnt:12,Reason:80"
 
@@ -29,8 +31,10 @@ class QueueError(Exception):
     """Squeue did not answer; says why, in one line."""
 
 
-def queue(job_ids: Iterable[str]) -> dict[str, Job]:
+def queue(job_ids: Iterable[str], cluster: str | None = None) -> dict[str, Job]:
     """The jobs of these ids ("7" or "7_3") that SLURM still knows, ended ones of late included.
+
+    cluster: where they are, None: the default one.
 
     Raises QueueError without SLURM or without an answer.
     """
@@ -40,7 +44,8 @@ def queue(job_ids: Iterable[str]) -> dict[str, Job]:
         return {}
     if shutil.which("squeue") is None:
         raise QueueError("there is no squeue here")
-    chosen = ["-r", "-t", "all", "-O", SQUEUE_FIELDS, "-j", ",".join(arrays)]
+    where = ["-M", cluster] if cluster else []
+    chosen = [*where, "-r", "-t", "all", "-O", SQUEUE_FIELDS, "-j", ",".join(arrays)]
     try:
         answer = subprocess.run(
             ["squeue", "--noheader", *chosen],
@@ -48,6 +53,7 @@ def queue(job_ids: Iterable[str]) -> dict[str, Job]:
             text=True,
             errors="replace",
             timeout=SQUEUE_SECONDS,
+            env=surroundings(),
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise QueueError(f"squeue did not answer ({type(error).__name__})") from None
@@ -57,6 +63,11 @@ def queue(job_ids: Iterable[str]) -> dict[str, Job]:
             return {}
         raise QueueError(" ".join(answer.stderr.split()) or "squeue failed")
     return parse_queue(answer.stdout)
+
+
+def surroundings() -> dict[str, str]:
+    """The environment without what would hide jobs or fields from squeue."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("SQUEUE_")}
 
 
 def parse_queue(output: str) -> dict[str, Job]:
@@ -94,7 +105,9 @@ def is_held(file: Path, held: dict[int, set[int]]) -> bool:
         status = file.stat()
     except OSError:
         return False
-    return any(has_open(process, status) for process in held.get(status.st_ino, ()))
+    if any(has_open(process, status) for process in held.get(status.st_ino, ())):
+        return True
+    return has_lock_file(file)
 
 
 def has_open(process: int, status: os.stat_result) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,11 +112,18 @@ def sweep_status(file: Path) -> SweepStatus:
     if sweep is None or not isinstance(entries, list):
         raise UserError(f"{file} cannot be read or is no sweep")
     runs = [read_entry(file.parents[2] / "runs", entry) for entry in entries if has_id(entry)]
-    wanted = [run.job_id for run in runs if not run.complete and run.executor == "slurm"]
+    wanted: dict[str | None, list[str]] = {}
+    for run in runs:
+        if run.job_id and not run.complete and run.executor == "slurm":
+            wanted.setdefault(run.slurm_cluster, []).append(run.job_id)
     warning = None
-    jobs: dict[str, Job] | None = None
+    jobs: dict[tuple[str | None, str], Job] | None = None
     try:
-        jobs = queue(job_id for job_id in wanted if job_id)
+        jobs = {
+            (cluster, job_id): job
+            for cluster, ids in wanted.items()
+            for job_id, job in queue(ids, cluster).items()
+        }
     except QueueError as error:
         warning = f"{error}: what SLURM's jobs do is judged by their files alone"
     held = held_inodes()
@@ -144,16 +151,20 @@ def read_entry(runs: Path, entry: dict[str, Any]) -> RunFiles:
 
 
 def point_status(
-    run: RunFiles, jobs: dict[str, Job] | None, alive: bool, others_alive: bool
+    run: RunFiles,
+    jobs: Mapping[tuple[str | None, str], Job] | None,
+    alive: bool,
+    others_alive: bool,
 ) -> PointStatus:
     """State, rate and reason of one point.
 
-    jobs: what SLURM knows, None when it could not be asked. alive: a process of this machine works
-    on it; others_alive: on any point of the sweep, so that the rest is waiting for its turn.
+    jobs: what SLURM knows, by cluster and id, None when it could not be asked. alive: a process of
+    this machine works on it; others_alive: on any point of the sweep, so that the rest is waiting
+    for its turn.
     """
     if run.complete:
         return PointStatus(run, "done", None, None, None)
-    job = (jobs or {}).get(run.job_id or "")
+    job = (jobs or {}).get((run.slurm_cluster, run.job_id or ""))
     if alive:
         state, note = "running", None
     elif job is not None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from freqexp.config.cluster import Executor
-from freqexp.errors import UserError
+from freqexp.errors import ConfigError, UserError
 from freqexp.running.execute import label
 from freqexp.running.plan import Point
-from freqexp_cluster import queue
-from freqexp_cluster.estimate import estimate
+from freqexp_cluster import gpus, partitions, queue
+from freqexp_cluster.estimate import doubt_of_gpu, estimate
 from freqexp_cluster.executors import sbatch_text, workers_at_once
-from freqexp_cluster.todo import Sweep, Todo, sort_out
+from freqexp_cluster.todo import Sweep, Todo, noted_clusters, sort_out
 
 DONE = 0
 SHOWN_POINTS = 40
@@ -22,27 +22,37 @@ CODE = "code-<hash>"
 
 
 def show(sweep: Sweep) -> int:
-    """Print grid, cost and batch text; nothing is written or submitted."""
+    """Print grid, cost and batch text; nothing is written or submitted.
+
+    Raises ConfigError for what the cluster or this machine can't give.
+    """
     on_slurm = sweep.cluster.executor is Executor.slurm
-    active: dict[str, str] = {}
-    note = None
+    active: Collection[str] = ()
     if on_slurm:
         try:
-            active = queue.active_jobs()
-            queue.require_slurm(sweep.cluster)
+            partitions.require_slurm(sweep.cluster)
+            active = queue.active_jobs(noted_clusters(sweep))
+        except ConfigError:
+            raise
         except UserError as error:
             # A plan can be made on a laptop, too.
-            note = str(error)
+            _say(f"not checked against the cluster: {error}")
+    doubt = doubt_of_gpu(sweep.cluster)
+    if doubt is not None and sweep.runs[0].cfg.model.path is not None:
+        _say(doubt)
     todo = sort_out(sweep, active)
     parts = [grid(sweep, todo), estimate(sweep, todo.submit)]
     if on_slurm:
         parts.append(batch(sweep, len(todo.submit)))
     else:
+        gpus.of_workers(sweep.cluster)
         parts.append(f"workers: {workers_at_once(sweep.cluster, _cores())} points at once")
     print("\n\n".join(parts))
-    if note:
-        print(f"\nnot checked against the cluster: {note}", file=sys.stderr)
     return DONE
+
+
+def _say(text: str) -> None:
+    print(f"freqexp: {text}\n", file=sys.stderr, flush=True)
 
 
 def grid(sweep: Sweep, todo: Todo) -> str:

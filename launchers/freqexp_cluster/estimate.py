@@ -6,6 +6,7 @@ Says of every figure where it comes from; what can't be known is said to be unkn
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -30,8 +31,10 @@ DRAWN = 3
 """Samples of each data set that are drawn to count their pages."""
 STAGES = ("render_ms", "compress_ms", "encode_ms", "prefill_ms", "decode_ms")
 GIB = 1 << 30
-GPU_GIB = {"a100": 80, "h100": 80, "h200": 141}
-"""Memory by the word that names the GPU in `cluster`; the smaller A100 has 40."""
+GPU_GIB = {"a100": (40, 80), "h100": (80, 94), "h200": (141,)}
+"""Memory that there is of each GPU, by the word that names it in `cluster`."""
+SMALLEST = ", the smallest of that name"
+_STATED = re.compile(r"(\d+)_?gi?b?\b")
 
 
 @dataclass(frozen=True)
@@ -115,19 +118,51 @@ def _room(sweep: Sweep) -> Room:
     from freqexp.memory.plan import Room
 
     cluster = sweep.cluster
-    gpus = cluster.gpus_per_node if cluster.shard else 1
+    gpus = cluster.gpus if cluster.shard else 1
+    gib, why = gpu_gib(cluster)
+    if gib is None:
+        return Room(None, "the nodes' devices", max(1, gpus))
+    return Room(round(gib * GIB), f"a GPU of {gib:g} GiB ({why})", max(1, gpus))
+
+
+def gpu_gib(cluster: ClusterConfig) -> tuple[float | None, str]:
+    """Memory of a GPU, and where that is known from: what was set, else what the GPU's name and
+    `cluster.constraint` say, the smallest that there is where they leave it open.
+    """
+    if cluster.gpu_memory_gb is not None:
+        return cluster.gpu_memory_gb, "cluster.gpu_memory_gb"
     word = named_gpu(cluster)
     if word is None:
-        return Room(None, "the nodes' devices", max(1, gpus))
-    gib = GPU_GIB[word]
-    return Room(gib * GIB, f"a GPU of {gib} GiB ({word}, as its name says)", max(1, gpus))
+        return None, ""
+    stated = [int(number) for number in _STATED.findall(_words(cluster))]
+    known = [gib for gib in GPU_GIB[word] if gib in stated]
+    if known:
+        return known[0], f"{word}, of a size that is named"
+    return GPU_GIB[word][0], f"{word}{SMALLEST if len(GPU_GIB[word]) > 1 else ''}"
+
+
+def doubt_of_gpu(cluster: ClusterConfig) -> str | None:
+    """What to set where the memory of a GPU can't be told from its name."""
+    gib, why = gpu_gib(cluster)
+    word = named_gpu(cluster)
+    if word is None or not why.endswith(SMALLEST):
+        return None
+    sizes = " and ".join(map(str, GPU_GIB[word]))
+    return (
+        f"memory of a GPU: there are {word} of {sizes} GB, and nothing says which; {gib} is "
+        f"taken. cluster.gpu_memory_gb=... says it, or a constraint that names the size"
+    )
 
 
 def named_gpu(cluster: ClusterConfig) -> str | None:
     """The GPU that a cluster's settings name, one of GPU_GIB; None where they name none."""
-    words = f"{cluster.name} {cluster.constraint} {cluster.partition}".lower()
-    found = (word for word in GPU_GIB if word in words)
-    return next(found, None) if cluster.gpus_per_node else None
+    found = (word for word in GPU_GIB if word in _words(cluster))
+    return next(found, None) if cluster.gpus else None
+
+
+def _words(cluster: ClusterConfig) -> str:
+    asked = (cluster.name, cluster.constraint, cluster.partition, cluster.gpus_per_node)
+    return " ".join(map(str, (*asked, *cluster.extra.values()))).lower()
 
 
 def earlier_seconds(root: Path) -> dict[tuple[str, int], list[float]]:

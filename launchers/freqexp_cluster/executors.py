@@ -9,31 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from freqexp.config import sbatch
 from freqexp.config.cluster import ClusterConfig
-from freqexp.errors import UserError
-from freqexp_cluster.queue import no_slurm
+from freqexp_cluster.queue import NAMES
 from freqexp_cluster.snapshot import search_path
 
 if TYPE_CHECKING:
-    from submitit import LocalExecutor, SlurmExecutor
+    from submitit import LocalExecutor
 
 MOST_WORKERS = 8
 SUBMIT = "-u -m submitit.core._submit"
-
-
-def slurm_executor(cluster: ClusterConfig, name: str, folder: Path, code: Path) -> SlurmExecutor:
-    """Submits to SLURM. name: of the sweep. folder: of logs and pickles. code: the snapshot.
-
-    Raises UserError without SLURM's commands.
-    """
-    from submitit import SlurmExecutor
-
-    try:
-        executor = SlurmExecutor(folder, max_num_timeout=cluster.max_requeues)
-    except RuntimeError:
-        raise UserError(no_slurm("srun")) from None
-    executor.update_parameters(**parameters(cluster, name, code))
-    return executor
 
 
 def parameters(cluster: ClusterConfig, name: str, code: Path) -> dict[str, Any]:
@@ -43,7 +28,7 @@ def parameters(cluster: ClusterConfig, name: str, code: Path) -> dict[str, Any]:
         # A process that dies ends the others, so that the point fails at once.
         srun += ["--kill-on-bad-exit=1", "--wait=0"]
     values = {
-        "job_name": f"freqexp-{name}",
+        "job_name": f"{NAMES}{name}",
         "time": cluster.minutes,
         "nodes": cluster.nodes,
         "ntasks_per_node": cluster.tasks_per_node,
@@ -57,13 +42,19 @@ def parameters(cluster: ClusterConfig, name: str, code: Path) -> dict[str, Any]:
         "exclude": cluster.exclude,
         "signal_delay_s": cluster.signal_delay_s,
         "array_parallelism": cluster.max_parallel or 100_000,
-        "setup": [*cluster.setup, *_exports(cluster, code)],
+        "setup": [*_setup(cluster), *_exports(cluster, code)],
         "srun_args": srun,
         "stderr_to_stdout": True,
-        "additional_parameters": {"requeue": True, **cluster.extra},
+        "additional_parameters": {"requeue": True, **_extra(cluster)},
     }
     # submitit sets a key of its own, which clusters that check such keys would refuse.
     return {name: value for name, value in values.items() if value is not None} | {"wckey": None}
+
+
+def _extra(cluster: ClusterConfig) -> dict[str, Any]:
+    """Further options: by sbatch's names, True for one without a value."""
+    given = sbatch.options(cluster.extra)
+    return {name: True if value in sbatch.FLAG else value for name, value in given.items()}
 
 
 def environment(code: Path) -> dict[str, str]:
@@ -73,6 +64,17 @@ def environment(code: Path) -> dict[str, str]:
         path = os.pathsep.join([path, os.environ["PYTHONPATH"]])
     # Without it `python -m` looks into the current folder first, which may be the checkout.
     return {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+
+
+def _setup(cluster: ClusterConfig) -> list[str]:
+    """The lines of `cluster.setup`, each of which ends the job when it fails."""
+    lines = []
+    for line in cluster.setup:
+        lines.append(line)
+        if not line.rstrip().endswith("\\"):  # else the next one goes on with it
+            said = shlex.quote(f"freqexp: cluster.setup: {line} (exit code ")
+            lines.append(f'_code=$?; [ $_code = 0 ] || {{ echo {said}"$_code)" >&2; exit 1; }}')
+    return lines
 
 
 def _exports(cluster: ClusterConfig, code: Path) -> list[str]:
@@ -104,21 +106,39 @@ def workers_at_once(cluster: ClusterConfig, cores: int) -> int:
         return cluster.max_parallel
     if cluster.shard:
         return 1
-    room = cluster.gpus_per_node or cores
+    room = cluster.gpus or cores
     return max(1, min(MOST_WORKERS, room // cluster.tasks_per_node))
 
 
-def local_executor(cluster: ClusterConfig, folder: Path, gpus: Sequence[int]) -> LocalExecutor:
-    """Starts one point in processes of this machine that see `gpus`."""
+def local_executor(cluster: ClusterConfig, folder: Path, gpus: Sequence[str]) -> LocalExecutor:
+    """Starts one point in processes of this machine that see `gpus`, by CUDA's names of them."""
     from submitit import LocalExecutor
+    from submitit.local.local import LocalJob, start_controller
 
-    executor = LocalExecutor(folder, max_num_timeout=cluster.max_requeues)
-    executor.update_parameters(
-        timeout_min=cluster.minutes,
-        tasks_per_node=cluster.tasks_per_node,
-        gpus_per_node=len(gpus),
-        visible_gpus=tuple(gpus),
-        signal_delay_s=cluster.signal_delay_s,
-        stderr_to_stdout=True,
-    )
+    class Executor(LocalExecutor):
+        """submitit's own takes the GPUs for numbers, which are other ones' where a list of this
+        process's is set, and none where it names them by text.
+        """
+
+        def _submit_command(self, command: str) -> LocalJob[Any]:
+            number = cluster.tasks_per_node
+            process = start_controller(
+                folder=self.folder,
+                command=command,
+                tasks_per_node=number,
+                cuda_devices=",".join(gpus),
+                timeout_min=cluster.minutes,
+                signal_delay_s=cluster.signal_delay_s,
+                stderr_to_stdout=True,
+            )
+            job: LocalJob[Any] = LocalJob(
+                folder=self.folder,
+                job_id=str(process.pid),
+                process=process,
+                tasks=list(range(number)),
+            )
+            return job
+
+    executor = Executor(folder, max_num_timeout=cluster.max_requeues)
+    executor.update_parameters(timeout_min=cluster.minutes, tasks_per_node=cluster.tasks_per_node)
     return executor

@@ -59,8 +59,13 @@ def copy_code(sweep: Sweep) -> Path:
     return code
 
 
-def note_submission(sweep: Sweep, task: PointTask, job: Any) -> None:
-    """Write submission.json of one run; what its last attempt left no longer counts."""
+def note_submission(
+    sweep: Sweep, task: PointTask, job: Any, slurm_cluster: str | None = None
+) -> None:
+    """Write submission.json of one run; what its last attempt left no longer counts.
+
+    slurm_cluster: where the job is, if that is not SLURM's default one.
+    """
     folder = Path(task.folder)
     write_json(
         folder / SUBMISSION,
@@ -71,6 +76,7 @@ def note_submission(sweep: Sweep, task: PointTask, job: Any) -> None:
             "log": str(job.paths.stdout).replace("%t", "0"),
             "executor": sweep.cluster.executor.value,
             "tasks": sweep.cluster.tasks,
+            **({} if slurm_cluster is None else {"slurm_cluster": slurm_cluster}),
         },
     )
 

@@ -7,13 +7,13 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freqexp.errors import UserError
+from freqexp_cluster.gpus import choose_gpu
 
 if TYPE_CHECKING:
     from freqexp.answering.session import Session
@@ -190,20 +190,6 @@ class PointTask:
         if not file.exists():  # the first process that fails knows why, the others only that it did
             with suppress(UserError):
                 write_text(file, text)
-
-
-def choose_gpu(local_rank: int, shard: bool) -> None:
-    """Give each process of a node a GPU of its own; with `shard` the only one keeps all.
-
-    Must come before torch is imported.
-    """
-    visible = _listed(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
-    if visible and not shard:
-        os.environ["CUDA_VISIBLE_DEVICES"] = visible[local_rank % len(visible)]
-
-
-def _listed(devices: str) -> Sequence[str]:
-    return [device for device in devices.split(",") if device]
 
 
 def process_seconds() -> float:

@@ -1,4 +1,4 @@
-"""What SLURM says of its partitions and of the user's jobs."""
+"""What SLURM says of the user's jobs, and how it is asked."""
 
 from __future__ import annotations
 
@@ -6,36 +6,60 @@ import getpass
 import re
 import shutil
 import subprocess
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from freqexp.config.cluster import ClusterConfig, parse_minutes
-from freqexp.errors import ConfigError, UserError, fault
+from freqexp.errors import UserError
+from freqexp_cluster.surroundings import clean
 
 SECONDS = 60
-_GPUS = re.compile(r"gpu(?::[^:,()]+)?:(\d+)")
+MOST_QUOTED = 400
+NAMES = "freqexp-"
+"""What the names of all jobs of this package begin with."""
+_ID = re.compile(r"(\d+)(?:_(?:(\d+)|\[([\d,:-]+)(?:%\d+)?\]))?")
 
 
 @dataclass(frozen=True)
-class Partition:
-    """A partition: most GPUs of one of its nodes, its time limit in minutes (None: none)."""
+class Job:
+    """A job that has not ended, or one task of an array. reason: why it waits, as squeue has it.
 
-    name: str
-    default: bool
-    gpus: int
-    minutes: int | None
+    command: the file it was submitted from, "" where squeue does not say.
+    """
+
+    state: str
+    reason: str = ""
+    name: str = ""
+    command: str = ""
 
 
 def ask(*command: str) -> str:
     """What a SLURM command prints. Raises UserError with what it complains about."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=SECONDS,
+            env=clean(),
+        )
     except FileNotFoundError:
         raise UserError(no_slurm(command[0])) from None
+    except OSError as error:
+        raise UserError(f"{command[0]}: {error.strerror}") from None
     except subprocess.TimeoutExpired:
         raise UserError(f"{command[0]}: no answer for {SECONDS} s; is slurmctld up?") from None
     if done.returncode:
-        raise UserError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
+        said = quoted(done.stderr.strip() or done.stdout.strip())
+        raise UserError(f"{command[0]} ended with exit code {done.returncode}: {said}")
     return done.stdout
+
+
+def quoted(text: str) -> str:
+    """What a program printed, in one line of a bounded length."""
+    lines = "; ".join(line.strip() for line in text.splitlines() if line.strip())
+    return lines if len(lines) <= MOST_QUOTED else f"{lines[:MOST_QUOTED]}..."
 
 
 def no_slurm(command: str) -> str:
@@ -54,68 +78,62 @@ def require_commands() -> None:
             raise UserError(no_slurm(command))
 
 
-def active_jobs() -> dict[str, str]:
-    """States of the user's jobs that have not ended, by id, each task of an array ("7_3")."""
-    lines = ask("squeue", "-h", "-r", "-o", "%i|%T", "-u", getpass.getuser()).splitlines()
-    return dict(line.split("|", 1) for line in lines)
+def job_key(job_id: str, cluster: str | None = None) -> str:
+    """A job or a task of an array, told apart from those of the same number on other clusters."""
+    return job_id if cluster is None else f"{job_id}@{cluster}"
 
 
-def partitions() -> list[Partition]:
-    """All partitions. Raises UserError when SLURM does not answer."""
-    found: dict[str, Partition] = {}
-    for line in ask("sinfo", "-h", "-a", "-o", "%P|%l|%G").splitlines():
-        name, limit, resources = line.split("|", 2)
-        gpus = sum(int(count) for count in _GPUS.findall(resources))
-        earlier = found.get(name.rstrip("*"))
-        found[name.rstrip("*")] = Partition(
-            name.rstrip("*"),
-            name.endswith("*"),
-            max(gpus, earlier.gpus if earlier else 0),
-            _limit_minutes(limit),
-        )
-    return list(found.values())
+def active_jobs(clusters: Collection[str] = ()) -> dict[str, Job]:
+    """The user's jobs that have not ended by `job_key`, each task of an array ("7_3") by itself.
+
+    clusters: others than SLURM's default that are asked, too.
+    Raises UserError when squeue does not answer, or with what can't be understood.
+    """
+    found: dict[str, Job] = {}
+    for cluster in (None, *sorted(clusters)):
+        where = [] if cluster is None else ["-M", cluster]
+        chosen = ["-h", "-r", *where, "-o", "%i|%T|%r|%j|%o", "-u", getpass.getuser()]
+        found |= read_jobs(ask("squeue", *chosen), cluster)
+    return found
 
 
-def _limit_minutes(text: str) -> int | None:
-    """A time limit as sinfo shows it: "infinite", "5:00" (minutes and seconds), "1-00:00:00"."""
-    if text.count(":") == 1:
-        text = f"0:{text.zfill(5)}"
-    return parse_minutes(text)
+def read_jobs(output: str, cluster: str | None = None) -> dict[str, Job]:
+    """Jobs of squeue's lines. Others (a header, a site's greeting) are passed over, unless they
+    begin as a job does: overlooking one could submit it twice.
+    """
+    found: dict[str, Job] = {}
+    for line in output.splitlines():
+        if not line[:1].isdecimal() or "|" not in line:
+            continue
+        job_id, state, reason, name, command = [*line.split("|", 4), "", "", "", ""][:5]
+        known = _ID.fullmatch(job_id.strip())
+        if known is None or not state.strip():
+            if name and not name.startswith(NAMES):
+                continue
+            raise UserError(f"squeue: a line of its answer is no job that is known: {quoted(line)}")
+        job = Job(state.strip(), reason.strip(), name.strip(), command.strip())
+        for task in _tasks(*known.groups()):
+            found[job_key(task, cluster)] = job
+    return found
 
 
-def check_against(cluster: ClusterConfig, known: list[Partition]) -> None:
-    """Raise ConfigError, all faults at once, for what no partition can give."""
-    named = {partition.name: partition for partition in known}
-    if cluster.partition is not None:
-        names = cluster.partition.split(",")
-        missing = [name for name in names if name not in named]
-        if missing:
-            allowed = ", ".join(sorted(named)) or "none, sinfo shows no partition"
-            raise ConfigError([fault("cluster.partition", missing[0], allowed)])
-        chosen = [named[name] for name in names]
-    else:
-        chosen = [partition for partition in known if partition.default]
-        if not chosen:
-            allowed = f"one of {', '.join(sorted(named))}: this cluster has no default partition"
-            raise ConfigError([fault("cluster.partition", None, allowed)])
-    faults = []
-    where = ", ".join(partition.name for partition in chosen)
-    gpus = max(partition.gpus for partition in chosen)
-    if cluster.gpus_per_node > gpus:
-        allowed = (
-            f"at most {gpus}, the GPUs of a node of partition {where}; take more nodes instead"
-        )
-        faults.append(fault("cluster.gpus_per_node", cluster.gpus_per_node, allowed))
-    limits = [partition.minutes for partition in chosen]
-    longest = max((limit for limit in limits if limit is not None), default=None)
-    if None not in limits and longest is not None and cluster.minutes > longest:
-        allowed = f"at most {longest} minutes, the limit of partition {where}"
-        faults.append(fault("cluster.time", cluster.time, allowed))
-    if faults:
-        raise ConfigError(faults)
+def _tasks(job: str, task: str | None, several: str | None) -> list[str]:
+    """Ids of what one line is about: "7", "7_3", or "7_[0-2,5,8-12:2]"."""
+    if several is None:
+        return [job if task is None else f"{job}_{task}"]
+    numbers: list[int] = []
+    for part in several.split(","):
+        span, _, step = part.partition(":")
+        first, _, last = span.partition("-")
+        numbers += range(int(first), int(last or first) + 1, int(step or 1))
+    return [f"{job}_{number}" for number in numbers]
 
 
-def require_slurm(cluster: ClusterConfig) -> None:
-    """Raise UserError or ConfigError for what SLURM can't do."""
-    require_commands()
-    check_against(cluster, partitions())
+def of_folder(jobs: Mapping[str, Job], folder: Path, name: str) -> Sequence[str]:
+    """Keys of the active jobs that were submitted from a batch file in `folder`."""
+    found = []
+    for key, job in jobs.items():
+        elsewhere = job.command.startswith("/") and not job.command.startswith(f"{folder}/")
+        if job.name == name and not elsewhere:
+            found.append(key)
+    return found

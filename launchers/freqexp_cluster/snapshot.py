@@ -39,8 +39,16 @@ def snapshot(sweep_folder: Path) -> Path:
     except OSError as error:
         if target.is_dir():  # another submission was faster
             return target
-        raise UserError(f"cannot copy the code to {target}: {error}") from None
+        raise UserError(f"cannot copy the code to {target}: {_reason(error)}") from None
     return target
+
+
+def _reason(error: OSError) -> str:
+    """In a few words; copytree lists every file that it could not copy."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        first = str(error.args[0][0][-1]).splitlines()[0][:200]
+        return f"{len(error.args[0])} files failed, the first: {first}"
+    return error.strerror or type(error).__name__
 
 
 def search_path(code: Path) -> str:

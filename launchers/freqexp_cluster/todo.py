@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from freqexp.results.summary import finished_records
 from freqexp.running.execute import run_folder
 from freqexp.running.plan import Point
 from freqexp_cluster.node import ERROR, SUBMISSION
+from freqexp_cluster.queue import job_key
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Sweep:
 class Todo:
     """The runs of a sweep by what is to be done with them.
 
-    queued: with their job's id. parts: their samples are among those of another point of the same
+    queued: with their job's key. parts: their samples are among those of another point of the same
     run, which is to be submitted or queued.
     """
 
@@ -59,13 +60,13 @@ class Todo:
     parts: Sequence[Point] = ()
 
 
-def sort_out(sweep: Sweep, active: dict[str, str]) -> Todo:
-    """Which runs are to be submitted. active: states of jobs that have not ended, by id."""
+def sort_out(sweep: Sweep, active: Collection[str]) -> Todo:
+    """Which runs are to be submitted. active: `job_key`s of jobs that have not ended."""
     submit, done, queued, left, parts = [], [], [], [], []
     most = {point.run_id: point.cfg.samples for point in sorted(sweep.runs, key=_samples)}
     for point in sweep.runs:
         folder = sweep.run_folder(point)
-        job = str((read_json(folder / SUBMISSION) or {}).get("job_id"))
+        job = noted_job(folder)
         if finished_records(folder, point.cfg.samples) is not None:
             done.append(point)
         elif point.cfg.samples < most[point.run_id]:
@@ -77,6 +78,19 @@ def sort_out(sweep: Sweep, active: dict[str, str]) -> Todo:
         else:
             submit.append(point)
     return Todo(submit, done, queued, left, parts)
+
+
+def noted_job(folder: Path) -> str:
+    """`job_key` of the job that a run was submitted as last."""
+    note = read_json(folder / SUBMISSION) or {}
+    cluster = note.get("slurm_cluster")
+    return job_key(str(note.get("job_id")), None if cluster is None else str(cluster))
+
+
+def noted_clusters(sweep: Sweep) -> set[str]:
+    """Clusters other than the default one that runs of the sweep were submitted to."""
+    notes = (read_json(sweep.run_folder(point) / SUBMISSION) or {} for point in sweep.runs)
+    return {str(note["slurm_cluster"]) for note in notes if note.get("slurm_cluster")}
 
 
 def _samples(point: Point) -> int:

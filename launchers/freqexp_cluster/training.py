@@ -17,13 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 from freqexp.config.cluster import Executor
 from freqexp.errors import FAILED, INTERRUPTED, UserError
-from freqexp.files import read_json, write_json
-from freqexp_cluster import queue
-from freqexp_cluster.executors import sbatch_text, slurm_executor
+from freqexp.files import write_json
+from freqexp.locks import locked
+from freqexp_cluster import partitions, queue
+from freqexp_cluster.executors import sbatch_text
+from freqexp_cluster.gpus import choose_gpu
 from freqexp_cluster.leaving import KILLED_WITHIN_S, SECOND_SIGNAL_S, TERMINATED
-from freqexp_cluster.node import SUBMISSION, choose_gpu
-from freqexp_cluster.slurm import SUBMITTED, refusal, wait, warn_of_place
+from freqexp_cluster.node import SUBMISSION
+from freqexp_cluster.said import cancel_lines
+from freqexp_cluster.sbatch import RefusedError
+from freqexp_cluster.slurm import LOCK, SUBMITTED, wait, warn_of_place
 from freqexp_cluster.snapshot import snapshot
+from freqexp_cluster.todo import noted_job
 
 if TYPE_CHECKING:
     from freqexp.config.cluster import ClusterConfig
@@ -105,30 +110,41 @@ def launch(arguments: Sequence[str], cluster: ClusterConfig, folder: Path, plan:
         print(f"{plan}\n\nsbatch text")
         print(sbatch_text(cluster, name, jobs, folder / "code-<hash>", 1).rstrip())
         return SUBMITTED
-    queue.require_slurm(cluster)
-    running = (read_json(folder / SUBMISSION) or {}).get("job_id")
-    if running in queue.active_jobs():
-        raise UserError(f"adapt.out: {folder} is adapted by job {running} already")
+    partitions.require_slurm(cluster)
+    words = f"freqexp: another command is submitting {folder}; waiting for it"
+    with locked(folder / LOCK, lambda: print(words, file=sys.stderr)):
+        before = _written(folder)
+        key = _submit(arguments, cluster, folder, name)
+    if not cluster.wait:
+        return SUBMITTED
+    wait([key])
+    return FAILED if _written(folder) == before else SUBMITTED
+
+
+def _submit(arguments: Sequence[str], cluster: ClusterConfig, folder: Path, name: str) -> str:
+    """Submit the job, and say so. Gives its key."""
+    from freqexp_cluster.submitter import Submitter
+
+    noted = noted_job(folder)
+    _, _, there = noted.partition("@")
+    if noted in queue.active_jobs([there] if there else []):
+        raise UserError(f"adapt.out: {folder} is adapted by job {noted} already")
     warning = warn_of_place(folder)
     if warning:
         print(f"freqexp: {warning}", file=sys.stderr)
-    code = snapshot(folder)
-    executor = slurm_executor(cluster, name, jobs, code)
-    before = _written(folder)
-    from submitit.core.utils import FailedJobError, FailedSubmissionError
-
+    executor = Submitter(cluster, name, folder / "jobs", snapshot(folder))
     try:
         job: Any = executor.submit(TrainingTask(tuple(arguments)))
-    except (FailedJobError, FailedSubmissionError, subprocess.SubprocessError) as error:
-        raise refusal(error) from None
+    except RefusedError as error:
+        raise UserError(f"sbatch refused the job, nothing was submitted: {error}") from None
+    where = None if executor.answer is None else executor.answer.cluster
     log = str(job.paths.stdout).replace("%t", "0")
-    write_json(folder / SUBMISSION, {"job_id": job.job_id, "log": log})
-    print(f"submitted as job {job.job_id}\nlog:     {log}\ncancel:  scancel {job.job_id}")
+    note = {"job_id": job.job_id, "log": log, **({"slurm_cluster": where} if where else {})}
+    write_json(folder / SUBMISSION, note)
+    key = queue.job_key(job.job_id, where)
+    print(f"submitted as job {job.job_id}\nlog:     {log}\ncancel:  {cancel_lines([key])[0]}")
     print("again:   the same command goes on from the last checkpoint")
-    if not cluster.wait:
-        return SUBMITTED
-    wait([job.job_id])
-    return FAILED if _written(folder) == before else SUBMITTED
+    return key
 
 
 def _written(folder: Path) -> int | None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from freqexp.config.cluster import ClusterConfig
+from freqexp_cluster import gpus
 from freqexp_cluster.executors import environment, local_executor, workers_at_once
 from freqexp_cluster.freezing import copy_code, freeze, note_submission
 from freqexp_cluster.node import PointTask
@@ -28,12 +28,16 @@ class _Running:
 
 
 def run(sweep: Sweep) -> int:
-    """Compute what is missing of a sweep and print the table. Ctrl-C ends the workers, too."""
-    todo = sort_out(sweep, {})
+    """Compute what is missing of a sweep and print the table. Ctrl-C ends the workers, too.
+
+    Raises ConfigError when more GPUs are asked for than this process may use.
+    """
+    found = gpus.of_workers(sweep.cluster)
+    todo = sort_out(sweep, ())
     if todo.submit:
         tasks = freeze(sweep, todo.submit)
         with _variables(sweep):
-            _run_all(sweep, tasks)
+            _run_all(sweep, tasks, found)
     return conclude(sweep)
 
 
@@ -46,13 +50,13 @@ def _variables(sweep: Sweep) -> Any:
     return environment_variables(OMP_NUM_THREADS=threads, **environment(copy_code(sweep)))
 
 
-def _run_all(sweep: Sweep, tasks: Sequence[PointTask]) -> None:
+def _run_all(sweep: Sweep, tasks: Sequence[PointTask], found: Sequence[str]) -> None:
     slots = list(range(workers_at_once(sweep.cluster, len(os.sched_getaffinity(0)))))
     waiting, running = list(tasks), list[_Running]()
     try:
         while waiting or running:
             while waiting and slots:
-                running.append(_start(sweep, waiting.pop(0), slots.pop(0)))
+                running.append(_start(sweep, waiting.pop(0), slots.pop(0), found))
             time.sleep(POLL_SECONDS)
             for ended in [one for one in running if one.job.done()]:
                 running.remove(ended)
@@ -65,16 +69,8 @@ def _run_all(sweep: Sweep, tasks: Sequence[PointTask]) -> None:
                 one.job.cancel()
 
 
-def _start(sweep: Sweep, task: PointTask, slot: int) -> _Running:
-    executor = local_executor(sweep.cluster, sweep.jobs, gpus_of(sweep.cluster, slot))
+def _start(sweep: Sweep, task: PointTask, slot: int, found: Sequence[str]) -> _Running:
+    executor = local_executor(sweep.cluster, sweep.jobs, gpus.of_slot(sweep.cluster, found, slot))
     job = executor.submit(task)
     note_submission(sweep, task, job)
     return _Running(task, job, slot)
-
-
-def gpus_of(cluster: ClusterConfig, slot: int) -> range:
-    """The GPUs of one of the points that are computed at the same time."""
-    if cluster.shard:
-        return range(cluster.gpus_per_node)
-    each = cluster.tasks_per_node if cluster.gpus_per_node else 0
-    return range(slot * each, (slot + 1) * each)

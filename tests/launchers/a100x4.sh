@@ -22,6 +22,7 @@
 
 # setup
 module load cuda
+_code=$?; [ $_code = 0 ] || { echo 'freqexp: cluster.setup: module load cuda (exit code '"$_code)" >&2; exit 1; }
 export PYTHONPATH=/data/code:/data/code/launchers${PYTHONPATH:+:$PYTHONPATH}
 export PYTHONSAFEPATH=1
 export OMP_NUM_THREADS=8

@@ -26,17 +26,20 @@ from freqexp.schemas.learned import MergeConfig
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "launchers"))
 
-from freqexp_cluster import dry_run, queue, slurm, snapshot, submit, workers
+from freqexp_cluster import dry_run, partitions, queue, said, slurm, snapshot, submit
 from freqexp_cluster.estimate import estimate
 from freqexp_cluster.executors import sbatch_text, workers_at_once
 from freqexp_cluster.freezing import YamlTexts, freeze
-from freqexp_cluster.node import PointTask, choose_gpu
+from freqexp_cluster.node import PointTask
 from freqexp_cluster.outcome import why
-from freqexp_cluster.queue import Partition
+from freqexp_cluster.partitions import Partition
 from freqexp_cluster.todo import sort_out
 
 GOLDEN = Path(__file__).parent / "a100x4.sh"
-PARTITIONS = [Partition("gpu", True, 4, None), Partition("short", False, 8, 5)]
+PARTITIONS = [
+    Partition("gpu", True, 4, None, cpus=32, memory_mb=250_000),
+    Partition("short", False, 8, 5),
+]
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +124,7 @@ def test_a_single_point_is_no_array_and_shares_nothing() -> None:
 )
 def test_time_limits(text: str, minutes: int | None) -> None:
     assert parse_minutes(text) == minutes
-    faults = ClusterConfig(time=text, signal_delay_s=30).check("cluster")
+    faults = ClusterConfig(executor=Executor.slurm, time=text, signal_delay_s=30).check("cluster")
     assert bool(faults) is (minutes is None)
     assert not faults or faults[0].startswith(f"cluster.time: got {text!r}, allowed: minutes")
 
@@ -132,7 +135,10 @@ def test_time_limits(text: str, minutes: int | None) -> None:
         ({"signal_delay_s": 3600, "time": "60"}, "cluster.signal_delay_s: got 3600"),
         ({"partition": "a b"}, "cluster.partition: got 'a b'"),
         ({"extra": {"time": "5"}}, "cluster.extra: got 'time'"),
-        ({"nodes": 2}, "cluster.nodes: got 2, allowed: 1 without SLURM"),
+        (
+            {"executor": Executor.local, "nodes": 2},
+            "cluster.nodes: got 2, allowed: nothing, as cluster=local",
+        ),
         ({"shard": True, "processes": 2}, "cluster.shard: got '1 nodes, 2 processes'"),
         ({"mem_gb": -1.0}, "cluster.mem_gb: got -1.0"),
         (
@@ -142,7 +148,8 @@ def test_time_limits(text: str, minutes: int | None) -> None:
     ],
 )
 def test_what_does_not_go_together(changes: dict[str, object], said: str) -> None:
-    (found,) = ClusterConfig(**changes).check("cluster")  # type: ignore[arg-type]
+    settings = {"executor": Executor.slurm, **changes}
+    (found,) = ClusterConfig(**settings).check("cluster")  # type: ignore[arg-type]
     assert found.startswith(said)
 
 
@@ -152,27 +159,38 @@ def test_what_does_not_go_together(changes: dict[str, object], said: str) -> Non
         ({"partition": "gpus"}, "cluster.partition: got 'gpus', allowed: gpu, short"),
         ({"gpus_per_node": 5}, "cluster.gpus_per_node: got 5, allowed: at most 4"),
         ({"partition": "short", "time": "6"}, "cluster.time: got '6', allowed: at most 5 minutes"),
+        (
+            {"cpus_per_gpu": 9, "gpus_per_node": 4},
+            "cluster.cpus_per_gpu: got 9, allowed: at most 32 for 4 processes on a node",
+        ),
+        ({"mem_gb": 245.0}, "cluster.mem_gb: got 245.0, allowed: at most 250000 MB on a node"),
     ],
 )
 def test_what_the_partition_cannot_give(changes: dict[str, object], said: str) -> None:
     cluster = ClusterConfig(executor=Executor.slurm, **changes)  # type: ignore[arg-type]
     with pytest.raises(ConfigError) as raised:
-        queue.check_against(cluster, PARTITIONS)
+        partitions.check_against(cluster, PARTITIONS)
     assert str(raised.value).startswith(said)
 
 
 def test_a_partition_list_is_as_good_as_its_best() -> None:
     cluster = ClusterConfig(partition="gpu,short", gpus_per_node=8, time="6")
-    queue.check_against(cluster, PARTITIONS)
+    partitions.check_against(cluster, PARTITIONS)
     with pytest.raises(ConfigError, match="no default partition"):
-        queue.check_against(ClusterConfig(), PARTITIONS[1:])
+        partitions.check_against(ClusterConfig(), PARTITIONS[1:])
 
 
 def test_sinfo_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = "gpu*|infinite|gpu:a100:4(S:0-1)\ngpu*|infinite|(null)\nshort|5:00|gpu:2,mps:9\n"
+    lines = (
+        "PARTITION|TIMELIMIT|GRES|CPUS|MEMORY\n"
+        "gpu*|infinite|gpu:a100:4(S:0-1)|64|500000+\n"
+        "gpu*|infinite|(null)|96+|250000\n"
+        "welcome to the cluster\n"
+        "short|5:00|gpu:2,mps:9|N/A|N/A\n"
+    )
     monkeypatch.setattr(queue, "ask", lambda *_: lines)
-    assert queue.partitions() == [
-        Partition("gpu", True, 4, None),
+    assert partitions.partitions() == [
+        Partition("gpu", True, 4, None, 96, 500_000),
         Partition("short", False, 2, 5),
     ]
 
@@ -221,7 +239,9 @@ def test_of_one_run_only_the_most_samples_go_out(point: Callable[..., compose.Po
     assert (todo.submit, todo.parts) == ([many], [few, fewest])
     (task,) = freeze(sweep, todo.submit)
     assert task._frozen().samples == 9
-    assert "2 are the first samples of another one" in "\n".join(slurm.report(sweep, todo, ["7"]))
+    assert "2 are the first samples of another one" in "\n".join(
+        said.report(sweep, todo, ["7"], {})
+    )
     assert "(2 with a larger one, 1 to submit)" in dry_run.grid(sweep, todo)
 
 
@@ -321,16 +341,6 @@ def test_large_sweeps_are_split_where_the_cluster_wants_it() -> None:
     assert [len(part) for part in slurm.arrays(tasks, 2)] == [2, 2, 1]
 
 
-def test_each_process_gets_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    for rank, shard, expected in ((0, False, "4"), (1, False, "6"), (1, True, "4,6")):
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
-        choose_gpu(rank, shard)
-        assert os.environ["CUDA_VISIBLE_DEVICES"] == expected
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    choose_gpu(0, False)
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
-
-
 def test_workers_share_cores_or_gpus() -> None:
     workers_of = ClusterConfig(executor=Executor.workers)
     assert workers_at_once(workers_of, 4) == 4
@@ -338,6 +348,3 @@ def test_workers_share_cores_or_gpus() -> None:
     assert workers_at_once(replace(workers_of, processes=3), 2) == 1
     four = replace(workers_of, gpus_per_node=4, processes=2)
     assert workers_at_once(four, 64) == 2
-    assert [list(workers.gpus_of(four, slot)) for slot in (0, 1)] == [[0, 1], [2, 3]]
-    assert list(workers.gpus_of(replace(four, shard=True), 0)) == [0, 1, 2, 3]
-    assert list(workers.gpus_of(workers_of, 1)) == []

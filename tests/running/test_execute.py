@@ -5,6 +5,7 @@ import json
 import random
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -25,8 +26,9 @@ from freqexp.nouns.page import png_size_bytes
 from freqexp.results.record import Record
 from freqexp.results.record_file import load_records
 from freqexp.results.summary import Summary
-from freqexp.running.execute import baseline_of, execute, run_folder
+from freqexp.running.execute import baseline_of, execute, execute_share, run_folder
 from freqexp.running.progress import Lines
+from freqexp.running.shares import Share
 from freqexp.schemas.codecs import BlockDctConfig
 from freqexp.schemas.method import NoneConfig
 from freqexp.schemas.needles import NeedlesConfig
@@ -318,11 +320,40 @@ def test_token_points_share_encodings_to_the_bit(config: Any, counting: Counting
 
 
 def test_two_processes_do_not_share_a_run(config: Any, counting: Counting) -> None:
+    """The second one waits, and takes what the first one has answered."""
+    cfg = config()
+    found: list[Summary] = []
+    said = io.StringIO()
+    other = Counting()
+    asked: list[str] = []
+    other.reader.on_answer = asked.append
+
+    def wait() -> None:
+        found.append(execute(cfg, other.session(), Lines(said)))
+
+    second = threading.Thread(target=wait)
+
+    def start(name: str) -> None:
+        if name == "sample-001":
+            second.start()
+            while "waiting for it" not in said.getvalue():
+                time.sleep(0.01)
+
+    counting.reader.on_answer = start
+    first = run(cfg, counting.session())
+    second.join()
+    assert found == [first]
+    assert asked == []
+
+
+def test_patience_has_an_end(config: Any, counting: Counting) -> None:
     cfg = config()
 
     def second(name: str) -> None:
+        share = Share()
+        share.patience_s = 0.0
         with pytest.raises(UserError, match="another process is working on this run"):
-            run(cfg, Counting().session())
+            execute_share(cfg, Counting().session(), Lines(io.StringIO()), [], share)
 
     counting.reader.on_answer = second
     assert run(cfg, counting.session()).failed == 0

@@ -4,7 +4,7 @@ loaded.
 
 from __future__ import annotations
 
-from freqexp_cluster.estimate import GPU_GIB, named_gpu
+from freqexp_cluster.estimate import gpu_gib, named_gpu
 
 from freqexp.config.run import RunConfig
 from freqexp.errors import UserError
@@ -28,7 +28,8 @@ def plan_text(config: AdaptConfig, run: RunConfig) -> str:
     except UserError as error:
         return f"{head}\n  memory and cost: unknown ({str(error).splitlines()[0]})"
     gpu = named_gpu(run.cluster)
-    room = None if gpu is None else GPU_GIB[gpu] * GIB
+    gib, _ = gpu_gib(run.cluster)
+    room = None if gib is None else round(gib * GIB)
     lines = [
         f"{head} (estimated), on each of {run.cluster.tasks} processes",
         *found.lines(room, gpu or "an unnamed device"),
