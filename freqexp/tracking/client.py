@@ -32,6 +32,8 @@ METRICS = (
     "similarity",
     "chance",
     "character_error_rate",
+    "text_tokens",
+    "text_tokens_out",
     "vision_tokens_in",
     "vision_tokens_out",
     "decoder_tokens",
