@@ -19,8 +19,7 @@ class ModelConfig(Section):
     path: folder or hub id of the weights; None: the weights inside the package.
     revision: the hub commit of the weights, needed with a hub id; says nothing of a folder.
     adapter: folder of an adapter of these weights, or one of the package's own, `bundled` or
-        `bundled_text`; None: the
-        weights as they are.
+        `bundled_text`; None: the weights as they are.
     form: form of generated samples this model is meant to read.
     input: the conversation as pages, or as the text that they show.
     repetition_penalty: divides the logits of tokens that occurred (arXiv 1909.05858); None: as the
