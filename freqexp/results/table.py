@@ -44,7 +44,9 @@ def percent(value: float | None) -> str:
 
 
 def change(before: float | None, after: float | None, show: Callable[[float | None], str]) -> str:
-    """As in `144 -> 72`."""
+    """As in `144 -> 72`; a dash where neither was measured."""
+    if before is None and after is None:
+        return MISSING
     return f"{show(before)} -> {show(after)}"
 
 
