@@ -101,8 +101,7 @@ class Pipeline:
             return
         try:
             if self._text.acts:
-                text = self._text.first_tokens(sample)
-                self._reader.warm_up(self._cache.request(sample.question, [], None, None, text))
+                self._warm_up_with_text(sample)
                 return
             drawn = self._cfg.model.render.build().render(sample.turns)
             pages = drawn[:WARM_UP_PAGES]
@@ -127,6 +126,15 @@ class Pipeline:
         except Exception as error:
             log.debug("warm-up: %s", describe(error))
             free_cuda_cache()
+
+    def _warm_up_with_text(self, sample: Sample) -> None:
+        """Raises BudgetError for a text of too few tokens, unless it was cut for this."""
+        text, whole = self._text.first_tokens(sample)
+        try:
+            self._reader.warm_up(self._cache.request(sample.question, [], None, None, text))
+        except BudgetError:
+            if whole:
+                raise
 
     def batches(self, samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
         """Samples that are answered together: one by one as given, or neighbours in length.

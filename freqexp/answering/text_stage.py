@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import torch
-
 from freqexp.answering.ledger import text_size_bytes
 from freqexp.answering.measure import stopwatch
 from freqexp.config.budget import acting_budget
@@ -69,8 +67,7 @@ class TextStage:
         found["text_tokens_out"] = len(kept)
         work.text = kept
 
-    def first_tokens(self, sample: Sample) -> Tensor:
-        """The beginning of a sample's text, to warm up with."""
-        text = "".join(self._renderer.texts(sample.turns))
-        ids: Tensor = torch.as_tensor(self._reader.text_ids(text))
-        return ids[:WARM_UP_TOKENS]
+    def first_tokens(self, sample: Sample) -> tuple[Tensor, bool]:
+        """The beginning of a sample's text, to warm up with, and whether that is all of it."""
+        ids = self._reader.text_ids("".join(self._renderer.texts(sample.turns)))
+        return ids[:WARM_UP_TOKENS], len(ids) <= WARM_UP_TOKENS

@@ -48,13 +48,17 @@ def check_memory(cfg: RunConfig, samples: Sequence[Sample]) -> None:
 
 def _check_text(cfg: RunConfig, characters: int, gpus: int) -> None:
     """The plan of a text of so many characters, which has no pages."""
+    from freqexp.config.budget import acting_budget
     from freqexp.memory.geometry import NoGeometryError
     from freqexp.memory.plan import TEXT_TOKENS, free_room, plan
 
-    kept = cfg.keep_ratio if cfg.compressor.name == "truncate" else 1.0
-    tokens = TEXT_TOKENS + round(kept * characters / CHARACTERS_A_TOKEN)
+    tokens = characters // CHARACTERS_A_TOKEN
+    for part in cfg.compressor.parts(cfg.keep_ratio):
+        if part.config.stage == "text":
+            tokens = acting_budget(cfg).keep_tokens or round(part.keep_ratio * tokens)
+    room = free_room(cfg.model, gpus)
     try:
-        found = plan(cfg.model, [], text_tokens=tokens, room=free_room(cfg.model, gpus))
+        found = plan(cfg.model, [], text_tokens=TEXT_TOKENS + tokens, room=room)
     except NoGeometryError as error:
         print(f"memory plan: not available for {error}", file=sys.stderr)
         return

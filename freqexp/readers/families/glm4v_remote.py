@@ -41,7 +41,7 @@ from freqexp.readers.families.forward_decoding import Decoded, Row, answer_of, d
 from freqexp.readers.families.forward_teaching import teach
 from freqexp.readers.families.remote_code import end_tokens, load_remote
 from freqexp.readers.families.signals import denormalised, grid_pixels, question_words
-from freqexp.readers.families.text_input import SEPARATOR, check_text
+from freqexp.readers.families.text_input import SEPARATOR, check_text, tokens_of
 
 if TYPE_CHECKING:
     from freqexp.readers.weights import Parts
@@ -137,8 +137,7 @@ class Glm4vRemoteReader(Reader):
 
     def text_ids(self, text: str) -> Tensor:
         """See `Reader`."""
-        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return torch.tensor(ids, dtype=torch.int64)
+        return tokens_of(self.tokenizer, text)
 
     def _encode(self, images: Tensor) -> Tensor:
         """Tokens of a page between the markers, [1 + rows * columns + 1, channels]."""

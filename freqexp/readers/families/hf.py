@@ -32,7 +32,7 @@ from freqexp.readers.decoding import (
 from freqexp.readers.families.generating import alone, answers, generate
 from freqexp.readers.families.signals import question_words
 from freqexp.readers.families.teaching import teach
-from freqexp.readers.families.text_input import around, text_prompt
+from freqexp.readers.families.text_input import around, text_prompt, tokens_of
 
 if TYPE_CHECKING:
     from freqexp.readers.weights import Parts
@@ -133,8 +133,7 @@ class HfReader(Reader):
 
     def text_ids(self, text: str) -> Tensor:
         """See `Reader`."""
-        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return torch.tensor(ids, dtype=torch.int64)
+        return tokens_of(self.tokenizer, text)
 
     def prompt_ids(self, question: str, sizes: Sequence[int]) -> Tensor:
         """Token ids int64 [length] of the chat: all pages, then the question; `sizes[i]`

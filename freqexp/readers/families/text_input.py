@@ -33,6 +33,13 @@ class _Asked(Protocol):
     def positions(self, ids: Tensor, vision: Any) -> Tensor: ...
 
 
+def tokens_of(tokenizer: Any, text: str) -> Tensor:
+    """Tokens int64 [n] of a text by itself, without special tokens, however long it is."""
+    # `verbose` warns of texts beyond the context, which nobody may be about to read.
+    ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    return torch.tensor(ids, dtype=torch.int64)
+
+
 def around(tokenizer: Any, question: str) -> tuple[Tensor, Tensor]:
     """Tokens int64 [n] of the chat before and behind the conversation.
 
@@ -50,8 +57,8 @@ def around(tokenizer: Any, question: str) -> tuple[Tensor, Tensor]:
             f"question: must not contain U+{ord(_SLOT):04X}, and the chat template must write a "
             f"text once; it wrote it {len(parts) - 1} times"
         )
-    head, tail = (tokenizer(part, add_special_tokens=False)["input_ids"] for part in parts)
-    return torch.tensor(head, dtype=torch.int64), torch.tensor(tail, dtype=torch.int64)
+    head, tail = (tokens_of(tokenizer, part) for part in parts)
+    return head, tail
 
 
 def text_prompt(reader: _Asked, question: str, text: Tensor) -> Prompt:
