@@ -36,6 +36,7 @@ from freqexp.schemas.profile import ProfileConfig
 from freqexp.schemas.section import option_name
 from freqexp.tokens.base import TokenCompressor
 from freqexp.tokens.layer_base import LayerMethod
+from freqexp.tokens.truncate import Truncate
 
 KEEP_RATIOS = (0.01, 0.3, 0.5, 0.7, 1.0)
 GRIDS = ((12, 12), (30, 21), (1, 7), (7, 1), (1, 1))
@@ -56,7 +57,7 @@ class Case:
 
     def build(
         self, keep_ratio: float, profile: str = "aggressive"
-    ) -> Codec | TokenCompressor | LayerMethod | KVMethod | None:
+    ) -> Codec | TokenCompressor | LayerMethod | KVMethod | Truncate | None:
         return self.config.build(keep_ratio, load_profile(profile))
 
 
@@ -86,7 +87,8 @@ def all_cases() -> list[Case]:
     schemas = {option_name(schema): schema for schema in COMPRESSORS}
     for option in OPTIONS:
         try:
-            composed = compose((f"compressor={option}",)).compressor
+            needed = ("model.input=text",) if schemas[option].stage == "text" else ()
+            composed = compose((f"compressor={option}", *needed)).compressor
         except ConfigError as error:
             cases.append(Case(option, schemas[option](name=option), error.faults))
             continue
@@ -560,3 +562,31 @@ def test_a_method_inside_the_decoder_keeps_what_it_says(case: Case) -> None:
             last = set(kept.tolist())
             for name in ("hidden", "keys", "query", "vision"):
                 assert torch.equal(getattr(view, name), getattr(make_view(tokens), name))
+
+
+@of_stage("text")
+def test_a_method_on_text_leaves_the_newest_turns(case: Case) -> None:
+    """No more tokens than the keep ratio or a budget says, those of the text's end; nested."""
+    assert case.config.uses_keep_ratio
+    assert case.config.uses_keep_tokens
+    assert not case.config.uses_budget
+    assert not case.config.uses_profile
+
+    def tokenize(text: str) -> torch.Tensor:
+        return torch.tensor([ord(letter) for letter in text], dtype=torch.int64)
+
+    for turns in (["abc\n"], ["one\n", "twotwo\n", "three is longest\n", "4\n"]):
+        whole, last = tokenize("".join(turns)), 0
+        for keep_ratio in KEEP_RATIOS:
+            method = case.build(keep_ratio)
+            assert isinstance(method, Truncate)
+            assert method.simulated == (keep_ratio == 1)
+            kept = method.newest(turns, whole, tokenize)
+            most = max(1, math.floor(keep_ratio * len(whole) + 0.5))
+            assert 1 <= len(kept) <= most
+            assert torch.equal(kept, whole[-len(kept) :])
+            again = method.newest(turns, whole, tokenize, most)
+            assert torch.equal(again, kept)
+            assert len(kept) >= last
+            last = len(kept)
+        assert last == len(whole)

@@ -9,6 +9,8 @@ from freqexp.config.budget import acting_budget
 from freqexp.readers.base import Request
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from freqexp.config.run import RunConfig
     from freqexp.kv.base import KVMethod
     from freqexp.nouns.vision import CompressedTokens, LayerPruner
@@ -36,9 +38,10 @@ class CacheStage:
         tokens: Sequence[CompressedTokens],
         pruner: LayerPruner | None,
         budget: int | None,
+        text: Tensor | None = None,
     ) -> Request:
         """A request with the compressor, if there is one."""
-        return Request(question, tokens, pruner, budget, self._compressor, self._budget)
+        return Request(question, tokens, pruner, budget, self._compressor, self._budget, text)
 
     def note(self, found: dict[str, Any]) -> None:
         """Add to a record's figures when the compressor acted, whether the cache really got

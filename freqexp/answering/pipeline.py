@@ -17,6 +17,7 @@ from freqexp.answering.storage import (
     stored_pages,
     stored_tokens,
 )
+from freqexp.answering.text_stage import TextStage
 from freqexp.answering.token_stage import TokenStage
 from freqexp.answering.work import PageImages, Work, figures, graded
 from freqexp.benchmarks.legibility import character_error_rate
@@ -28,6 +29,7 @@ from freqexp.nouns.vision import VisionTokens
 from freqexp.results.record import Record
 from freqexp.tokens.base import TokenCompressor
 from freqexp.tokens.layer_base import LayerMethod
+from freqexp.tokens.truncate import Truncate
 
 if TYPE_CHECKING:
     from freqexp.answering.session import Session
@@ -65,13 +67,17 @@ class Pipeline:
         self._pruner = pruner
         cache = built.get("kv")
         assert cache is None or isinstance(cache, KVMethod)
+        newest = built.get("text")
+        assert newest is None or isinstance(newest, Truncate)
         self._reader = session.reader(cfg)
+        self._text = TextStage(cfg, newest, self._reader, session.text_tokens)
         self._stage = TokenStage(cfg, compressor, pruner, self._reader)
         self._cache = CacheStage(cfg, cache, self._reader)
         flags = {f"{stage}_simulated": part.simulated for stage, part in built.items() if part}
         self._flags = {"simulated": any(flags.values()), **flags}
-        # A method inside the decoder acts alone, so the run's own flag is its flag.
-        self._flags.pop("decoder_simulated", None)
+        # A method inside the decoder or on text acts alone, so the run's own flag is its flag.
+        for alone in ("decoder_simulated", "text_simulated"):
+            self._flags.pop(alone, None)
         self.batch_size = cfg.model.batch_size if self._reader.can_batch else 1
         if pruner is not None:
             self._reader.check_layer(pruner.layer)
@@ -94,6 +100,9 @@ class Pipeline:
         if not self._reader.warms_up and not self._stage.budgets.counts:
             return
         try:
+            if self._text.acts:
+                self._warm_up_with_text(sample)
+                return
             drawn = self._cfg.model.render.build().render(sample.turns)
             pages = drawn[:WARM_UP_PAGES]
             pixels = [page.pixels for page in pages]
@@ -117,6 +126,15 @@ class Pipeline:
         except Exception as error:
             log.debug("warm-up: %s", describe(error))
             free_cuda_cache()
+
+    def _warm_up_with_text(self, sample: Sample) -> None:
+        """Raises BudgetError for a text of too few tokens, unless it was cut for this."""
+        text, whole = self._text.first_tokens(sample)
+        try:
+            self._reader.warm_up(self._cache.request(sample.question, [], None, None, text))
+        except BudgetError:
+            if whole:
+                raise
 
     def batches(self, samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
         """Samples that are answered together: one by one as given, or neighbours in length.
@@ -151,7 +169,11 @@ class Pipeline:
         """A sample up to the tokens that its answer needs."""
         work = Work(sample, dict(self._flags))
         try:
+            if self._text.acts:
+                self._text.prepare(work)
+                return work
             work.images = self._pages(work)
+            work.found["text_tokens"] = self._text.count(work.sample)
             chooser = self._stage.chooser
             if chooser is not None:
                 chooser.restart()
@@ -249,10 +271,13 @@ class Pipeline:
         """
         try:
             requests = [
-                self._cache.request(work.sample.question, work.tokens, self._pruner, work.budget)
+                self._cache.request(
+                    work.sample.question, work.tokens, self._pruner, work.budget, work.text
+                )
                 for work in works
             ]
-            if len(requests) == 1 and self._pruner is None and not self._cache.acts:
+            plain = self._pruner is None and not self._cache.acts and not self._text.acts
+            if len(requests) == 1 and plain:
                 answers = [self._reader.answer(requests[0].question, requests[0].vision)]
             else:
                 answers = self._reader.answer_batch(requests)

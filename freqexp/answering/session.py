@@ -124,6 +124,7 @@ class Session:
         self._pages: ByteLru[Rendered] = ByteLru(PAGES_BYTES)
         self._encodings: ByteLru[list[VisionTokens]] = ByteLru(encodings_bytes)
         self._disk: DiskEncodings | None = None
+        self._text_tokens: dict[int, int] = {}
 
     def run_id(self, cfg: RunConfig) -> str:
         """The run id of `cfg`, fixed when first asked for: later edits of code do not change it."""
@@ -149,6 +150,7 @@ class Session:
         if self._reader is None or self._reader[0] != key:
             self._reader = None
             self._encodings.clear()
+            self._text_tokens.clear()
             free_cuda_cache()
             if cfg.cluster.threads is not None:
                 import torch
@@ -195,6 +197,13 @@ class Session:
         rendered = Rendered(pages, page_sizes(pages), watch.ms)
         self._pages.put(key, rendered, rendered.sizes.raw_bytes)
         return rendered, watch.ms
+
+    def text_tokens(self, reader: Reader, text: str) -> int:
+        """How many tokens a text takes with the loaded model's tokenizer, counted once."""
+        key = hash(text)
+        if key not in self._text_tokens:
+            self._text_tokens[key] = len(reader.text_ids(text))
+        return self._text_tokens[key]
 
     def encode(
         self,

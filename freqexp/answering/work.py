@@ -15,6 +15,8 @@ from freqexp.readers.base import Answer
 from freqexp.results.record import Record, mean
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from freqexp.nouns.sample import Grade, Sample
 
 
@@ -30,7 +32,8 @@ class PageImages:
 class Work:
     """A sample on its way: what was found so far, and its tokens once it is ready to be asked.
 
-    budget: how many of them a method inside the decoder is to leave.
+    budget: how many of them a method inside the decoder is to leave. text: int64 [n], the tokens of
+    the conversation where it is no pages.
     """
 
     sample: Sample
@@ -39,6 +42,7 @@ class Work:
     pages: Sequence[Page] = ()
     tokens: list[CompressedTokens] = field(default_factory=list)
     budget: int | None = None
+    text: Tensor | None = None
 
     def fail(self, error: str) -> None:
         """Note why there is no answer."""

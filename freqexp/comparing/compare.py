@@ -13,6 +13,7 @@ from freqexp.comparing.load import Loaded
 from freqexp.comparing.run import Run, same_settings
 from freqexp.comparing.text import plain
 from freqexp.config.differing import differing
+from freqexp.config.title import reads_text
 from freqexp.errors import UserError, fault
 from freqexp.results.intervals import intervals, rate_interval, scores
 from freqexp.results.mix import mix, rates
@@ -164,7 +165,9 @@ def _total_ms(run: Run, encoders: Sequence[Run], average: Average) -> float | No
 
 def _plain_pages(run: Run) -> bool:
     """Whether a run's model encoded the pages as they are drawn, as runs that share them do."""
-    return all(record.codec_ms is None for record in run.records.values())
+    return not reads_text(run.compressor) and all(
+        record.codec_ms is None for record in run.records.values()
+    )
 
 
 def _accuracies(rows: Sequence[Row]) -> list[Estimate | None]:

@@ -10,12 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from freqexp.comparing.run import Run
+from freqexp.config.title import TEXT
 from freqexp.schemas.compressor import COMPRESSORS, controls
 from freqexp.schemas.method import StageName
 from freqexp.schemas.section import option_name
 
 CONTROLS = controls()
 """Compressors that any method must beat to be worth its name. The baseline is one, too."""
+
+OF_TEXT = (TEXT, f"{TEXT}+truncate")
+"""The same conversation as text, whole and its newest turns: controls of runs beside them."""
 
 STAGES: Mapping[str, StageName] = {option_name(option): option.stage for option in COMPRESSORS}
 
@@ -42,8 +46,8 @@ def acts_on_cache_alone(run: Run) -> bool:
 
 
 def is_control(run: Run) -> bool:
-    """Whether the run is of a control, or the baseline."""
-    return run.is_baseline or run.compressor in CONTROLS
+    """Whether the run is of a control, text among them, or the baseline."""
+    return run.is_baseline or run.compressor in (*CONTROLS, *OF_TEXT)
 
 
 def meets(ours: Run, control: Run) -> bool:

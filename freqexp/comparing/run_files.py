@@ -140,6 +140,7 @@ def _identity(run: Run) -> Mapping[str, Any]:
         return run.summary
     from freqexp.config.budget import acting_budget
     from freqexp.config.saved import from_yaml
+    from freqexp.config.title import title_of
     from freqexp.results.summarize import options_of
 
     try:
@@ -156,7 +157,7 @@ def _identity(run: Run) -> Mapping[str, Any]:
         }
     return {
         "model": cfg.model.name,
-        "compressor": cfg.compressor.title,
+        "compressor": title_of(cfg),
         "options": options_of(cfg),
         **asdict(acting_budget(cfg)),
         "profile": cfg.profile.name if cfg.compressor.uses_profile else None,

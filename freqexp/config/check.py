@@ -23,6 +23,7 @@ from freqexp.schemas.choices import (
     SHOWS_LAYERS,
     SIGNALS,
     Family,
+    Input,
 )
 from freqexp.schemas.compressor import adaptive_options
 from freqexp.schemas.in_decoder import InDecoderConfig
@@ -54,7 +55,7 @@ def check(cfg: RunConfig) -> list[str]:
         section = getattr(cfg, field.name)
         if isinstance(section, Section):
             faults += section.check(field.name)
-    faults += unknown_keys(cfg) + _model_faults(cfg)
+    faults += unknown_keys(cfg) + _input_faults(cfg) + _model_faults(cfg)
     counted = acting_budget(cfg)
     if 0 < cfg.keep_ratio <= 1 and counted.keep_tokens is None and counted.keep_like is None:
         for part in cfg.compressor.parts(cfg.keep_ratio):
@@ -126,6 +127,23 @@ def _model_faults(cfg: RunConfig) -> list[str]:
             if isinstance(config, LowRankConfig):
                 faults += _basis_faults(config, cfg.model)
     return faults
+
+
+def _input_faults(cfg: RunConfig) -> list[str]:
+    """A method on pages or their tokens where there are none, and one on text beside pages."""
+    as_text = cfg.model.input is Input.text
+    for part in cfg.compressor.parts(cfg.keep_ratio):
+        method = part.config
+        if as_text and method.stage not in ("text", "kv"):
+            allowed = (
+                "none, truncate or a method on the KV cache with model.input=text, which leaves no "
+                "pages and no vision tokens"
+            )
+            return [fault("compressor", f"{method.name} (stage {method.stage})", allowed)]
+        if method.stage == "text" and not as_text:
+            allowed = f"text for compressor {method.name}, which drops turns of a text"
+            return [fault("model.input", cfg.model.input.value, allowed)]
+    return []
 
 
 def _cache_faults(method: KVConfig, family: Family) -> list[str]:

@@ -14,7 +14,7 @@ from freqexp.schemas.model import ModelConfig
 COMPARED = frozenset(
     {
         *("compressor", "profile", "keep_ratio", "keep_tokens", "keep_like"),
-        *("model.name", "model.path", "model.revision", "model.adapter"),
+        *("model.name", "model.path", "model.revision", "model.adapter", "model.input"),
         *("needles.count", "needles.path"),
     }
 )

@@ -86,7 +86,7 @@ class MemoryPlan:
         verdict = {True: "fits", False: "does not fit", None: "can't be checked"}[self.fits]
         each = f" on each of {self.room.gpus} GPUs" if self.room.gpus > 1 else ""
         count = "1 page of" if self.pages == 1 else f"{self.pages} pages of up to"
-        count = f"{count} {self.page_tokens}"
+        count = f"{count} {self.page_tokens} tokens" if self.pages else "text and no pages"
         needed = self.prompt_tokens + model.max_new_tokens
         over = self.context is not None and needed > self.context
         beyond = f" (over the context of {self.context})" if over else ""
@@ -94,8 +94,8 @@ class MemoryPlan:
         length = f"{self.prompt_tokens} prompt + {model.max_new_tokens} new tokens"
         return "\n".join(
             [
-                f"memory plan of {model.name}, {model.dtype.name}, {count} "
-                f"tokens, batch {model.batch_size}{each} (estimated)",
+                f"memory plan of {model.name}, {model.dtype.name}, {count}, "
+                f"batch {model.batch_size}{each} (estimated)",
                 *assumed,
                 f"  weights      {self.weights_bytes / GIB:8.2f} GiB",
                 f"  KV cache     {self.cache_bytes / GIB:8.2f} GiB  {length}{beyond}, "

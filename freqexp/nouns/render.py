@@ -23,3 +23,10 @@ class Renderer(ABC):
     @abstractmethod
     def render(self, turns: Sequence[Turn]) -> list[Page]:
         """The conversation as pages, in reading order; all of its text is on them."""
+
+    def texts(self, turns: Sequence[Turn]) -> list[str]:
+        """Each turn as text with the same marks, every message from a new line: what pages show, as
+        it is before lines break.
+        """
+        user, reply = self.marks
+        return [f"{user}{turn.user}\n{reply}{turn.assistant}\n" for turn in turns]

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 class Exercise:
     """A sample's pages as the decoder sees them, and questions about them with their answers.
 
-    No question sees another one or its answer.
+    No question sees another one or its answer. text: int64 [n], the conversation's tokens in place
+    of pages; `vision` is empty then.
     """
 
     vision: Sequence[CompressedTokens]
     questions: Sequence[tuple[str, str]]
+    text: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,7 @@ class Taught:
     firsts: int64 [questions], where in `labels` each answer begins.
     places: int64 [batch, length], where each token stands in the sequence that the same exercise
         has with every vision token; -1: padding.
-    vision: bool [batch, length], tokens that pages are made of.
+    vision: bool [batch, length], tokens that pages are made of, or the conversation's text.
     states: after each decoder layer [batch, length, channels], as the next one sees it and before
         the last norm; () unless asked for.
     """

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FIELD = "model.adapter"
-BUNDLED = "bundled"
+BUNDLED: Mapping[str, str] = {"bundled": "adapted", "bundled_text": "adapted_text"}
+"""Folders of this package's own adapters, by the names that stand for them."""
 ABOUT, LORA_CONFIG = "adapt.json", "adapter_config.json"
 LORA, FULL = "adapter_model.safetensors", "decoder.safetensors"
 FORMATS = {LORA: (LORA, LORA_CONFIG), FULL: (FULL,)}
@@ -55,8 +56,8 @@ class Base:
 
 def folder_of(adapter: str) -> Path:
     """The folder that `model.adapter` names."""
-    if adapter == BUNDLED:
-        return Path(__file__).resolve().parent.parent / "models" / "adapted"
+    if adapter in BUNDLED:
+        return Path(__file__).resolve().parent.parent / "models" / BUNDLED[adapter]
     return Path(adapter).expanduser()
 
 
@@ -67,8 +68,8 @@ def faults(adapter: str | None) -> list[str]:
     folder = folder_of(adapter)
     if not folder.is_dir():
         allowed = "a folder that exists"
-        if adapter == BUNDLED:
-            allowed += " (this package comes without an adapter)"
+        if adapter in BUNDLED:
+            allowed += " (this package comes without that adapter)"
         return [fault(FIELD, adapter, allowed)]
     there = [kind for kind, files in FORMATS.items() if all((folder / f).is_file() for f in files)]
     if len(there) > 1:

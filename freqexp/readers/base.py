@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """A question about pages, whose (compressed) tokens come before it.
+    """A question about pages, whose (compressed) tokens come before it, or about a text.
 
+    text: int64 [n], tokens of the conversation in place of pages, see `Reader.text_ids`; `vision`
+    is empty then.
     pruner: drops vision tokens inside the decoder, for readers with `prunes_in_decoder`.
     budget: how many vision tokens it is to leave; None: what its keep ratio makes of them.
     compressor: of the KV cache, for readers with `compresses_cache`; requests of a batch have the
@@ -39,6 +41,7 @@ class Request:
     budget: int | None = None
     compressor: CacheCompressor | None = None
     cache_budget: int | None = None
+    text: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,9 @@ class Reader(ABC):
     compresses_cache: bool = False
     """Whether `answer_batch` takes requests with a compressor of the KV cache."""
 
+    reads_text: bool = False
+    """Whether `answer_batch` takes requests with a text in place of pages, made by `text_ids`."""
+
     teaches: bool = False
     """Whether `teach` works: a pass with gradients."""
 
@@ -167,6 +173,13 @@ class Reader(ABC):
 
     def question_embeddings(self, question: str) -> Tensor:
         """See `Signal`. Called where it is among `signals`."""
+        raise NotImplementedError
+
+    def text_ids(self, text: str) -> Tensor:
+        """Tokens int64 [n] of a text by itself, without chat template and special tokens.
+
+        Called where `reads_text`.
+        """
         raise NotImplementedError
 
     def encode_lines(self, pages: Sequence[Pixels], lines: Sequence[Lines]) -> list[VisionTokens]:

@@ -53,8 +53,9 @@ class Prompt:
 
     ids: int64 [kept]. positions: [axes, kept], those of the full sequence.
     vision_in / vision_out: vision tokens before compression / among `ids`.
-    vision: int64, places in `ids` of the tokens that pages are made of.
+    vision: int64, places in `ids` of the tokens that pages are made of, or the conversation's text.
     places: int64 [kept], where each of `ids` stands in the full sequence.
+    end: length up to the last of them: what doesn't depend on the question.
     """
 
     ids: Tensor
@@ -63,6 +64,7 @@ class Prompt:
     vision_out: int
     vision: Tensor
     places: Tensor
+    end: int
 
 
 def answer_text(tokenizer: Any, ids: Tensor, mark: str | None) -> str:

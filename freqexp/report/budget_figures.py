@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from freqexp.comparing.budgets import Axis, Point, pareto_sets, points
 from freqexp.comparing.comparison import Comparison, Row
-from freqexp.comparing.rivals import CONTROLS
+from freqexp.comparing.rivals import is_control
 from freqexp.report.drawing import GRAY, bars, looks, panels, settle, short
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def _budget_panel(
     for name in dict.fromkeys(point.row.run.method for point in found):
         mine = [point for point in found if point.row.run.method == name]
         colour, marker = methods.get(name, ("#000000", "*"))
-        control = " (control)" if mine[0].row.run.compressor in CONTROLS else ""
+        run = mine[0].row.run
+        control = " (control)" if is_control(run) and not run.is_baseline else ""
         panel.errorbar(
             [point.cost / axis.scale for point in mine],
             [point.accuracy for point in mine],

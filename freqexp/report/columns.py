@@ -11,7 +11,8 @@ from freqexp.comparing.questions import kv_share
 from freqexp.comparing.rivals import acts_on_cache
 from freqexp.comparing.text import plain
 from freqexp.results.record import median
-from freqexp.results.table import count, layer_tokens, number, percent, place, size
+from freqexp.results.summarize import token_ratio
+from freqexp.results.table import as_text, change, count, layer_tokens, number, percent, place, size
 
 MISSING = "-"
 LETTERS = dict(zip((axis.name for axis in AXES), "stkm", strict=True))
@@ -46,8 +47,16 @@ def p_value(value: float | None) -> str:
 
 
 def _tokens(row: Row) -> str:
+    text, text_out = row.means.get("text_tokens"), row.means.get("text_tokens_out")
+    if text_out is not None:
+        shown = count(text_out) if text == text_out else change(text, text_out, count)
+        return f"{shown} text"
     before, after = row.means.get("vision_tokens_in"), row.means.get("vision_tokens_out")
-    return count(after) if before == after else f"{count(before)} -> {count(after)}"
+    return count(after) if before == after else change(before, after, count)
+
+
+def _as_text(row: Row) -> str:
+    return as_text(row.means.get("text_tokens"), token_ratio(row.means))
 
 
 def _layer_tokens(row: Row) -> str:
@@ -98,6 +107,7 @@ _PLACE_HEAD = "right place"
 _CER_HEAD = "CER %"
 _LAYERS_HEAD = "layer tokens"
 _QUESTION_HEAD = "question"
+_TEXT_HEAD = "as text"
 
 
 def columns(comparison: Comparison) -> list[Column]:
@@ -171,7 +181,12 @@ def columns(comparison: Comparison) -> list[Column]:
         Column("lost / gained", _flips, lambda r: r.delta.lost if r.delta else None, False),
         Column("n non-inferior", lambda r: _needed(r, 0), lambda r: _samples(r, 0), False),
         Column("n loss", lambda r: _needed(r, 1), lambda r: _samples(r, 1), False),
-        Column("tokens", _tokens, lambda r: r.means.get("vision_tokens_out")),
+        Column(
+            "tokens",
+            _tokens,
+            lambda r: r.means.get("text_tokens_out") or r.means.get("vision_tokens_out"),
+        ),
+        Column(_TEXT_HEAD, _as_text, lambda r: token_ratio(r.means), in_latex=False),
         Column(_LAYERS_HEAD, _layer_tokens, lambda r: r.means.get("mean_layer_tokens")),
         Column("KV cache", _cache, lambda r: r.means.get("kv_cache_bytes")),
         Column(
@@ -230,6 +245,10 @@ _PARTS = (
     "other turn: replies that copy another turn (in brackets: one of the same request).",
 )
 _CER = ("CER: characters a line reader misread; it measures legibility, without a language model.",)
+_TEXT = (
+    "as text: tokens that the conversation takes as text (for each token that stood for it in the",
+    "decoder's sequence, vision or text).",
+)
 _LAYERS = ("layer tokens: text and vision tokens that enter the decoder -> mean over its layers.",)
 _CACHE = (
     "question: whether the KV cache was compressed after the question was read, or before.",
@@ -239,7 +258,13 @@ _CACHE = (
     "What the KV cache held: components of its bytes; at the end: after the answer; reading: the",
     "most that reading one layer takes beside; shared: tensors that serve all requests.",
 )
-_MORE = {_PLACE_HEAD: _PARTS, _CER_HEAD: _CER, _LAYERS_HEAD: _LAYERS, _QUESTION_HEAD: _CACHE}
+_MORE = {
+    _TEXT_HEAD: _TEXT,
+    _PLACE_HEAD: _PARTS,
+    _CER_HEAD: _CER,
+    _LAYERS_HEAD: _LAYERS,
+    _QUESTION_HEAD: _CACHE,
+}
 
 
 def legend(chosen: Sequence[Column]) -> list[str]:

@@ -19,7 +19,8 @@ from freqexp.report.cache import cache_facts
 from freqexp.report.drawer import Redrawn, SampleImages
 from freqexp.results.mix import KINDS, kind
 from freqexp.results.record import Record
-from freqexp.results.table import MISSING, count, layer_tokens, number, size
+from freqexp.results.summarize import token_ratio
+from freqexp.results.table import MISSING, as_text, count, layer_tokens, number, size, tokens
 
 TEXT_BYTES = 8 << 20
 """Texts of all samples together; above it long answers are cut until they fit."""
@@ -197,13 +198,23 @@ def _inside(record: Record) -> list[tuple[str, str]]:
     return [] if shown == MISSING else [("layer tokens (mean)", shown)]
 
 
+_TOKENS = ("vision_tokens_in", "vision_tokens_out", "text_tokens", "text_tokens_out")
+
+
+def _as_text(record: Record) -> list[tuple[str, str]]:
+    """What the conversation takes as text; nothing where it was not counted."""
+    shown = as_text(record.text_tokens, token_ratio(vars(record)))
+    return [] if shown == MISSING else [("as text", shown)]
+
+
 def _record(record: Record, limit: int) -> dict[str, Any]:
     facts = [
         ("prefix", {True: "hit", False: "missed", None: "-"}[record.prefix_hit]),
         ("similarity", number(record.similarity, 3)),
         ("chance", number(record.chance, 3)),
         *_parts(record),
-        ("tokens", f"{count(record.vision_tokens_in)} -> {count(record.vision_tokens_out)}"),
+        ("tokens", tokens(*(getattr(record, name) for name in _TOKENS))),
+        *_as_text(record),
         ("decoder tokens", count(record.decoder_tokens)),
         *_inside(record),
         *cache_facts(record),

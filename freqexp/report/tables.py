@@ -16,6 +16,7 @@ from freqexp.comparing.text import csv_cell, latex, markdown
 from freqexp.published.layout import aligned, markdown_lines
 from freqexp.report.cache import cache_tables
 from freqexp.report.columns import columns, legend, median_of
+from freqexp.results.summarize import token_ratio
 from freqexp.results.summary import FIGURES
 
 
@@ -140,6 +141,7 @@ def _csv_row(row: Row, comparison: Comparison) -> dict[str, object]:
         "samples_needed_non_inferior": None if delta is None else delta.needed_non_inferior,
         "samples_needed_loss": None if delta is None else delta.needed_loss,
         **{name: row.means.get(name) for name in FIGURES},
+        "text_token_ratio": token_ratio(row.means),
         "kv_share": kv_share(row),
         "total_ms": row.total_ms,
         "total_ms_median": row.median_ms,

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SIZES = (
     "pages",
+    "text_tokens",
+    "text_tokens_out",
     "vision_tokens_in",
     "vision_tokens_out",
     "decoder_tokens",

@@ -24,6 +24,8 @@ class Record:
     truncated: generation ran into max_new_tokens. derailed: see `freqexp.benchmarks.parts`.
     answer: what was graded. raw_answer: all that was generated, where that is more (thinking).
     character_error_rate: of a reader that transcribes, see `freqexp.benchmarks.legibility`.
+    text_tokens: what the conversation takes as text with the model's tokenizer, whatever the model
+        was given. text_tokens_out: of a model that was given text, those in its sequence.
     vision_tokens_in / vision_tokens_out / decoder_tokens / kv_cache_bytes / new_tokens: as the
         decoder saw them at its input, see `Answer`. cache_tokens_min / cache_tokens_max /
         mean_layer_tokens: length of the layers' caches after prefill, shortest, longest and mean;
@@ -49,7 +51,8 @@ class Record:
     later_score: the score from the answer's second token on, see `later_score`.
     decode_token_ms: of each token after the first.
     compress_ms: inside the decoder and of the cache a part that prefill_ms is without.
-    render_ms, encode_ms: None when the pages or their encoding came from a cache.
+    render_ms, encode_ms: None when the pages or their encoding came from a cache. Of text encode_ms
+        is the time of the tokenizer.
     batch_size: samples answered together in the end, this one included (smaller than
         model.batch_size after a lack of memory or an error in the batch). prefill_ms, decode_ms: of
         one sample; in a batch the batch's time over its size.
@@ -81,6 +84,8 @@ class Record:
     truncated: bool | None = None
     character_error_rate: float | None = None
     pages: int | None = None
+    text_tokens: int | None = None
+    text_tokens_out: int | None = None
     vision_tokens_in: int | None = None
     vision_tokens_out: int | None = None
     decoder_tokens: int | None = None

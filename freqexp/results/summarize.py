@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from freqexp.config.budget import acting_budget
+from freqexp.config.title import title_of
 from freqexp.results.intervals import changes, interval, scores
 from freqexp.results.mix import rates
 from freqexp.results.record import Record, first, mean, median
@@ -64,7 +65,7 @@ def _identity(cfg: RunConfig, run_id: str) -> dict[str, Any]:
     return {
         "run_id": run_id,
         "model": cfg.model.name,
-        "compressor": compressor.title,
+        "compressor": title_of(cfg),
         "options": options_of(cfg),
         **asdict(acting_budget(cfg)),
         "profile": cfg.profile.name if compressor.uses_profile else None,
@@ -110,6 +111,13 @@ def _any(flags: Iterable[bool | None]) -> bool | None:
     return any(known) if known else None
 
 
+def token_ratio(figures: Mapping[str, float | None]) -> float | None:
+    """Tokens of the conversation as text over those that stood for it, vision or text tokens."""
+    text, pages = figures.get("text_tokens"), figures.get("vision_tokens_out")
+    seen = figures.get("text_tokens_out") or pages
+    return text / seen if text is not None and seen else None
+
+
 def _ratios(figures: Mapping[str, float | None]) -> dict[str, Any]:
     """What is stored beside what could be stored instead: ratios of means."""
     stored, pixels = figures["stored_bytes"], figures["page_pixels"]
@@ -117,6 +125,7 @@ def _ratios(figures: Mapping[str, float | None]) -> dict[str, Any]:
     for name in ("raw", "png", "lossless", "text"):
         other = figures["text_brotli_bytes" if name == "text" else f"{name}_bytes"]
         found[f"{name}_ratio"] = other / stored if stored and other is not None else None
+    found["text_token_ratio"] = token_ratio(figures)
     held, full = figures["kv_cache_bytes"], figures["kv_full_bytes"]
     found["kv_share"] = held / full if full and held is not None else None
     return found

@@ -33,6 +33,8 @@ FIGURES = (
     "later_score",
     "character_error_rate",
     "pages",
+    "text_tokens",
+    "text_tokens_out",
     "vision_tokens_in",
     "vision_tokens_out",
     "decoder_tokens",
@@ -83,7 +85,8 @@ FIGURES = (
 class Summary:
     """One run in numbers. Depends on the records alone, not on their order or on interruptions.
 
-    compressor: its name; the names of all methods of a combination, joined by "+".
+    compressor: its name; the names of all methods of a combination, joined by "+"; where the model
+        was given text, `text` or `text+` and that.
     keep_ratio, keep_tokens, keep_like: see `freqexp.config.budget.Budget`.
     profile: None where the compressor does not use it. options: the compressor's
         settings that differ from their defaults, "name=value" joined by commas.
@@ -95,6 +98,8 @@ class Summary:
         the prefix. similarity, chance: means of `Grade`'s.
     right_place_rate ... wrong_needle_rate: what the scores are made of, see `freqexp.results.mix`.
     character_error_rate, pages ... peak_memory_bytes: means over the scored samples where measured;
+    text_token_ratio: text_tokens over the tokens that stood for the conversation in the decoder's
+        sequence, vision_tokens_out or text_tokens_out.
     question, *simulated: as in `Record`. kv_share: kv_cache_bytes over kv_full_bytes.
     *_ms_median: medians of the times.
     bits_per_pixel: of stored_bytes. *_ratio: raw, PNG, lossless and text bytes over stored_bytes.
@@ -128,6 +133,9 @@ class Summary:
     wrong_needle_rate: float | None
     character_error_rate: float | None
     pages: float | None
+    text_tokens: float | None
+    text_tokens_out: float | None
+    text_token_ratio: float | None
     vision_tokens_in: float | None
     vision_tokens_out: float | None
     decoder_tokens: float | None

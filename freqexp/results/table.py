@@ -44,7 +44,9 @@ def percent(value: float | None) -> str:
 
 
 def change(before: float | None, after: float | None, show: Callable[[float | None], str]) -> str:
-    """As in `144 -> 72`."""
+    """As in `144 -> 72`; a dash where neither was measured."""
+    if before is None and after is None:
+        return MISSING
     return f"{show(before)} -> {show(after)}"
 
 
@@ -67,6 +69,24 @@ def layer_tokens(entering: float | None, mean: float | None) -> str:
     if entering is None or mean is None or mean == entering:
         return MISSING
     return change(entering, mean, count)
+
+
+def tokens(
+    pages_in: float | None, pages_out: float | None, text: float | None, text_out: float | None
+) -> str:
+    """Tokens that stand for the conversation before and after a method, vision tokens as in
+    `288 -> 144`, or text tokens as in `166 -> 80 text`.
+    """
+    if text_out is None:
+        return change(pages_in, pages_out, count)
+    return f"{change(text, text_out, count)} text"
+
+
+def as_text(text: float | None, ratio: float | None) -> str:
+    """Tokens of the conversation as text, and how many for each that stood for it, as in
+    `166 (0.58 : 1)`.
+    """
+    return MISSING if text is None else f"{count(text)} ({number(ratio, 2)} : 1)"
 
 
 def times(summary: Summary) -> str:
@@ -147,7 +167,11 @@ COLUMNS: tuple[tuple[str, Cell], ...] = (
     ("copied", lambda s: number(s.copied_share, 3)),
     ("CER %", lambda s: percent(s.character_error_rate)),
     ("delta [95 %]", lambda s: interval(s.delta, s.delta_low, s.delta_high, sign=True)),
-    ("tokens", lambda s: change(s.vision_tokens_in, s.vision_tokens_out, count)),
+    (
+        "tokens",
+        lambda s: tokens(s.vision_tokens_in, s.vision_tokens_out, s.text_tokens, s.text_tokens_out),
+    ),
+    ("as text", lambda s: as_text(s.text_tokens, s.text_token_ratio)),
     ("layer tokens", lambda s: layer_tokens(s.decoder_tokens, s.mean_layer_tokens)),
     ("KV cache", cache),
     ("later", lambda s: number(s.later_score if s.question == "seen" else None, 3)),
@@ -161,7 +185,7 @@ WHEN_DIFFERENT = ("model", "needles", "samples")
 """Columns that go into the line above the table while every row says the same."""
 WHEN_FILLED = (
     *("options", "profile", "question", "place", "copied", "CER %"),
-    *("layer tokens", "later", "stored", "notes"),
+    *("as text", "layer tokens", "later", "stored", "notes"),
 )
 """Columns that are left out while no row says anything."""
 
@@ -178,6 +202,12 @@ PARTS = (
     "and a copy that broke off or does not end."
 )
 """Added to the legend where scores were taken apart."""
+
+AS_TEXT = (
+    "as text: tokens that the conversation takes as text (for each token that stood for it in the\n"
+    "decoder's sequence, vision or text)."
+)
+"""Added to the legend where text tokens were counted."""
 
 IN_DECODER = "layer tokens: text and vision tokens that enter the decoder -> mean over its layers."
 """Added to the legend where a run dropped tokens inside the decoder."""
@@ -229,6 +259,13 @@ def render_table(summaries: Sequence[Summary]) -> str:
     apart = any(summary.copied_share is not None for summary in summaries)
     inside = any("layer tokens" in column for column in columns)
     held = any(summary.question is not None for summary in summaries)
-    legend = [LEGEND, *[PARTS] * apart, *[IN_DECODER] * inside, *[CACHE] * held]
+    written = any(summary.text_tokens is not None for summary in summaries)
+    legend = [
+        LEGEND,
+        *[PARTS] * apart,
+        *[AS_TEXT] * written,
+        *[IN_DECODER] * inside,
+        *[CACHE] * held,
+    ]
     legend += [LEGIBILITY] * reads
     return "\n".join([*title, head, rule, *rows, "", *legend])

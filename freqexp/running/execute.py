@@ -17,6 +17,7 @@ from freqexp.answering.pipeline import Pipeline
 from freqexp.answering.work import PageImages
 from freqexp.benchmarks.faults import count_faults
 from freqexp.config.budget import acting_budget
+from freqexp.config.title import title_of
 from freqexp.errors import UserError
 from freqexp.files import read_json
 from freqexp.results import provenance
@@ -62,11 +63,13 @@ def run_folder(cfg: RunConfig, run_id: str) -> Path:
 
 
 def baseline_of(cfg: RunConfig) -> RunConfig | None:
-    """The uncompressed run that `cfg` is compared with; None when it is one itself."""
+    """The run of uncompressed pages that `cfg` is compared with; None when it is one itself."""
+    from freqexp.schemas.choices import Input
     from freqexp.schemas.method import NoneConfig
 
-    acts = bool(cfg.compressor.parts(cfg.keep_ratio))
-    return replace(cfg, compressor=NoneConfig()) if acts else None
+    if not cfg.compressor.parts(cfg.keep_ratio) and cfg.model.input is Input.pages:
+        return None
+    return replace(cfg, compressor=NoneConfig(), model=replace(cfg.model, input=Input.pages))
 
 
 def execute(
@@ -251,4 +254,4 @@ def label(cfg: RunConfig) -> str:
     words = acting_budget(cfg).words()
     kept = f" keep {words}" if words else ""
     profile = f" {cfg.profile.name}" if cfg.compressor.uses_profile else ""
-    return f"{cfg.compressor.title}{kept}{profile}, {cfg.needles.count} needles"
+    return f"{title_of(cfg)}{kept}{profile}, {cfg.needles.count} needles"

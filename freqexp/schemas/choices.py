@@ -60,6 +60,13 @@ layer may hold another number of tokens.
 """
 
 
+class Input(Enum):
+    """What a model is given of a conversation: pages, or its text."""
+
+    pages = "pages"
+    text = "text"
+
+
 class Dtype(Enum):
     """Number format of weights and activations."""
 

@@ -31,6 +31,7 @@ from freqexp.schemas.page_methods import PAGE_METHODS
 from freqexp.schemas.section import option_name
 from freqexp.schemas.selection import SELECTION_METHODS
 from freqexp.schemas.text_codecs import TEXT_CODECS, PosterizeConfig
+from freqexp.schemas.text_input import TEXT_METHODS
 from freqexp.schemas.tokens import TOKEN_METHODS, TokenConfig
 
 
@@ -165,5 +166,6 @@ COMPRESSORS: tuple[type[CompressorConfig], ...] = (
     *KV_METHODS,
     *KV_CODE_METHODS,
     *KV_LIBRARY_METHODS,
+    *TEXT_METHODS,
     CombinedConfig,
 )

@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     from freqexp.schemas.profile import ProfileConfig
     from freqexp.tokens.base import TokenCompressor
     from freqexp.tokens.layer_base import LayerMethod
+    from freqexp.tokens.truncate import Truncate
 
 DRAWS = "seeds"
 """How many draws a point stands for; what one run is does not depend on it."""
 
 # Where a method acts: nowhere, on page images before the vision encoder, on vision tokens after it,
-# on those inside the decoder, on its KV cache, or at several of these but the decoder at once.
-StageName = Literal["none", "codec", "token", "decoder", "kv", "combined"]
+# on those inside the decoder, on its KV cache, or at several of these but the decoder at once; on a
+# conversation that is given as text.
+StageName = Literal["none", "codec", "token", "decoder", "kv", "combined", "text"]
 
 
 class Part(NamedTuple):
@@ -67,7 +69,7 @@ class CompressorConfig(Section):
     @property
     def uses_keep_tokens(self) -> bool:
         """Whether `keep_tokens` can replace the keep ratio."""
-        return self.uses_budget or (self.stage == "kv" and self.uses_keep_ratio)
+        return self.uses_budget or (self.stage in ("kv", "text") and self.uses_keep_ratio)
 
     @property
     def uses_keep_ratio_beside_budget(self) -> bool:
@@ -113,7 +115,7 @@ class CompressorConfig(Section):
 
     def build(
         self, keep_ratio: float, profile: ProfileConfig
-    ) -> Codec | TokenCompressor | LayerMethod | KVMethod | None:
+    ) -> Codec | TokenCompressor | LayerMethod | KVMethod | Truncate | None:
         """The compressor of these settings; None where nothing is compressed.
 
         For a method alone: a combination is built part by part (`parts`).

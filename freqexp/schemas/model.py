@@ -7,7 +7,7 @@ from pathlib import Path
 
 from freqexp.errors import fault
 from freqexp.schemas import ranges
-from freqexp.schemas.choices import Attention, Device, Dtype, Family, Form
+from freqexp.schemas.choices import Attention, Device, Dtype, Family, Form, Input
 from freqexp.schemas.render import RenderConfig
 from freqexp.schemas.section import Section
 
@@ -21,9 +21,10 @@ class ModelConfig(Section):
 
     path: folder or hub id of the weights; None: the weights inside the package.
     revision: the hub commit of the weights, needed with a hub id; says nothing of a folder.
-    adapter: folder of an adapter of these weights, or `bundled`, the package's own; None: the
-        weights as they are.
+    adapter: folder of an adapter of these weights, or one of the package's own, `bundled` or
+        `bundled_text`; None: the weights as they are.
     form: form of generated samples this model is meant to read.
+    input: the conversation as pages, or as the text that they show.
     repetition_penalty: divides the logits of tokens that occurred (arXiv 1909.05858); None: as the
         checkpoint's generation_config says.
     answer_after: the answer is what follows the last of these marks, such as </think>; None: all.
@@ -39,6 +40,7 @@ class ModelConfig(Section):
     form: Form
     render: RenderConfig
     family: Family = Family.glm4v
+    input: Input = Input.pages
     path: str | None = None
     revision: str | None = None
     adapter: str | None = None
@@ -105,6 +107,9 @@ class ModelConfig(Section):
     def _check_ppocr(self, prefix: str) -> list[str]:
         """The recogniser is a file of an installed package, in float32, on the CPU."""
         faults = []
+        if self.input is Input.text:
+            allowed = "pages for ppocr, which has no tokenizer and reads lines of pages alone"
+            faults.append(fault(f"{prefix}.input", self.input.value, allowed))
         for name in ("path", "revision", "adapter"):
             if getattr(self, name) is not None:
                 faults.append(fault(f"{prefix}.{name}", getattr(self, name), "null for ppocr"))

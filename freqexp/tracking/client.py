@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from freqexp.answering.work import PageImages
 from freqexp.config.budget import acting_budget
+from freqexp.config.title import reads_text, title_of
 from freqexp.nouns.cache import CACHE_COMPONENTS
 from freqexp.results.record import Record
 from freqexp.schemas.kv import KVConfig
@@ -32,6 +33,8 @@ METRICS = (
     "similarity",
     "chance",
     "character_error_rate",
+    "text_tokens",
+    "text_tokens_out",
     "vision_tokens_in",
     "vision_tokens_out",
     "decoder_tokens",
@@ -217,7 +220,7 @@ def _init(cfg: RunConfig, run_id: str, online: bool) -> Any:
         id=run_id,
         name=_name(cfg),
         group=cfg.sweep_name,
-        job_type=cfg.compressor.name,
+        job_type=_kind(cfg),
         tags=_tags(cfg),
         notes=cfg.notes,
         config=config,
@@ -235,8 +238,14 @@ def _name(cfg: RunConfig) -> str:
     return ", ".join([cfg.model.name, label(cfg), *_question(cfg)])
 
 
+def _kind(cfg: RunConfig) -> str:
+    """The option of its compressor; of a run that is given text its title."""
+    title = title_of(cfg)
+    return title if reads_text(title) else cfg.compressor.name
+
+
 def _tags(cfg: RunConfig) -> list[str]:
-    tags = [cfg.model.name, cfg.compressor.name, f"{cfg.needles.count} needles"]
+    tags = [cfg.model.name, _kind(cfg), f"{cfg.needles.count} needles"]
     words = acting_budget(cfg).words()
     if words:
         tags.append(f"keep {words}")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from freqexp.config.title import title_of
 from freqexp.tracking.client import FINISH_SECONDS, INIT_SECONDS, shut_down
 from freqexp.tracking.mirror import Mirrors
 from freqexp.tracking.server import quiet_settings, within
@@ -53,7 +54,7 @@ class CurveMirror:
             project=run.wandb_project,
             entity=run.wandb_entity,
             id=f"adapt-{digest[:16]}",
-            name=f"adapt {run.model.name}, {run.compressor.title}",
+            name=f"adapt {run.model.name}, {title_of(run)}",
             job_type="adapt",
             config=dict(settings),
             dir=run.output_dir,

@@ -19,7 +19,7 @@ from freqexp.results.record import first, mean, settle
 from freqexp.results.record_file import RECORDS, load_records
 from freqexp.results.summary import SUMMARY
 from freqexp.running.plan import Point
-from freqexp.schemas.choices import Device
+from freqexp.schemas.choices import Device, Input
 from freqexp_cluster.todo import Sweep
 
 if TYPE_CHECKING:
@@ -67,11 +67,20 @@ def _kind(sweep: Sweep, group: Sequence[Point], times: dict[tuple[str, int], lis
     lines = [f"{head} x {cfg.samples} samples = {every} answers"]
     lines[0] += f", {sum(left)} of them not yet given" if sum(left) < every else ""
     try:
-        lines += _sizes(sweep, cfg)
+        lines += _text(sweep, cfg) if cfg.model.input is Input.text else _sizes(sweep, cfg)
     except UserError as error:
         lines.append(f"    pages and memory: unknown ({str(error).splitlines()[0]})")
     lines.append(f"    {_time(sweep, cfg, left, times)}")
     return "\n".join(lines)
+
+
+def _text(sweep: Sweep, cfg: RunConfig) -> list[str]:
+    """How much text a sample is; its tokens are known once there is a tokenizer."""
+    samples = sweep.session.samples(replace(cfg, samples=min(DRAWN, cfg.samples)))[:DRAWN]
+    if not samples:
+        raise UserError("the data set holds no samples")
+    characters = sum(sample.characters for sample in samples) / len(samples)
+    return [f"    text a sample: {characters:.0f} characters on average (of {len(samples)} read)"]
 
 
 def _sizes(sweep: Sweep, cfg: RunConfig) -> list[str]:

@@ -12,9 +12,10 @@ from freqexp.answering.session import Session
 from freqexp.codecs.external.settings import with_files
 from freqexp.config.cluster import Executor
 from freqexp.errors import ConfigError, fault
-from freqexp.readers.adapter_file import BUNDLED
+from freqexp.readers.adapter_file import BUNDLED as ADAPTERS
 from freqexp.running.plan import plan
 from freqexp.running.sweep_file import check_same_sweep, sweep_name
+from freqexp.tokens.trained.weights import BUNDLED
 from freqexp_cluster import dry_run, slurm, workers
 from freqexp_cluster.todo import Sweep
 
@@ -71,7 +72,7 @@ def absolute(cfg: RunConfig) -> RunConfig:
     # A hub id looks like a path, and is none as long as there is no such folder.
     if model.path is not None and Path(model.path).expanduser().exists():
         model = replace(model, path=_full(model.path))
-    if model.adapter is not None and model.adapter != BUNDLED:
+    if model.adapter is not None and model.adapter not in ADAPTERS:
         model = replace(model, adapter=_full(model.adapter))
     font = getattr(model.render, "font_path", None)
     if font is not None:

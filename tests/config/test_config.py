@@ -16,7 +16,9 @@ from freqexp.schemas.method import CompressorConfig
 from freqexp.schemas.render import RENDERS, CellsRender
 from freqexp.schemas.section import option_name
 
-GROUPS = ("compressor", "profile", "needles", "render", "cluster", "experiment")
+GROUPS = ("compressor", "profile", "needles", "render", "cluster", "experiment", "arm")
+NEEDED = {"compressor=truncate": ("model.input=text",)}
+"""What an option can't go without."""
 COMMIT = "revision=" + "0" * 40
 
 
@@ -65,7 +67,7 @@ def test_profiles_have_their_published_numbers(profile: str, numbers: tuple[int,
     "choice", [f"{group}={option}" for group in GROUPS for option in options(group)]
 )
 def test_every_option_composes_and_survives_saving(choice: str, tmp_path: Path) -> None:
-    cfg = compose([choice, "tracking=off"])
+    cfg = compose([choice, "tracking=off", *NEEDED.get(choice, ())])
     group, _, option = choice.partition("=")
     section = cfg.model.render if group == "render" else getattr(cfg, group, None)
     assert getattr(section, "name", option) == option
@@ -86,7 +88,8 @@ def test_glyph_composes_with_pinned_weights() -> None:
 def test_options_and_schemas_say_the_same(group: str, classes: tuple[type, ...]) -> None:
     assert sorted(map(option_name, classes)) == options(group)
     for option in classes:
-        from_file = compose([f"{group}={option_name(option)}"])
+        choice = f"{group}={option_name(option)}"
+        from_file = compose([choice, *NEEDED.get(choice, ())])
         section = from_file.compressor if group == "compressor" else from_file.model.render
         # A composed run is one draw of a method that has several.
         assert section == (option().draws()[0] if group == "compressor" else option())
@@ -98,8 +101,10 @@ def test_a_compressor_builds_what_its_stage_says(option: type[CompressorConfig])
     from freqexp.kv.base import KVMethod
     from freqexp.tokens.base import TokenCompressor
     from freqexp.tokens.layer_base import LayerMethod
+    from freqexp.tokens.truncate import Truncate
 
     kinds = {"codec": Codec, "token": TokenCompressor, "decoder": LayerMethod, "kv": KVMethod}
+    kinds["text"] = Truncate
     parts = option(name=option_name(option)).parts(0.5)
     assert [part.config.stage for part in parts] == {
         "none": [],

@@ -254,3 +254,24 @@ def test_the_prompt_of_a_batch_is_not_counted_once(
     found = plan(config, [pages[0].shape[:2]], text_tokens=text, room=CARD)
     new = 2 * config.max_new_tokens * found.cache_bytes_per_token
     assert found.cache_bytes == sum(answer.kv_cache_bytes for answer in answers) + new
+
+
+def test_a_run_of_text_is_planned_by_its_characters(
+    glyph: ModelConfig,
+    samples: Any,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    where = [f"model.path={glyph.path}", "model=glyph", "model.input=text"]
+    room = Room(64 * GIB, "a card")
+    monkeypatch.setattr("freqexp.memory.plan.free_room", lambda model, gpus: room)
+    longest = max(sample.characters for sample in samples)
+    for settings, tokens in (
+        (["compressor=none"], longest // 3),
+        (["compressor=truncate", "keep_ratio=0.5"], round(0.5 * (longest // 3))),
+        (["compressor=truncate", "keep_tokens=70"], 70),
+    ):
+        check_memory(compose([*where, *settings]), samples)
+        said = capsys.readouterr().err
+        assert "memory plan of glyph, bfloat16, text and no pages, batch 1" in said
+        assert f"{512 + tokens} prompt + " in said

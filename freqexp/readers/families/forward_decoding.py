@@ -26,7 +26,6 @@ class _Asked(Protocol):
     tokenizer: Any
     ends: Tensor
     answer_after: str | None
-    grid: tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +33,11 @@ class Row:
     """One prompt of a batch.
 
     ids, positions: int64 [length], one placeholder for each vector of `features`.
-    inside: where the placeholders are. vision: bool [length], those of a page's tokens alone.
+    inside: where the placeholders are; empty without a page. vision: bool [length], those of a
+        page's tokens alone, or the conversation's text.
     features: [placeholders, channels], put in instead of their word embeddings.
     history: int64 [any], the ids of the prompt that a repetition penalty counts.
+    end: length up to the question. vision_in: vision tokens before compression.
     """
 
     ids: Tensor
@@ -45,6 +46,13 @@ class Row:
     vision: Tensor
     features: Tensor
     history: Tensor
+    end: int
+    vision_in: int
+
+    @property
+    def vision_out(self) -> int:
+        """Vision tokens among `ids`; markers are none."""
+        return int(self.vision.sum()) if self.vision_in else 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +99,7 @@ def decode(
     done = torch.zeros(len(rows), dtype=torch.bool, device=ends.device)
     started, compress_ms = time.perf_counter(), None
     unseen = compressor is not None and compressor.question == "unseen"
-    lengths = [row.inside.stop if unseen else len(row.ids) for row in rows]
+    lengths = [row.end if unseen else len(row.ids) for row in rows]
     parts = list(zip(rows, lengths, strict=True))
     ids = pad_left([row.ids[:length] for row, length in parts])
     positions = pad_left([row.positions[:length] for row, length in parts])
@@ -139,8 +147,8 @@ def answer_of(reader: _Asked, number: int, rows: Sequence[Row], decoded: Decoded
     return Answer(
         text=answer_text(reader.tokenizer, new, reader.answer_after),
         truncated=not len(ended),
-        vision_tokens_in=reader.grid[0] * reader.grid[1],
-        vision_tokens_out=held.sequence - (len(row.history) - 1),
+        vision_tokens_in=row.vision_in,
+        vision_tokens_out=held.sequence - (len(row.ids) - row.vision_out),
         decoder_tokens=held.sequence,
         kv_cache_bytes=held.bytes,
         prefill_ms=decoded.prefill_ms / len(rows),

@@ -82,7 +82,7 @@ def _questions(reader: _Asked, exercise: Exercise) -> Iterator[_Told]:
     if not exercise.questions:
         raise UserError("got no questions, allowed: at least one")
     for question, answer in exercise.questions:
-        row = reader.prompt(Request(question, exercise.vision))
+        row = reader.prompt(Request(question, exercise.vision, text=exercise.text))
         labels = answer_ids(reader.tokenizer, answer, int(reader.ends[0])).to(row.ids)
         if len(row.ids) + len(labels) > reader.context:
             raise UserError(
@@ -96,13 +96,16 @@ def _questions(reader: _Asked, exercise: Exercise) -> Iterator[_Told]:
             positions=_longer(row.positions, len(new)),
             vision=torch.cat([row.vision, torch.zeros_like(new, dtype=torch.bool)]),
         )
-        yield _Told(whole, labels, _longer(_places(row, exercise.vision[0]), len(new)))
+        yield _Told(whole, labels, _longer(_places(row, exercise.vision), len(new)))
 
 
-def _places(row: Row, page: CompressedTokens) -> Tensor:
-    """Where a prompt's tokens stand in that with every token of its page."""
-    rows, columns = page.grid
+def _places(row: Row, pages: Sequence[CompressedTokens]) -> Tensor:
+    """Where a prompt's tokens stand in that with every token of its page, if it has one."""
     places = torch.arange(len(row.ids), device=row.ids.device)
+    if not pages:
+        return places
+    (page,) = pages
+    rows, columns = page.grid
     places[row.inside.stop - 1 :] += rows * columns - len(page.kept)
     places[row.vision] = row.inside.start + 1 + page.kept.to(places.device)
     return places

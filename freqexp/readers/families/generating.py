@@ -25,7 +25,6 @@ class _Asked(Protocol):
 
     model: Any
     tokenizer: Any
-    image_id: int
 
     @property
     def text_model(self) -> Any: ...
@@ -63,9 +62,7 @@ def generate(reader: _Asked, requests: Sequence[Request], generation: Any) -> Ge
         prompts = [reader.prompt(request) for request in requests]
         pages = [page for request in requests for page in request.vision]
         unseen = compressor is not None and compressor.question == "unseen"
-        passes = Passes(
-            prompts, [pages_end(p, reader.image_id) for p in prompts] if unseen else None
-        )
+        passes = Passes(prompts, [prompt.end for prompt in prompts] if unseen else None)
         meter = Meter(reader.text_model, passes.total_padding, len(passes.parts))
         stack.enter_context(meter)
         dropping, compressing = _dropping(reader, requests[0], prompts[0]), None
@@ -84,7 +81,9 @@ def generate(reader: _Asked, requests: Sequence[Request], generation: Any) -> Ge
             more["past_key_values"] = compressing.cache
         numbers = Numbers()
         more["logits_processor"] = [numbers]
-        images = {"mm_encoder_outputs": {"image": reader.encoder_output(pages)}}
+        images: dict[str, Any] = {}
+        if pages:
+            images["mm_encoder_outputs"] = {"image": reader.encoder_output(pages)}
         if unseen:
             once = copy.deepcopy(generation)
             once.max_new_tokens = 1
@@ -152,11 +151,6 @@ def _run(reader: _Asked, padded: Padded, generation: Any, **more: Any) -> Tensor
     return output
 
 
-def pages_end(prompt: Prompt, image_id: int) -> int:
-    """Length of the prompt up to its last page: what doesn't depend on the question."""
-    return int((prompt.ids == image_id).nonzero()[-1]) + 1
-
-
 def _dropping(reader: _Asked, request: Request, prompt: Prompt) -> Dropping | None:
     if request.pruner is None:
         return None
@@ -173,7 +167,7 @@ def alone(request: Request) -> bool:
 
 
 def _is_vision(prompt: Prompt, length: int) -> Tensor:
-    """Bool [length]: which of the first tokens are a page's."""
+    """Bool [length]: which of the first tokens are a page's, or the conversation's text."""
     found = torch.zeros(len(prompt.ids), dtype=torch.bool, device=prompt.ids.device)
     found[prompt.vision] = True
     return found[:length]

@@ -41,6 +41,7 @@ from freqexp.readers.families.forward_decoding import Decoded, Row, answer_of, d
 from freqexp.readers.families.forward_teaching import teach
 from freqexp.readers.families.remote_code import end_tokens, load_remote
 from freqexp.readers.families.signals import denormalised, grid_pixels, question_words
+from freqexp.readers.families.text_input import SEPARATOR, check_text, tokens_of
 
 if TYPE_CHECKING:
     from freqexp.readers.weights import Parts
@@ -57,6 +58,7 @@ class Glm4vRemoteReader(Reader):
     warms_up = True
     signals = ("pixels", "question")
     compresses_cache = True
+    reads_text = True
     teaches = True
 
     def __init__(self, parts: Parts, config: ModelConfig) -> None:
@@ -133,6 +135,10 @@ class Glm4vRemoteReader(Reader):
         """Without the chat template and special tokens."""
         return question_words(self.model, self.tokenizer, question)
 
+    def text_ids(self, text: str) -> Tensor:
+        """See `Reader`."""
+        return tokens_of(self.tokenizer, text)
+
     def _encode(self, images: Tensor) -> Tensor:
         """Tokens of a page between the markers, [1 + rows * columns + 1, channels]."""
         marked: Tensor = self.model.transformer.vision(images.to(self.model.dtype))[0]
@@ -162,6 +168,8 @@ class Glm4vRemoteReader(Reader):
 
         Raises UserError for tokens that do not fit, and beyond the model's context.
         """
+        if request.text is not None:
+            return self._text_prompt(request.question, request.text)
         _one_page(len(request.vision))
         check_tokens(request.vision, self.model.config.hidden_size, 0)
         (page,) = request.vision
@@ -172,12 +180,7 @@ class Glm4vRemoteReader(Reader):
         repeats = torch.ones_like(text)
         repeats[begin + 1] = len(page.kept)
         ids = text.repeat_interleave(repeats)
-        needed = len(ids) + self.max_new_tokens
-        if needed > self.context:
-            raise UserError(
-                f"sample: needs {len(ids)} prompt and {self.max_new_tokens} new tokens, "
-                f"allowed: at most {self.context} in all (the model's context)"
-            )
+        self._check_length(len(ids))
         first, last = self._markers()
         vision = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
         vision[begin + 1 : begin + 1 + len(page.kept)] = True
@@ -188,7 +191,36 @@ class Glm4vRemoteReader(Reader):
             vision=vision,
             features=torch.cat([first, page.features.to(first), last]),
             history=text,
+            end=begin + len(page.kept) + 2,
+            vision_in=self.grid[0] * self.grid[1],
         )
+
+    def _text_prompt(self, question: str, text: Tensor) -> Row:
+        """The same chat with a text where page and markers would be."""
+        chat = self._text_ids(SEPARATOR + question)
+        begin = int((chat == self.model.config.boi_token_id).nonzero()[0])
+        ids = torch.cat([chat[:begin], text.to(chat), chat[begin + 3 :]])
+        check_text(text, self.tokenizer, self.model.config.boi_token_id)
+        self._check_length(len(ids))
+        positions = torch.arange(len(ids), device=ids.device)
+        end = begin + len(text)
+        return Row(
+            ids=ids,
+            positions=positions,
+            inside=slice(0, 0),
+            vision=(positions >= begin) & (positions < end),
+            features=torch.empty(0, self.model.config.hidden_size, device=ids.device),
+            history=ids,
+            end=end,
+            vision_in=0,
+        )
+
+    def _check_length(self, length: int) -> None:
+        if length + self.max_new_tokens > self.context:
+            raise UserError(
+                f"sample: needs {length} prompt and {self.max_new_tokens} new tokens, "
+                f"allowed: at most {self.context} in all (the model's context)"
+            )
 
     def _markers(self) -> tuple[Tensor, Tensor]:
         """The two vectors [1, channels] the encoder puts around the tokens of any page."""
@@ -214,6 +246,8 @@ class Glm4vRemoteReader(Reader):
 
     def prompt_tokens(self, request: Request) -> int | None:
         """Length of the sequence the decoder would see."""
+        if request.text is not None:
+            return len(self._text_ids(SEPARATOR + request.question)) - 3 + len(request.text)
         kept = sum(len(page.kept) for page in request.vision)
         return len(self._text_ids(request.question)) - 1 + kept
 

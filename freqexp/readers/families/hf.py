@@ -33,6 +33,7 @@ from freqexp.readers.decoding import (
 from freqexp.readers.families.generating import alone, answers, generate
 from freqexp.readers.families.signals import question_words
 from freqexp.readers.families.teaching import teach
+from freqexp.readers.families.text_input import around, text_prompt, tokens_of
 
 if TYPE_CHECKING:
     from freqexp.readers.weights import Parts
@@ -51,6 +52,7 @@ class HfReader(Reader):
     signals = ("pixels", "attention", "keys", "question")
     prunes_in_decoder = True
     compresses_cache = True
+    reads_text = True
     teaches = True
 
     def __init__(self, parts: Parts, config: ModelConfig) -> None:
@@ -135,6 +137,10 @@ class HfReader(Reader):
         """Without the chat template and special tokens."""
         return question_words(self.model, self.tokenizer, question)
 
+    def text_ids(self, text: str) -> Tensor:
+        """See `Reader`."""
+        return tokens_of(self.tokenizer, text)
+
     def prompt_ids(self, question: str, sizes: Sequence[int]) -> Tensor:
         """Token ids int64 [length] of the chat: all pages, then the question; `sizes[i]`
         placeholders for page i.
@@ -158,10 +164,18 @@ class HfReader(Reader):
         return ids.repeat_interleave(repeats).to(self.device)
 
     def prompt(self, request: Request) -> Prompt:
-        """The shortened sequence of a request, every token at its position in the full one.
+        """The sequence of a request, shortened: every token at its position in the full one.
 
         Raises UserError for tokens that do not fit, and beyond the model's context.
         """
+        if request.text is None:
+            return self.pages_prompt(request)
+        prompt = text_prompt(self, request.question, request.text)
+        self._check_length(len(prompt.ids), len(prompt.ids))
+        return prompt
+
+    def pages_prompt(self, request: Request) -> Prompt:
+        """`prompt` where the conversation is pages."""
         vision = request.vision
         check_tokens(vision, self.model.config.get_text_config().hidden_size, self.deepstack_layers)
         sizes = [rows * columns for rows, columns in (page.grid for page in vision)]
@@ -178,7 +192,8 @@ class HfReader(Reader):
         self._check_length(len(short), len(ids))
         content = (short == self.image_id).nonzero()[:, 0]
         kept_at = stays.nonzero()[:, 0]
-        return Prompt(short, positions, sum(sizes), len(content), content, kept_at)
+        end = int(content[-1]) + 1
+        return Prompt(short, positions, sum(sizes), len(content), content, kept_at, end)
 
     @property
     def deepstack_layers(self) -> int:
@@ -205,6 +220,8 @@ class HfReader(Reader):
 
     def prompt_tokens(self, request: Request) -> int | None:
         """Length of the sequence the decoder would see, without tokenizing twice."""
+        if request.text is not None:
+            return len(request.text) + sum(map(len, around(self.tokenizer, request.question)))
         kept = sum(len(page.kept) for page in request.vision)
         return len(self.prompt_ids(request.question, [0] * len(request.vision))) + kept
 

@@ -165,11 +165,8 @@ class LlavaOnevisionReader(HfReader):
             pages.append(torch.cat([base.features, torch.cat([detail.features, lines])[order]]))
         return SimpleNamespace(pooler_output=tuple(pages))
 
-    def prompt(self, request: Request) -> Prompt:
-        """The shortened sequence of a request, every token at its place in the full one.
-
-        Raises UserError for tokens that do not fit, and beyond the model's context.
-        """
+    def pages_prompt(self, request: Request) -> Prompt:
+        """The shortened sequence of a request, every token at its place in the full one."""
         self._check(request.vision)
         pairs = _pairs(request.vision)
         sizes = [_size(base) + _size(detail, newlines=True) for base, detail in pairs]
@@ -186,10 +183,13 @@ class LlavaOnevisionReader(HfReader):
         kept = int((short == self.image_id).sum())
         positions = self.positions(ids, request.vision)[:, stays]
         content = content[stays].nonzero()[:, 0]
-        return Prompt(short, positions, sum(sizes), kept, content, stays.nonzero()[:, 0])
+        end = int((short == self.image_id).nonzero()[-1]) + 1
+        return Prompt(short, positions, sum(sizes), kept, content, stays.nonzero()[:, 0], end)
 
     def prompt_tokens(self, request: Request) -> int | None:
         """Length of the sequence the decoder would see, without tokenizing twice."""
+        if request.text is not None:
+            return super().prompt_tokens(request)
         self._check(request.vision)
         pairs = _pairs(request.vision)
         kept = [

@@ -99,7 +99,12 @@ class MropeReader(HfReader):
         return VisionTokens(output.pooler_output, grid, tuple(layers), signals, places=kept)
 
     def positions(self, ids: Tensor, vision: Sequence[CompressedTokens]) -> Tensor:
-        """Order in the sequence and M-RoPE positions [4, length] (text, time, height, width)."""
+        """Order in the sequence and M-RoPE positions [4, length] (text, time, height, width); of
+        text alone all are the order.
+        """
+        order = torch.arange(len(ids), device=ids.device)
+        if not vision:
+            return order.repeat(4, 1)
         merge = self.processor.merge_size
         grids = [[1, rows * merge, columns * merge] for rows, columns in (p.grid for p in vision)]
         axes, _ = self.model.model.get_rope_index(
@@ -107,7 +112,6 @@ class MropeReader(HfReader):
             (ids == self.image_id).int()[None],
             image_grid_thw=torch.tensor(grids, device=ids.device),
         )
-        order = torch.arange(len(ids), device=ids.device)
         return torch.cat([order[None], axes[:, 0]])
 
     def encoder_output(self, vision: Sequence[CompressedTokens]) -> Any:

@@ -19,7 +19,6 @@ from freqexp.nouns.teaching import Exercise, Taught
 from freqexp.nouns.vision import CompressedTokens
 from freqexp.readers.base import Request
 from freqexp.readers.decoding import Prompt, answer_ids, beginnings, end_token
-from freqexp.readers.families.generating import pages_end
 
 _PAGES, _PADDING = 0, -1
 
@@ -92,12 +91,13 @@ def teach(
     )
     block = _padded([lesson.block for lesson in lessons], _PADDING)
     pages = [page for exercise in exercises for page in exercise.vision]
+    images = {"mm_encoder_outputs": {"image": reader.encoder_output(pages)}} if pages else {}
     with _layer_outputs(reader.text_model, states) as seen:
         output = reader.model.model(
             input_ids=ids,
             attention_mask=_mask(block, reader.model.dtype),
             position_ids=reader.position_ids(positions),
-            mm_encoder_outputs={"image": reader.encoder_output(pages)},
+            **images,
             use_cache=False,
             return_dict=True,
         )
@@ -121,8 +121,11 @@ def teach(
 def _lesson(reader: _Asked, exercise: Exercise, end: int) -> _Lesson:
     if not exercise.questions:
         raise UserError("got no questions, allowed: at least one")
-    prompts = [reader.prompt(Request(asked, exercise.vision)) for asked, _ in exercise.questions]
-    pages, cut = prompts[0], pages_end(prompts[0], reader.image_id)
+    prompts = [
+        reader.prompt(Request(asked, exercise.vision, text=exercise.text))
+        for asked, _ in exercise.questions
+    ]
+    pages, cut = prompts[0], prompts[0].end
     ids, positions = [pages.ids[:cut]], [pages.positions[:, :cut]]
     places, block = [pages.places[:cut]], [torch.full_like(pages.ids[:cut], _PAGES)]
     at, labels, length, before = [], [], cut, 0

@@ -12,7 +12,7 @@ from freqexp.composing.compose import compose
 from freqexp.config.run import RunConfig
 from freqexp.errors import ConfigError, fault
 from freqexp.schemas import ranges
-from freqexp.schemas.choices import Dtype, Family, Text
+from freqexp.schemas.choices import Dtype, Family, Input, Text
 from freqexp.schemas.learned import LEARNED_METHODS
 from freqexp.schemas.section import Section
 from freqexp.train.adapt.lessons import FIT
@@ -201,7 +201,10 @@ def _run_faults(config: AdaptConfig, run: RunConfig) -> list[str]:
     if config.model is Trained.nothing and config.uncompressed > 0:
         allowed = "0 with adapt.model=nothing: nothing else learns without the compressor"
         faults.append(fault("adapt.uncompressed", config.uncompressed, allowed))
-    if run.model.family is Family.glm4v_remote and config.states > 0:
+    if run.model.input is Input.text and config.states > 0:
+        allowed = "0 with model.input=text: its tokens stand at no places of pages"
+        faults.append(fault("adapt.states", config.states, allowed))
+    elif run.model.family is Family.glm4v_remote and config.states > 0:
         allowed = "0 for glm4v_remote, whose layers are code that comes with its weights"
         faults.append(fault("adapt.states", config.states, allowed))
     return faults

@@ -185,7 +185,9 @@ class Loop:
         own = passes[self._peers.rank :: self._peers.world]
         found: dict[str, list[float]] = defaultdict(list)
         for lessons in own:
-            loss = pass_loss(self._student, self._student.read(lessons, compressed), compressed)
+            full = not compressed or self._student.learns_from_pages
+            read = self._student.read(lessons, compressed, full)
+            loss = pass_loss(self._student, read, compressed)
             (loss.total / len(own)).backward()
             for name, value in loss.terms.items():
                 found[name].append(value)

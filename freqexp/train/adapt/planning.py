@@ -7,6 +7,7 @@ from __future__ import annotations
 from freqexp_cluster.estimate import gpu_gib, named_gpu
 
 from freqexp.config.run import RunConfig
+from freqexp.config.title import title_of
 from freqexp.errors import UserError
 from freqexp.memory.geometry import geometry_of
 from freqexp.memory.plan import GIB
@@ -22,7 +23,7 @@ CHARACTERS_A_TOKEN = 4
 
 def plan_text(config: AdaptConfig, run: RunConfig) -> str:
     """Memory plan and cost of a training as text; what can't be known is said to be unknown."""
-    head = f"adapting {run.model.name} to {run.compressor.title}"
+    head = f"adapting {run.model.name} to {title_of(run)}"
     try:
         found = plan(config, run)
     except UserError as error:

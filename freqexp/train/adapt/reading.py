@@ -1,4 +1,4 @@
-"""From lessons to exercises: pages drawn, encoded, and compressed with gradients."""
+"""From lessons to exercises: pages drawn, encoded, and compressed with gradients; or their text."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from freqexp.answering.token_stage import TokenStage
 from freqexp.codecs.base import Codec
 from freqexp.nouns.teaching import Exercise
 from freqexp.nouns.vision import CompressedTokens, VisionTokens, keep_all
+from freqexp.schemas.choices import Input
 from freqexp.tokens.base import TokenCompressor
 from freqexp.tokens.learned import LearnedCompressor
 from freqexp.train.adapt.lessons import Lesson
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 @dataclass(eq=False)
 class Read:
     """Lessons as exercises, once with all tokens of the pages as they were drawn, and once with
-    what codec and compressor leave of them.
+    what codec and compressor leave of them, or as text.
 
     losses: what the compressor adds to the loss. before, after: tokens without and with it.
     intact: of each exercise of `short`, bool [tokens of its pages]: those that are the same as
@@ -61,6 +62,7 @@ class Reading:
         assert compressor is None or isinstance(compressor, TokenCompressor)
         self._reader, self._codec, self.compressor = reader, codec, compressor
         self._renderer = run.model.render.build()
+        self._as_text = run.model.input is Input.text
         learned = self.learned
         self._following = None if learned is None else _Differentiable(learned)
         self._stage = TokenStage(run, self._following or compressor, None, reader)
@@ -72,8 +74,8 @@ class Reading:
 
     @property
     def acts(self) -> bool:
-        """Whether there is anything between pages and decoder."""
-        return self.compressor is not None or self._codec is not None
+        """Whether there is anything between pages and decoder, or text in their place."""
+        return self._as_text or self.compressor is not None or self._codec is not None
 
     def encode(self, lesson: Lesson, coded: bool) -> list[VisionTokens]:
         """Vision tokens of a lesson's pages, ready for gradients. coded: as the codec leaves them,
@@ -86,21 +88,37 @@ class Reading:
         # What is made in inference mode takes no part in a graph; its copy does.
         return [_copied(page) for page in encoded]
 
-    def read(self, lessons: Sequence[Lesson], compressed: bool) -> Read:
-        """The exercises of lessons; `short` is empty unless they are to be compressed."""
+    def read(self, lessons: Sequence[Lesson], compressed: bool, full: bool = True) -> Read:
+        """The exercises of lessons; `short` is empty unless they are to be compressed.
+
+        full: whether those of whole pages are asked for where text takes their place.
+        """
         read = Read()
         for lesson in lessons:
+            if compressed and self._as_text:
+                self._write(read, lesson)
+                if not full:
+                    continue
             drawn = self.encode(lesson, coded=False)
             whole = [keep_all(page) for page in drawn]
             groups = [lesson.questions]
             if compressed and self._asks_question():
                 groups = [(question,) for question in lesson.questions]
             read.full += [Exercise(whole, questions) for questions in groups]
-            if compressed:
+            if self._as_text:
+                read.before += sum(len(page.kept) for page in whole)
+            elif compressed:
                 vision = drawn if self._codec is None else self.encode(lesson, coded=True)
                 for questions in groups:
                     self._compress(read, whole, vision, questions)
         return read
+
+    def _write(self, read: Read, lesson: Lesson) -> None:
+        """The lesson's text. None of its tokens is one of a page's."""
+        text = self._reader.text_ids("".join(self._renderer.texts(lesson.turns)))
+        read.short.append(Exercise((), lesson.questions, text=text))
+        read.after += len(text)
+        read.intact.append(torch.zeros(len(text), dtype=torch.bool, device=self._reader.device))
 
     def _compress(
         self,

@@ -112,9 +112,14 @@ class Student:
             size = None if grid is None else (int(grid[0]), int(grid[1]))
             self.learned.restore(state["compressor"], size)
 
-    def read(self, lessons: Sequence[Lesson], compressed: bool = True) -> Read:
+    def read(self, lessons: Sequence[Lesson], compressed: bool = True, full: bool = True) -> Read:
         """See `Reading.read`."""
-        return self.reading.read(lessons, compressed)
+        return self.reading.read(lessons, compressed, full)
+
+    @property
+    def learns_from_pages(self) -> bool:
+        """Whether a step without whole pages has nobody to learn from."""
+        return bool(self.config.distil or self.config.states)
 
     def teach(self, exercises: Sequence[Exercise], states: bool) -> Taught:
         """A pass of the reader that learns."""
