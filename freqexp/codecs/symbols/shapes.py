@@ -17,6 +17,9 @@ PPM, BROTLI, BITS = range(3)
 """How pixels are coded: by contexts of columns before; by repeats; as one bit each."""
 
 MOST_PIXELS = 1 << 25
+_FEW_PIXELS = 1 << 16
+"""So many are coded by Brotli at its best, which takes a second for ten times as many."""
+
 _TABLE_ORDER, _COLUMN_ORDER, _BITS_ORDER = 3, 16, 4
 
 
@@ -48,7 +51,8 @@ def pack(
     if not entries:
         return b""
     table, pixels = table_of(entries), pixels_of(entries)
-    coded = [(BROTLI, bytes(brotli.compress(pixels, lgwin=18)))]
+    quality = 11 if len(pixels) <= _FEW_PIXELS else 5
+    coded = [(BROTLI, bytes(brotli.compress(pixels, quality=quality, lgwin=18)))]
     # Too many, or what PPMd's library would not decode again.
     with contextlib.suppress(OverflowError):
         coded.append((PPM, compress(pixels, _COLUMN_ORDER, pixels_of(before))))
