@@ -31,6 +31,7 @@ from freqexp.codecs.avif import Avif
 from freqexp.codecs.base import Codec, decode
 from freqexp.codecs.block_dct import BlockDct
 from freqexp.codecs.block_vq.codec import BlockVq
+from freqexp.codecs.columns import CODERS
 from freqexp.codecs.downsample import Downsample
 from freqexp.codecs.external.codec import External
 from freqexp.codecs.jb2 import Jb2
@@ -41,7 +42,7 @@ from freqexp.codecs.jxl import Jxl
 from freqexp.codecs.jxl_lossless import JxlLossless
 from freqexp.codecs.png import Png
 from freqexp.codecs.posterize import Posterize
-from freqexp.codecs.strips import CODERS, Strips
+from freqexp.codecs.strips import Strips
 from freqexp.codecs.symbols.codec import Symbols
 from freqexp.codecs.symbols.priors import load_prior
 from freqexp.codecs.two_levels import TwoLevelCodec
