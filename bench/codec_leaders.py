@@ -136,15 +136,23 @@ def _named(row: Row | None) -> str:
 
 
 def _lead(both: Mapping[str, Pair]) -> str:
-    """Who leads on which materials."""
+    """Who leads on which materials, and by how much ours are behind at most."""
     won = [material for material, of in both.items() if of.ratio is not None and of.ratio < 1]
     lost: dict[str, list[str]] = {}
     for material, of in both.items():
         if material not in won and of.rival is not None:
             lost.setdefault(of.rival.codec, []).append(material)
-    parts = [f"ours on {len(won)} of {len(both)} materials"]
+    parts = [f"ours on {len(won)} of {len(both)} materials{_most(both)}"]
     parts += [f"{codec} on {', '.join(names)}" for codec, names in lost.items()]
     return "; ".join(parts)
+
+
+def _most(both: Mapping[str, Pair]) -> str:
+    ratios = {material: of.ratio for material, of in both.items() if of.ratio is not None}
+    if not ratios:
+        return ""
+    material = max(ratios, key=lambda name: ratios[name])
+    return f", at most {ratios[material]:.2f} times the best rival ({material})"
 
 
 def _of_ours(groups: Mapping[str, Sequence[Row]]) -> Iterator[str]:

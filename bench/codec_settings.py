@@ -13,8 +13,9 @@ LEVELS = (2, 4, 8, 16, 256)
 
 SETTINGS: dict[str, tuple[str, ...]] = {
     "none": ("",),
-    "symbols": tuple(
-        f"compressor.levels={n}{prior}" for n in LEVELS for prior in ("", " compressor.prior=null")
+    "symbols": (
+        *(f"compressor.levels={n}{p}" for n in LEVELS for p in ("", " compressor.prior=null")),
+        "compressor.levels=20",
     ),
     "block_vq": (
         *(f"keep_ratio={k}" for k in (0.01, 0.3, 0.5)),
@@ -29,15 +30,17 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "jbig1": ("",),
     "png": ("", *(f"posterized={n}" for n in (2, 16))),
     "webp_lossless": ("",),
-    "jxl_lossless": tuple(f"compressor.effort=9{p}" for p in ("", " posterized=2")),
+    "jxl_lossless": tuple(
+        f"compressor.effort=9{p}" for p in ("", " posterized=2", " posterized=4")
+    ),
     "posterize": tuple(f"compressor.levels={n}" for n in (2, 3, 4, 8, 16)),
     "jpeg": tuple(f"compressor.quality={q}" for q in (20, 75)),
     "webp": ("compressor.quality=20",),
-    "avif": tuple(f"compressor.quality={q}" for q in (20, 40, 60, 80)),
+    "avif": tuple(f"compressor.quality={q}" for q in (20, 40, 60, 65, 80)),
     "jxl": tuple(f"compressor.distance={d}" for d in (1, 3, 6, 10, 15)),
     "jpeg2000": (
         *(f"compressor.psnr_db={d} compressor.resolutions=1" for d in (25, 30)),
-        *(f"compressor.psnr_db={d}" for d in (30, 37)),
+        *(f"compressor.psnr_db={d}" for d in (30, 36)),
         *(f"compressor.lossless=true compressor.resolutions={r}" for r in (1, 6)),
     ),
     "downsample": ("keep_ratio=0.35 compressor.restore_size=true",),

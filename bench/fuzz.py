@@ -31,6 +31,7 @@ from freqexp.codecs.avif import Avif
 from freqexp.codecs.base import Codec, decode
 from freqexp.codecs.block_dct import BlockDct
 from freqexp.codecs.block_vq.codec import BlockVq
+from freqexp.codecs.columns import CODERS
 from freqexp.codecs.downsample import Downsample
 from freqexp.codecs.external.codec import External
 from freqexp.codecs.jb2 import Jb2
@@ -41,7 +42,7 @@ from freqexp.codecs.jxl import Jxl
 from freqexp.codecs.jxl_lossless import JxlLossless
 from freqexp.codecs.png import Png
 from freqexp.codecs.posterize import Posterize
-from freqexp.codecs.strips import CODERS, Strips
+from freqexp.codecs.strips import Strips
 from freqexp.codecs.symbols.codec import Symbols
 from freqexp.codecs.symbols.priors import load_prior
 from freqexp.codecs.two_levels import TwoLevelCodec
@@ -130,7 +131,8 @@ def seeds() -> list[bytes]:
 
 def _symbols(words: Pixels) -> Iterator[bytes]:
     """Text at two levels and at 256, in one plane and three, with a prior and without; noise, whose
-    shapes are coded otherwise; and a page that is stored as a picture.
+    shapes are coded otherwise; and pages that are stored as a picture, and as strips, in one plane
+    and three.
     """
     glyph = GlyphRenderer(width=220, height=70, font_pt=14, line_height_pt=16, crop=False)
     page = glyph.render_text("out over the lamps\nlean water; the\nwater leans")[0].pixels
@@ -148,6 +150,10 @@ def _symbols(words: Pixels) -> Iterator[bytes]:
     noise = np.random.default_rng(0).integers(0, 256, (20, 30), dtype=np.uint8)
     slope = np.add.outer(np.arange(60), np.arange(80)).astype(np.uint8)
     yield from (Symbols(levels=256).encode(given) for given in (noise, slope))
+    rng = np.random.default_rng(0)
+    specks = np.where(rng.random((40, 60, 3)) < 0.1, rng.integers(0, 255, (40, 60, 3)), 255)
+    for given in (words, specks.astype(np.uint8)):
+        yield Symbols(levels=16, priors=()).encode(given)
 
 
 def installed() -> list[type[TwoLevelCodec]]:

@@ -303,7 +303,9 @@ def test_who_leads_where() -> None:
     assert found["nothing trained"][FIRST].ratio == 30 / 20
     text = "\n".join(leaders(rows))
     assert "| Greek | yes | 50.00, not read | block_vq 30 / posterize 25 | 1.20 |" in text
-    assert "- readable: ours on 1 of 2 materials; posterize on Greek" in text
+    most = "at most 1.20 times the best rival (Greek)"
+    assert f"- readable: ours on 1 of 2 materials, {most}; posterize on Greek" in text
+    assert "\n".join(leaders(rows[:1])).count("ours on 0 of 1 materials\n") == 4
     assert "fewer bytes, 36 dB, than symbols: sans 14, Greek; than the best rival: nowhere" in text
     said = "\n".join(sentence(rows))
     assert "takes 10 bytes (mean of 2)" in said

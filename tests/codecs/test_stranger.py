@@ -18,6 +18,7 @@ import stranger_tokens
 import torch
 from torch import Tensor
 
+from bench.codec_texts import FRENCH, prose
 from freqexp.codecs.avif import Avif
 from freqexp.codecs.base import Codec, decode
 from freqexp.codecs.block_dct import BlockDct
@@ -42,7 +43,7 @@ from freqexp.coding.bitstream import Bitstream, unpack
 from freqexp.coding.ppm import compress
 from freqexp.nouns.page import Pixels
 from freqexp.nouns.vision import CompressedTokens, VisionTokens
-from freqexp.pages.glyph import GlyphRenderer
+from freqexp.pages.glyph import GlyphRenderer, default_font_path
 from freqexp.tokens import bitstream as token_bitstream
 from freqexp.tokens.dct import TokenDct
 from freqexp.tokens.random_prune import RandomPrune
@@ -171,6 +172,37 @@ def test_symbols_far_apart_and_of_many_numbers() -> None:
             page[top, left], page[top + 1, left] = number % 50, number // 50
     stream = same(Symbols(levels=256, priors=()), page)
     assert stream.parameters[0] == 0
+
+
+LINES_THAT_TOUCH = "Où l\u2019été À Ėģ\n\u0178ķğ Çe qu\u2019É\nŠģ Ñ Ũą Ėģ À\nģÈ Ŷ été"
+
+
+@pytest.mark.parametrize("levels", [4, 256])
+def test_symbols_of_lines_that_touch(tmp_path: Path, levels: int) -> None:
+    """Cells of a page overlap; those of a prior are of runs of rows, whatever a page's are."""
+    glyph = GlyphRenderer(width=150, height=66, font_pt=14, line_height_pt=13, crop=False)
+    given = np.ascontiguousarray(glyph.render_text(LINES_THAT_TOUCH)[0].pixels)
+    assert (given[10:50] < 128).any(axis=1).all()
+    assert same(Symbols(levels=levels, priors=()), given).parameters[0] == 0
+    data = Strips(levels=256).encode(np.concatenate([given, text_page()[:, :150]]))
+    path = tmp_path / "touching.fqxp"
+    path.write_bytes(data)
+    prior = load_prior(path)
+    stream = same(Symbols(levels=levels, priors=(prior,)), given, {prior.name: data})
+    assert prior.name in stream.parameters
+
+
+def test_symbols_as_strips() -> None:
+    font = default_font_path().with_name("DejaVuSerif.ttf")
+    glyph = GlyphRenderer(
+        width=120, height=70, font_pt=14, line_height_pt=16, crop=False, font_path=str(font)
+    )
+    accents = glyph.render_text(prose("accents", (FRENCH,), 300))[0].pixels
+    rng = np.random.default_rng(0)
+    specks = np.where(rng.random((40, 60, 3)) < 0.1, rng.integers(0, 255, (40, 60, 3)), 255)
+    for given in (np.ascontiguousarray(accents), specks.astype(np.uint8)):
+        for levels in (4, 16):
+            assert same(Symbols(levels=levels), given).parameters[0] == 2
 
 
 def test_symbols_as_a_picture() -> None:

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from bench.codec_texts import GREEK, prose
+from freqexp.codecs import columns
 from freqexp.codecs.base import decode
+from freqexp.codecs.columns import CODERS, strips_of
+from freqexp.codecs.pitch import pitch_of
 from freqexp.codecs.posterize import Posterize
-from freqexp.codecs.strips import CODERS, Strips, _records, strips_of
+from freqexp.codecs.strips import Strips
 from freqexp.coding.bitstream import BitstreamError, unpack
 from freqexp.coding.ppm import compress, decompress
 from freqexp.errors import ConfigError
@@ -111,12 +114,42 @@ def test_ppm_refuses_what_no_encoder_makes(before: bytes) -> None:
         decompress(b"x", 0, 4, before)
 
 
-def test_pages_that_ppmd_would_not_decode_again_take_xz() -> None:
+def greek_page() -> Pixels:
+    """Lines that touch: at 14 px and 16 rows a line, accents meet what hangs below."""
     text = prose("Greek", (GREEK,), 4500)
     (page, *_) = GlyphRenderer(font_pt=14, line_height_pt=16, crop=False).render_text(text)
-    data = Strips(levels=256).encode(page.pixels)
+    return page.pixels
+
+
+def test_pages_that_ppmd_would_not_decode_again_take_xz(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = greek_page()
+    monkeypatch.setattr(columns, "pitch_of", lambda shown: 80)
+    data = Strips(levels=256).encode(page)
     assert unpack(data).parameters[0] == CODERS.index("xz")
-    np.testing.assert_array_equal(decode(data), page.pixels)
-    records = _records(page.pixels, 8, *strips_of(page.pixels))
+    np.testing.assert_array_equal(decode(data), page)
+    records = columns._records(page, 8, *strips_of(page))
     with pytest.raises(OverflowError):
         compress(records, 16)
+
+
+def test_the_pitch_of_lines_that_touch() -> None:
+    page = greek_page()
+    shown = page != 255
+    # Three runs of rows for 51 lines.
+    assert np.count_nonzero(np.diff(shown.any(axis=1).astype(int)) == 1) == 3
+    assert pitch_of(shown) == 16
+    assert strips_of(page)[0] == 16
+
+
+def test_the_pitch_where_dots_are_apart_or_rows_repeat_by_threes() -> None:
+    """Dots above their letters are runs of rows, too, and text may repeat every few lines."""
+    dots = np.zeros((160, 30), dtype=bool)
+    for top in range(0, 160, 16):
+        dots[top] = dots[top + 3 : top + 11] = True
+    assert pitch_of(dots) == 16
+    threes = np.zeros((480, 30), dtype=bool)
+    for number, top in enumerate(range(0, 480, 16)):
+        threes[top : top + 12, : (30, 2, 2)[number % 3]] = True
+    assert pitch_of(threes) == 16
+    assert pitch_of(np.ones((90, 5), dtype=bool)) is None
+    assert pitch_of(np.zeros((1, 1), dtype=bool)) is None

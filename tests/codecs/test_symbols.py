@@ -8,28 +8,32 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.codec_texts import GREEK, prose
 from freqexp.benchmarks.generate import generate
+from freqexp.codecs import columns
 from freqexp.codecs.base import decode
 from freqexp.codecs.levels import background, evenly, grid_of, kept_in_sight, numbers_of
 from freqexp.codecs.lossless import smallest_file
 from freqexp.codecs.posterize import Posterize
 from freqexp.codecs.reference import lossless_size_bytes
+from freqexp.codecs.strips import Strips
 from freqexp.codecs.symbols import shapes
 from freqexp.codecs.symbols.book import Book, Entry
-from freqexp.codecs.symbols.codec import Symbols
+from freqexp.codecs.symbols.codec import IMAGE, STRIPS, SYMBOLS, Symbols
 from freqexp.codecs.symbols.known import NOTHING, Prior, known_of
 from freqexp.codecs.symbols.page import PageCode, cut, encode
 from freqexp.codecs.symbols.page import decode as decode_page
-from freqexp.codecs.symbols.priors import BUNDLED, bundled_priors, load_prior
+from freqexp.codecs.symbols.priors import BUNDLED, FOLDER, bundled_priors, load_prior
 from freqexp.codecs.symbols.script import cells, usual_gap, write
 from freqexp.codecs.symbols.segment import Cell, Shape, lines_of
+from freqexp.codecs.symbols.touching import lines_apart
 from freqexp.coding.bitstream import Bitstream, BitstreamError, unpack
 from freqexp.coding.share import page_share
 from freqexp.composing.compose import compose
 from freqexp.config.identity import run_id
 from freqexp.errors import ConfigError, UserError
 from freqexp.nouns.page import Pixels
-from freqexp.pages.glyph import GlyphRenderer
+from freqexp.pages.glyph import GlyphRenderer, default_font_path
 
 NAMED = ("bundled", "null")
 
@@ -90,6 +94,75 @@ def test_cells_are_the_page_and_do_not_overlap(seed: int) -> None:
     for line in lines:
         lefts = [cell.left for cell in line]
         assert lefts == sorted(lefts)
+
+
+def in_lines(lines: int, pitch: int, font: str = "DejaVuSans.ttf", width: int = 300) -> Pixels:
+    """Greek of 14 px, whose lines touch at a pitch of 16 rows or less."""
+    glyph = GlyphRenderer(
+        width=width,
+        height=16 + pitch * lines,
+        font_pt=14,
+        line_height_pt=pitch,
+        crop=False,
+        font_path=str(default_font_path().with_name(font)),
+    )
+    pixels = glyph.render_text(prose("touching", (GREEK,), 60 * lines))[0].pixels
+    return np.ascontiguousarray(pixels if pixels.ndim == 2 else pixels[:, :, 0])
+
+
+@pytest.mark.parametrize(("pitch", "levels"), [(14, 4), (14, 256), (16, 256)])
+def test_lines_that_touch_are_apart(pitch: int, levels: int) -> None:
+    given = numbers_of(levels)[in_lines(14, pitch)]
+    ground = background(given)
+    rows = lines_of(given, ground)
+    lines = lines_apart(given, ground)
+    assert len(rows) < 14
+    assert 13 <= len(lines) <= 15
+    again, _ = painted([cell for line in lines for cell in line], given.shape, ground)
+    assert np.array_equal(again, given)
+    coded, before = (encode(replace(cut(given), lines=of), levels - 1) for of in (lines, rows))
+    assert len(coded) < 0.9 * len(before)
+    assert np.array_equal(decode_page(coded, given.shape, levels - 1), given)
+
+
+def test_lines_with_blank_rows_between_are_what_they_were(page: Pixels) -> None:
+    for given in (page, bundled_priors()[-1].page):
+        ground = background(given)
+        assert lines_apart(given, ground) == lines_of(given, ground)
+
+
+def test_letters_that_touch_are_cut_and_letters_that_do_not_are_whole() -> None:
+    """Three lines: between the first two a stroke is in the rows of the other line without touching
+    anything, between the last two one goes through both.
+    """
+    page = np.zeros((60, 60), dtype=np.uint8)
+    for number, top in enumerate(range(0, 60, 10)):
+        page[top + 2 : top + 9, 3:50:4] = 1 + number % 2
+    page[9:13, 53] = 3
+    page[32:49, 55] = 4
+    page[30:32, 3] = 4
+    assert len(lines_of(page, 0)) < 6
+    lines = lines_apart(page, 0)
+    cells = [cell for line in lines for cell in line]
+    again, _ = painted(cells, page.shape, 0)
+    assert np.array_equal(again, page)
+    assert [cell.shape.height for cell in cells if cell.left == 53] == [4]
+    assert len([cell for cell in cells if cell.left == 55]) == 2
+
+
+@pytest.mark.parametrize("shown", [0.03, 0.1, 0.3, 0.9])
+@pytest.mark.parametrize("seed", range(4))
+def test_lines_apart_are_the_page_whatever_it_shows(seed: int, shown: float) -> None:
+    rng = np.random.default_rng(seed)
+    page = np.where(rng.random((70, 40)) < shown, rng.integers(1, 5, (70, 40)), 0).astype(np.uint8)
+    # Faint rows every ten, so that there is a pitch.
+    page[np.arange(70) % 10 < 2] *= rng.random((14, 40)) < 0.3
+    page[:, ::9] = 0
+    lines = lines_apart(page, 0)
+    again, _ = painted([cell for line in lines for cell in line], page.shape, 0)
+    assert np.array_equal(again, page)
+    assert sum(len(cell.shape.data) for line in lines for cell in line) <= page.size
+    assert np.array_equal(decode_page(encode(cut(page), 4), page.shape, 4), page)
 
 
 @pytest.mark.parametrize("usual", [0, 2])
@@ -168,6 +241,21 @@ def test_letters_of_two_levels_take_a_bit_a_pixel(page: Pixels) -> None:
         shapes.unpack(packed, None, [])
 
 
+def test_shapes_that_ppmd_would_not_decode_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    coded = shapes.compress
+
+    def fails(data: bytes, order: int, before: bytes = b"") -> bytes:
+        if order != shapes._TABLE_ORDER:
+            raise OverflowError
+        return coded(data, order, before)
+
+    monkeypatch.setattr(shapes, "compress", fails)
+    for colours in (None, (0, 1)):
+        packed = shapes.pack(ENTRIES, colours, ENTRIES[:2])
+        assert packed[0] == shapes.BROTLI
+        assert shapes.unpack(packed, colours, ENTRIES[:2]) == ENTRIES
+
+
 @pytest.mark.parametrize("levels", [2, 3, 16, 256])
 def test_a_page_is_its_rounded_self_again(page: Pixels, levels: int) -> None:
     codec = Symbols(levels=levels)
@@ -242,6 +330,45 @@ def test_what_is_no_text_is_a_picture() -> None:
     assert "codebook" not in result.components
 
 
+def test_strips_where_they_are_shorter() -> None:
+    serif = in_lines(8, 18, "DejaVuSerif.ttf")
+    codec = Symbols(levels=4)
+    data = codec.encode(serif)
+    stream = unpack(data)
+    script, records = stream.sections
+    assert (stream.parameters[0], script) == (STRIPS, b"")
+    strips = unpack(Strips(levels=4).encode(serif))
+    assert (stream.parameters[1:], records) == (strips.parameters, *strips.sections)
+    assert len(records) < len(encode(cut(numbers_of(4)[serif]), 3))
+    assert np.array_equal(decode(data), evenly(serif, 4))
+    assert np.array_equal(codec.restored(serif), evenly(serif, 4))
+    assert "codebook" not in codec.compress(serif).components
+    for damaged in (
+        {"sections": (b"x", records)},
+        {"sections": (b"", records[:-2])},
+        {"parameters": stream.parameters[:-1]},
+        {"parameters": stream.parameters + b"\0"},
+        {"parameters": bytes([STRIPS, 2]) + stream.parameters[2:]},
+    ):
+        with pytest.raises(BitstreamError):
+            decode(_resealed(data, **damaged))
+
+
+def test_strips_are_not_tried_where_a_prior_helps_much_or_a_page_is_large(
+    page: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+    write_ = columns.write
+    monkeypatch.setattr(columns, "write", lambda *given: tried.append(given[1]) or write_(*given))
+    assert unpack(Symbols(levels=16).encode(page)).parameters[0] == SYMBOLS
+    assert not tried
+    Symbols(levels=16, priors=()).encode(page)
+    assert tried == [16]
+    monkeypatch.setattr(columns, "MOST_PIXELS", page.size - 1)
+    Symbols(levels=16, priors=()).encode(page)
+    assert tried == [16]
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (3, 3, 3)])
 @pytest.mark.parametrize("value", [0, 128, 255])
 def test_empty_pages(shape: tuple[int, ...], value: int) -> None:
@@ -261,6 +388,9 @@ def test_grids_of_levels() -> None:
 def test_bundled_priors_are_those_of_their_command() -> None:
     assert [prior.name.hex() for prior in bundled_priors()] == [name for _, name in BUNDLED]
     assert all(prior.size_bytes < 30_000 for prior in bundled_priors())
+    file, _ = BUNDLED[-1]
+    again = Symbols(levels=256, priors=()).encode(bundled_priors()[-1].page)
+    assert again == (FOLDER / file).read_bytes()
 
 
 def test_a_prior_of_ones_own(page: Pixels, tmp_path: Path) -> None:
@@ -305,13 +435,13 @@ def test_damage_behind_the_checksum_is_found(page: Pixels) -> None:
     ):
         with pytest.raises(BitstreamError):
             decode(_resealed(data, sections=sections))
-    for parameters in (b"", b"\x02", stream.parameters[:3], stream.parameters + b"\0"):
+    for parameters in (b"", b"\x03", b"\x02", stream.parameters[:3], stream.parameters + b"\0"):
         with pytest.raises(BitstreamError):
             decode(_resealed(data, parameters=parameters))
     with pytest.raises(BitstreamError, match="a shape outside of the page"):
         decode(_resealed(data, shape=(page.shape[0] // 2, page.shape[1])))
-    image = Bitstream(16, (2, 2), b"\x01\x00", (b"x", b""))
-    with pytest.raises(BitstreamError, match="an image with a script"):
+    image = Bitstream(16, (2, 2), bytes([IMAGE, 0]), (b"x", b""))
+    with pytest.raises(BitstreamError, match="a script where there are no"):
         decode(image.pack())
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import brotli
 import numpy as np
-from stranger import apart, decode, values_of
+from stranger import apart, decode, strips, values_of
 from stranger_base import Bits, Fields, Page, ppm, unzigzag
 from stranger_images import picture
 
@@ -33,10 +33,13 @@ class Known:
 def symbols(page: Page, priors: dict[bytes, bytes]) -> Pixels:
     """Code 16. priors: files by name."""
     fields = page.parameters
-    if fields.varint() == 1:
+    way = fields.varint()
+    assert way == 0 or not page.sections[0]
+    if way == 2:
+        return strips(replace(page, sections=page.sections[1:]))
+    if way == 1:
         chosen = fields.varint()
         fields.end()
-        assert not page.sections[0]
         return picture(chosen, page.sections[1], page.height, page.width, page.channels)
     levels, planes = fields.varints(2)
     name = fields.block()
@@ -145,8 +148,7 @@ def known_of(priors: dict[bytes, bytes], name: bytes, levels: int) -> Known:
     """What the prior of this name knows of pages of so many levels."""
     data = priors[name]
     assert hashlib.sha256(data).digest()[:4] == name
-    top = levels - 1
-    numbers = np.array([(2 * top * v + 255) // 510 for v in range(256)], dtype=np.uint8)
+    numbers = np.array([(2 * (levels - 1) * v + 255) // 510 for v in range(256)], dtype=np.uint8)
     lines = lines_of(numbers[decode(data, priors)])
     book: dict[Entry, int] = {}
     counts: Counter[Entry] = Counter()
@@ -160,10 +162,8 @@ def known_of(priors: dict[bytes, bytes], name: bytes, levels: int) -> Known:
                 book[entry] = len(book)
                 drops.setdefault(shape, []).append(entry[0])
     entries = sorted(book, key=lambda entry: (-counts[entry], book[entry]))
-    gaps: Counter[int] = Counter()
-    for line in lines:
-        for (left, _, shape), (right, _, _) in itertools.pairwise(line):
-            gaps[right - left - shape[0]] += 1
+    pairs = itertools.chain.from_iterable(map(itertools.pairwise, lines))
+    gaps = Counter(right - left - shape[0] for (left, _, shape), (right, _, _) in pairs)
     gap = min((g for g in gaps if g <= 38), key=lambda g: (-gaps[g], g), default=0)
     return Known(entries, script_of(lines, gap, entries), gap)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+from freqexp.codecs import columns
 from freqexp.codecs.base import Codec, Payload, check_page
 from freqexp.codecs.levels import (
     evenly,
@@ -13,7 +15,7 @@ from freqexp.codecs.levels import (
     numbers_of,
     values_of,
 )
-from freqexp.codecs.lossless import read_file, smallest_file
+from freqexp.codecs.lossless import read_file, thorough_file
 from freqexp.codecs.planes import planes_of, restored_page
 from freqexp.codecs.symbols.known import NAME_BYTES, NOTHING, Known, Prior
 from freqexp.codecs.symbols.page import PageCode, cut, decode, encode
@@ -23,13 +25,31 @@ from freqexp.coding.share import page_share
 from freqexp.errors import fault
 from freqexp.nouns.page import Pixels
 
-SYMBOLS, IMAGE = range(2)
+SYMBOLS, IMAGE, STRIPS = range(3)
 
 _MANY_NEW = 0.1
 """Pages of which more than this share is in shapes of their own are tried as an image, too."""
 
+_HELPS = 0.85
+"""Pages that a prior makes smaller than this share are not tried as strips."""
+
 _ALIKE = 0.3
 """Priors with less than this share of a page's columns at two levels are not tried."""
+
+
+@dataclass(frozen=True)
+class _Coded:
+    """A page's code, the prior it needs, and the bytes that it counts with the prior's share."""
+
+    code: PageCode
+    prior: Prior | None
+    counted: int
+
+    def payload(self, levels: int, planes: int) -> Payload:
+        """What is stored."""
+        name = b"" if self.prior is None else self.prior.name
+        head = b"".join(map(varint, (SYMBOLS, levels, planes, len(name)))) + name + self.code.head
+        return Payload(head, (self.code.script, self.code.pictures))
 
 
 class Symbols(Codec):
@@ -45,8 +65,9 @@ class Symbols(Codec):
        context: letters follow each other as they do in words. New shapes are coded column by column
        by the same means, or by Brotli.
     4. prior: what a page of examples knows already, shapes and strings; the bitstream names it, and
-       a page counts a hundredth of its file (`page_share`). It is used where it saves more. A page
-       that is no text is stored as the smallest image file instead, where that is shorter.
+       a page counts a hundredth of its file (`page_share`). It is used where it saves more.
+    5. Where that is shorter, the levels are stored as `strips` does in place of all that, or, of a
+       page that is no text, as an image file.
 
     Everything is lossless but the rounding.
     """
@@ -72,20 +93,25 @@ class Symbols(Codec):
         self._priors = bundled_priors() if priors is None else tuple(priors)
 
     def store(self, pixels: Pixels) -> Payload:
-        """Way, levels, planes and the prior's name; script and shapes, or nothing and a file."""
+        """Way, levels, planes and the prior's name; script and shapes, or nothing and strips or a
+        file.
+        """
         planes = planes_of(pixels)
         levels = self._levels_for(planes)
         planes = evenly(planes, levels)
-        levels = grid_of(planes)
-        code, prior = self._shortest(planes, levels)
-        if code is None or code.new_pixels > _MANY_NEW * planes.size:
-            index, data = smallest_file(evenly(pixels, levels))
-            if code is None or len(data) < len(code):
-                return Payload(varint(IMAGE) + varint(index), (b"", data))
-        name = b"" if prior is None else prior.name
-        numbers = (SYMBOLS, levels, len(planes) // pixels.shape[0], len(name))
-        head = b"".join(map(varint, numbers)) + name + code.head
-        return Payload(head, (code.script, code.pictures))
+        levels, count = grid_of(planes), len(planes) // pixels.shape[0]
+        page = numbers_of(levels)[planes]
+        coded = self._coded(page, planes, levels)
+        best = min(coded, key=lambda one: one.counted, default=None)
+        found = [] if best is None else [(best.counted, best.payload(levels, count))]
+        saved = best is not None and best.counted < _HELPS * coded[0].counted
+        if page.size <= columns.MOST_PIXELS and not saved:
+            head, data = columns.write(page, levels, count, columns.bits_of(levels))
+            found.append((len(head) + len(data), Payload(varint(STRIPS) + head, (b"", data))))
+        if best is None or best.code.new_pixels > _MANY_NEW * page.size:
+            index, data = thorough_file(evenly(pixels, levels))
+            found.append((len(data), Payload(varint(IMAGE) + varint(index), (b"", data))))
+        return min(found, key=lambda one: one[0])[1]
 
     def restored(self, pixels: Pixels) -> Pixels:
         """See `Codec`."""
@@ -99,19 +125,18 @@ class Symbols(Codec):
             levels = min(2 * levels, 256)
         return levels
 
-    def _shortest(self, planes: Pixels, levels: int) -> tuple[PageCode | None, Prior | None]:
-        """With the prior that counts fewest bytes, or without."""
+    def _coded(self, page: Pixels, planes: Pixels, levels: int) -> list[_Coded]:
+        """Without a prior, then with each that may help; those that can be coded."""
         numbers = numbers_of(levels)
-        page = cut(numbers[planes])
-        choices = [(NOTHING, 0, None), *self._alike(planes, numbers)]
-        found: list[tuple[int, PageCode, Prior | None]] = []
-        for known, share, prior in choices:
+        cells = cut(page)
+        found = []
+        for known, share, prior in [(NOTHING, 0, None), *self._alike(planes, numbers)]:
             try:
-                code = encode(page, levels - 1, known)
+                code = encode(cells, levels - 1, known)
             except OverflowError:
                 continue
-            found.append((len(code) + share, code, prior))
-        return min(found, key=lambda one: one[0])[1:] if found else (None, None)
+            found.append(_Coded(code, prior, len(code) + share))
+        return found
 
     def _alike(self, planes: Pixels, numbers: Pixels) -> Iterator[tuple[Known, int, Prior | None]]:
         """What priors of the same letters know, and what a page counts for each."""
@@ -137,14 +162,18 @@ class Symbols(Codec):
 
     @classmethod
     def restore(cls, stream: Bitstream) -> Pixels:
-        """The page of script and shapes, or of the file."""
+        """The page of script and shapes, of strips, or of the file."""
         cursor = Cursor(stream.parameters, "symbols")
         way = cursor.varint()
+        if way in (IMAGE, STRIPS) and stream.sections[0]:
+            raise BitstreamError("symbols: a script where there are no symbols")
+        if way == STRIPS:
+            head = cursor.take(len(stream.parameters) - cursor.at)
+            page, levels = columns.read(head, stream.sections[1], stream.shape)
+            return restored_page(values_of(levels)[page], stream.shape)
         if way == IMAGE:
             index = cursor.varint()
             cursor.end()
-            if stream.sections[0]:
-                raise BitstreamError("symbols: an image with a script")
             return read_file(index, stream.sections[1], stream.shape)
         levels, planes, length = (cursor.varint() for _ in range(3))
         if way != SYMBOLS or not 2 <= levels <= 256 or length not in (0, NAME_BYTES):
@@ -162,7 +191,7 @@ class Symbols(Codec):
 
 def _name_of(stream: Bitstream) -> bytes:
     cursor = Cursor(stream.parameters, "symbols")
-    if cursor.varint() == IMAGE:
+    if cursor.varint() != SYMBOLS:
         return b""
     cursor.varint()
     cursor.varint()

@@ -11,7 +11,8 @@ from freqexp.codecs.symbols import shapes
 from freqexp.codecs.symbols.book import Book
 from freqexp.codecs.symbols.known import NOTHING, Known
 from freqexp.codecs.symbols.script import cells, usual_gap, write
-from freqexp.codecs.symbols.segment import Cell, lines_of
+from freqexp.codecs.symbols.segment import Cell
+from freqexp.codecs.symbols.touching import lines_apart
 from freqexp.coding.bitstream import BitstreamError, Cursor, varint
 from freqexp.coding.ppm import compress, decompress
 from freqexp.nouns.page import Pixels
@@ -46,7 +47,7 @@ class Cut:
 def cut(page: Pixels) -> Cut:
     """The cells of a page of level numbers, uint8 [H, W]."""
     ground = background(page)
-    return Cut(lines_of(page, ground), ground)
+    return Cut(lines_apart(page, ground), ground)
 
 
 def encode(page: Cut, highest: int, known: Known = NOTHING) -> PageCode:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from freqexp.codecs.pitch import Flags, runs
 from freqexp.nouns.page import Pixels
-
-Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -46,16 +44,21 @@ def lines_of(page: Pixels, ground: int) -> list[list[Cell]]:
     edges of two letters meet, is a cell of its own, so that letters look the same whatever stands
     beside them.
     """
-    distance = np.abs(page.astype(np.int16) - ground)
-    shown = distance > 0
-    dark = 2 * distance > distance.max()
+    shown, dark = ink_of(page, ground)
     return [
-        _cells(page[top:bottom], shown[top:bottom], dark[top:bottom], top)
+        cells_of(page[top:bottom], shown[top:bottom], dark[top:bottom], top)
         for top, bottom in runs(np.asarray(shown.any(axis=1)))
     ]
 
 
-def _cells(strip: Pixels, shown: Flags, dark: Flags, top: int) -> list[Cell]:
+def ink_of(page: Pixels, ground: int) -> tuple[Flags, Flags]:
+    """Which pixels are shown, and which of them are dark, as of `lines_of`."""
+    distance = np.abs(page.astype(np.int16) - ground)
+    return distance > 0, 2 * distance > distance.max()
+
+
+def cells_of(strip: Pixels, shown: Flags, dark: Flags, top: int) -> list[Cell]:
+    """The cells of the rows of one line, of which `top` is the page's row of the first."""
     kind = np.add(shown.any(axis=0), dark.any(axis=0), dtype=np.int8)
     starts = np.flatnonzero((np.diff(kind, prepend=0) != 0) | (kind == 1))
     ends = np.append(starts[1:], len(kind))
@@ -68,9 +71,3 @@ def _cells(strip: Pixels, shown: Flags, dark: Flags, top: int) -> list[Cell]:
             shape = Shape(end - first, columns[left:right, first:end].tobytes())
             cells.append(Cell(left, top + first, shape))
     return cells
-
-
-def runs(flags: Flags) -> list[tuple[int, int]]:
-    """First index and end of each run of True."""
-    edges = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0))
-    return [(int(first), int(end)) for first, end in edges.reshape(-1, 2)]

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import numpy as np
 
+from freqexp.codecs.pitch import Flags
 from freqexp.codecs.symbols.book import Entry
-from freqexp.codecs.symbols.segment import Flags, Shape
+from freqexp.codecs.symbols.segment import Shape
 from freqexp.coding.bitstream import BitstreamError, Cursor, varint
-from freqexp.coding.ppm import MOST_BYTES, compress, decompress
+from freqexp.coding.ppm import compress, decompress
 
 PPM, BROTLI, BITS = range(3)
 """How pixels are coded: by contexts of columns before; by repeats; as one bit each."""
 
 MOST_PIXELS = 1 << 25
+_FEW_PIXELS = 1 << 16
+"""So many are coded by Brotli at its best, which takes a second for ten times as many."""
+
 _TABLE_ORDER, _COLUMN_ORDER, _BITS_ORDER = 3, 16, 4
 
 
@@ -38,14 +43,18 @@ def pack(
 ) -> bytes:
     """Entries as bytes, the shortest way. colours: the ground's value and the only other one, where
     there are no others. before: entries that the decoder knows.
+
+    Raises OverflowError for more entries than a table has room for.
     """
     import brotli
 
     if not entries:
         return b""
     table, pixels = table_of(entries), pixels_of(entries)
-    coded = [(BROTLI, bytes(brotli.compress(pixels, lgwin=18)))]
-    if len(pixels) <= MOST_BYTES:
+    quality = 11 if len(pixels) <= _FEW_PIXELS else 5
+    coded = [(BROTLI, bytes(brotli.compress(pixels, quality=quality, lgwin=18)))]
+    # Too many, or what PPMd's library would not decode again.
+    with contextlib.suppress(OverflowError):
         coded.append((PPM, compress(pixels, _COLUMN_ORDER, pixels_of(before))))
     head = compress(table, _TABLE_ORDER, table_of(before))
     found = [
@@ -53,7 +62,8 @@ def pack(
         for way, data in coded
     ]
     if colours is not None:
-        found.append(_pack_bits(entries, colours[0]))
+        with contextlib.suppress(OverflowError):
+            found.append(_pack_bits(entries, colours[0]))
     return min(found, key=len)
 
 
