@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from freqexp.codecs.numbers import codes
 from freqexp.coding.bitstream import Bitstream, BitstreamError, size_fault, unpack
 from freqexp.errors import UserError
 from freqexp.nouns.page import Pixels
@@ -18,29 +19,6 @@ COMPONENTS = ("header", "masks", "indices", "values", "scales", "codebook")
 """What stored bytes are counted as. header: container, parameters and checksum. masks: which
 coefficients are kept. indices: of code words. values: what is kept, or a whole image file.
 scales: tables of quantisers and entropy coders. codebook: a page's share of side data.
-"""
-
-CODES: Mapping[int, str] = {
-    1: "block_dct:BlockDct",
-    2: "png:Png",
-    3: "webp_lossless:WebpLossless",
-    4: "jxl_lossless:JxlLossless",
-    5: "jpeg:Jpeg",
-    6: "webp:Webp",
-    7: "avif:Avif",
-    8: "jxl:Jxl",
-    9: "posterize:Posterize",
-    10: "downsample:Downsample",
-    11: "block_vq.codec:BlockVq",
-    12: "external.codec:External",
-    13: "jpeg2000:Jpeg2000",
-    14: "jb2:Jb2",
-    15: "jbig1:Jbig1",
-    16: "symbols.codec:Symbols",
-    17: "strips:Strips",
-}
-"""The number in the header of a bitstream and the module and class that decode it. Stable: a number
-is never given to another codec.
 """
 
 
@@ -80,7 +58,7 @@ class Codec(ABC):
 
     simulated: True when nothing is stored at all, as in a study of coefficients.
     keeps_size: whether the restored page always has the input's shape.
-    code: the number in the bitstream (CODES). sections: the component each section counts as.
+    code: the number in the bitstream (`codes`). sections: the component each section counts as.
     shared_bytes: a page's share of side data that is not in its bitstream, at the amortisation the
         codec states.
     """
@@ -165,9 +143,10 @@ def check_page(pixels: Pixels) -> None:
 
 def codec_type(code: int) -> type[Codec]:
     """The codec with this number. Raises BitstreamError when there is none."""
-    if code not in CODES:
-        raise BitstreamError(f"bitstream: codec {code}, this program knows 1 to {max(CODES)}")
-    module, name = CODES[code].split(":")
+    known = codes()
+    if code not in known:
+        raise BitstreamError(f"bitstream: codec {code}, this program knows 1 to {max(known)}")
+    module, name = known[code].split(":")
     try:
         found = getattr(importlib.import_module(f"freqexp.codecs.{module}"), name)
     except ImportError as error:

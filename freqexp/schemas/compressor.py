@@ -1,37 +1,19 @@
-"""Schemas of the group `compressor`: one class a method, listed in COMPRESSORS."""
+"""Schemas of the group `compressor`: one class a method, found in the modules of this room."""
 
 from __future__ import annotations
 
+import importlib
 import itertools
+import pkgutil
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
+import freqexp.schemas
 from freqexp.errors import fault
-from freqexp.schemas.codecs import (
-    AvifConfig,
-    BlockDctConfig,
-    BlockVqConfig,
-    DownsampleConfig,
-    JpegConfig,
-    JxlConfig,
-    JxlLosslessConfig,
-    PngConfig,
-    WebpConfig,
-    WebpLosslessConfig,
-)
-from freqexp.schemas.external import ExternalConfig
-from freqexp.schemas.in_decoder import DECODER_METHODS
-from freqexp.schemas.kv import KV_METHODS
-from freqexp.schemas.kv_codes import KV_CODE_METHODS
-from freqexp.schemas.kv_library import KV_LIBRARY_METHODS
-from freqexp.schemas.learned import LEARNED_METHODS
+from freqexp.schemas.codecs import BlockDctConfig
 from freqexp.schemas.method import CompressorConfig, NoneConfig, Part, StageName
-from freqexp.schemas.page_formats import PAGE_FORMATS
-from freqexp.schemas.page_methods import PAGE_METHODS
-from freqexp.schemas.section import option_name
-from freqexp.schemas.selection import SELECTION_METHODS
-from freqexp.schemas.text_codecs import TEXT_CODECS, PosterizeConfig
-from freqexp.schemas.tokens import TOKEN_METHODS, TokenConfig
+from freqexp.schemas.section import option_name, options_in
+from freqexp.schemas.tokens import TokenConfig
 
 
 @dataclass
@@ -141,29 +123,12 @@ def adaptive_options() -> dict[str, CompressorConfig]:
     return {made.name: made for made in options if made.stage == "token" and made.adaptive}
 
 
-COMPRESSORS: tuple[type[CompressorConfig], ...] = (
-    NoneConfig,
-    BlockDctConfig,
-    BlockVqConfig,
-    PngConfig,
-    WebpLosslessConfig,
-    JxlLosslessConfig,
-    JpegConfig,
-    WebpConfig,
-    AvifConfig,
-    JxlConfig,
-    *PAGE_FORMATS,
-    PosterizeConfig,
-    DownsampleConfig,
-    *TEXT_CODECS,
-    ExternalConfig,
-    *TOKEN_METHODS,
-    *PAGE_METHODS,
-    *SELECTION_METHODS,
-    *LEARNED_METHODS,
-    *DECODER_METHODS,
-    *KV_METHODS,
-    *KV_CODE_METHODS,
-    *KV_LIBRARY_METHODS,
-    CombinedConfig,
-)
+def built_in() -> tuple[type[CompressorConfig], ...]:
+    """The methods that the modules of this room define, by stage, module and place in it."""
+    names = sorted(module.name for module in pkgutil.iter_modules(freqexp.schemas.__path__))
+    modules = [importlib.import_module(f"{freqexp.schemas.__name__}.{name}") for name in names]
+    stages = get_args(StageName)
+    return tuple(sorted(options_in(modules, CompressorConfig), key=lambda o: stages.index(o.stage)))
+
+
+COMPRESSORS = built_in()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freqexp.errors import fault
 from freqexp.schemas import ranges
-from freqexp.schemas.section import Section
+from freqexp.schemas.section import Section, options_in
 
 if TYPE_CHECKING:
     from freqexp.nouns.render import Renderer
@@ -97,4 +98,4 @@ class GlyphRender(RenderConfig):
         )
 
 
-RENDERS: tuple[type[RenderConfig], ...] = (CellsRender, GlyphRender)
+RENDERS = options_in([sys.modules[__name__]], RenderConfig)
