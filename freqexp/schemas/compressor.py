@@ -5,11 +5,15 @@ from __future__ import annotations
 import importlib
 import itertools
 import pkgutil
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar, get_args
 
 import freqexp.schemas
-from freqexp.errors import fault
+from freqexp.errors import ConfigError, fault
+from freqexp.outside.entries import METHODS, entries
+from freqexp.schemas import outside
 from freqexp.schemas.codecs import BlockDctConfig
 from freqexp.schemas.method import CompressorConfig, NoneConfig, Part, StageName
 from freqexp.schemas.section import option_name, options_in
@@ -108,8 +112,42 @@ class CombinedConfig(CompressorConfig):
 
 
 def names_at(place: str) -> list[str]:
-    """Names of the methods that may stand at a place of a combination."""
-    return sorted(option_name(option) for option in COMPRESSORS if option.stage in ("none", place))
+    """Names of the methods that may stand at a place of a combination, those of installed packages
+    among them.
+    """
+    ours = (option_name(option) for option in COMPRESSORS if option.stage in ("none", place))
+    return sorted({*ours, *outside.names_offered(place)})
+
+
+def offers(name: str, folders: Iterable[Path | str] = ()) -> list[outside.Offer]:
+    """Methods of this name from outside; a codec for `external` takes no built-in name away."""
+    found = outside.offers(name, folders)
+    if any(option_name(option) == name for option in COMPRESSORS):
+        found = [offer for offer in found if outside.is_option(offer)]
+    return found
+
+
+def chosen(
+    name: object, folders: Iterable[Path | str] = (), field: str = "compressor"
+) -> type[CompressorConfig]:
+    """The schema of a method by its name: of this package, of an installed one, or of a file in one
+    of these folders.
+
+    field: the setting that chose it. Raises ConfigError for a name that nobody has or more than
+    one, and for a method from outside that can't be used.
+    """
+    ours = {option_name(option): option for option in COMPRESSORS}
+    others = offers(name, folders) if isinstance(name, str) else []
+    owners = ["built in"] * (name in ours) + [offer.owner for offer in others]
+    if len(owners) > 1:
+        allowed = f"a name of one method; several have it: {', '.join(owners)}"
+        raise ConfigError([fault(field, name, allowed)])
+    if others:
+        return outside.loaded(others[0], field)
+    if name not in ours:
+        names = [*ours, *(entry.name for entry in entries(*METHODS))]
+        raise ConfigError([fault(field, name, ", ".join(names))])
+    return ours[str(name)]
 
 
 def controls() -> dict[str, str]:
