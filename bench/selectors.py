@@ -35,7 +35,7 @@ from bench.random_reader import DEPTH, vision_encoder
 from freqexp.composing.compose import compose
 from freqexp.nouns.vision import Signal, VisionTokens
 from freqexp.schemas.compressor import COMPRESSORS
-from freqexp.schemas.learned import LEARNED_METHODS
+from freqexp.schemas.learned import LearnedConfig
 from freqexp.schemas.method import CompressorConfig
 from freqexp.schemas.section import option_name
 from freqexp.tokens.base import TokenCompressor
@@ -118,7 +118,7 @@ def methods() -> Iterator[tuple[str, TokenCompressor, tuple[Signal, ...]]]:
     """
     profile = compose().profile
     for option in COMPRESSORS:
-        if option.stage == "token" and option not in LEARNED_METHODS:
+        if option.stage == "token" and not issubclass(option, LearnedConfig):
             config: CompressorConfig = option()  # type: ignore[call-arg]
             compressor = config.build(KEEP_RATIO, profile)
             assert isinstance(compressor, TokenCompressor)

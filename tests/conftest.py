@@ -9,13 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
-from PIL import Image, ImageDraw, ImageFont
 from spread import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 
+from freqexp.conform import inputs
 from freqexp.nouns.page import Pixels
 
 if TYPE_CHECKING:
@@ -38,44 +36,23 @@ settings.register_profile(
 )
 settings.load_profile("freqexp")
 
-LINES = (
-    "User: write a poem about the harbour at night, please.",
-    "Assistant: The lamps lean out over the water, and 37 boats answer them.",
-    "User: now a riddle about clocks; keep it short!",
-    "Assistant: It has two hands and a face but never washes either of them.",
-)
-
-
-def draw_text(height: int, width: int, lines: int) -> Pixels:
-    """A gray page [height, width] uint8 with `lines` lines of 9 px DejaVu Sans, white below."""
-    font_file = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    font = ImageFont.truetype(str(font_file), 9)
-    image = Image.new("L", (width, height), 255)
-    draw = ImageDraw.Draw(image)
-    for line in range(lines):
-        draw.text((10, 10 + 10 * line), f"{LINES[line % len(LINES)]} {line}", font=font, fill=0)
-    return np.array(image)
-
 
 @pytest.fixture(scope="session")
 def text_page() -> Pixels:
     """A full page of text, gray [842, 595]; neither side is a multiple of 14."""
-    return draw_text(842, 595, 82)
+    return inputs.text_page().copy()
 
 
 @pytest.fixture(scope="session")
 def sparse_page() -> Pixels:
     """A page with three lines on it and white below, gray [336, 336]."""
-    return draw_text(336, 336, 3)
+    return inputs.draw_text(336, 336, 3)
 
 
 @pytest.fixture(scope="session")
-def colour_page(text_page: Pixels) -> Pixels:
+def colour_page() -> Pixels:
     """Dark blue text on cream, RGB [200, 301, 3]."""
-    ink = 1 - text_page[:200, :301, np.newaxis] / 255
-    return np.rint(np.array([250, 245, 220]) * (1 - ink) + np.array([10, 20, 90]) * ink).astype(
-        np.uint8
-    )
+    return inputs.colour_page().copy()
 
 
 @pytest.fixture

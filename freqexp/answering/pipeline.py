@@ -55,7 +55,7 @@ class Pipeline:
         self._cfg = cfg
         self._session = session
         built = {
-            part.config.stage: part.config.build(part.keep_ratio, cfg.profile)
+            part.config.stage: part.build(cfg.profile)
             for part in cfg.compressor.parts(cfg.keep_ratio)
         }
         codec, compressor = built.get("codec"), built.get("token")

@@ -91,8 +91,8 @@ def _codec(settings: Sequence[str]) -> Codec:
     from freqexp.composing.compose import compose
 
     cfg = compose(tuple(settings))
-    chosen = cfg.compressor
-    built = chosen.build(cfg.keep_ratio, cfg.profile) if chosen.stage == "codec" else None
+    parts = cfg.compressor.parts(cfg.keep_ratio)
+    built = parts[0].build(cfg.profile) if len(parts) == 1 else None
     if not isinstance(built, Codec) or built.simulated:
         raise UserError(f"compressor={cfg.compressor.name} writes no bitstream with these settings")
     return built
@@ -160,15 +160,14 @@ def _decode(codec: Codec | None, source: Path, target: Path) -> str:
 def _info(paths: Sequence[Path]) -> int:
     """One line for each bitstream: what it is and its bytes by component."""
     from freqexp.codec.files import read_bytes
-    from freqexp.codecs.base import codec_type, section_bytes
-    from freqexp.coding.bitstream import VERSION, unpack
+    from freqexp.codecs.base import section_bytes, taken_apart
+    from freqexp.coding.bitstream import VERSION
 
     failed = 0
     for source, _ in [file for path in paths for file in _files(path, (SUFFIX,))]:
         try:
             data = read_bytes(source)
-            stream = unpack(data)
-            chosen = codec_type(stream.code)
+            stream, chosen = taken_apart(data)
             counts = section_bytes(chosen, stream, len(data))
         except UserError as error:
             failed += 1

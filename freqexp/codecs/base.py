@@ -5,42 +5,28 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
 
-from freqexp.coding.bitstream import Bitstream, BitstreamError, size_fault, unpack
-from freqexp.errors import UserError
+from freqexp.codecs.numbers import OUTSIDE, codes
+from freqexp.coding.bitstream import (
+    Bitstream,
+    BitstreamError,
+    Cursor,
+    size_fault,
+    unpack,
+    varint,
+)
+from freqexp.errors import UserError, fault
 from freqexp.nouns.page import Pixels
+from freqexp.outside.entries import CODECS, entries
 
 COMPONENTS = ("header", "masks", "indices", "values", "scales", "codebook")
 """What stored bytes are counted as. header: container, parameters and checksum. masks: which
 coefficients are kept. indices: of code words. values: what is kept, or a whole image file.
 scales: tables of quantisers and entropy coders. codebook: a page's share of side data.
-"""
-
-CODES: Mapping[int, str] = {
-    1: "block_dct:BlockDct",
-    2: "png:Png",
-    3: "webp_lossless:WebpLossless",
-    4: "jxl_lossless:JxlLossless",
-    5: "jpeg:Jpeg",
-    6: "webp:Webp",
-    7: "avif:Avif",
-    8: "jxl:Jxl",
-    9: "posterize:Posterize",
-    10: "downsample:Downsample",
-    11: "block_vq.codec:BlockVq",
-    12: "external.codec:External",
-    13: "jpeg2000:Jpeg2000",
-    14: "jb2:Jb2",
-    15: "jbig1:Jbig1",
-    16: "symbols.codec:Symbols",
-    17: "strips:Strips",
-}
-"""The number in the header of a bitstream and the module and class that decode it. Stable: a number
-is never given to another codec.
 """
 
 
@@ -80,7 +66,9 @@ class Codec(ABC):
 
     simulated: True when nothing is stored at all, as in a study of coefficients.
     keeps_size: whether the restored page always has the input's shape.
-    code: the number in the bitstream (CODES). sections: the component each section counts as.
+    code: the number in the bitstream (`codes`); a codec from outside has none of its own.
+    name: of one from outside, the option by which it is chosen: its bitstreams say it.
+    sections: the component each section counts as.
     shared_bytes: a page's share of side data that is not in its bitstream, at the amortisation the
         codec states.
     """
@@ -88,7 +76,8 @@ class Codec(ABC):
     simulated: bool = False
     keeps_size: bool = True
     shared_bytes: int = 0
-    code: ClassVar[int]
+    code: ClassVar[int] = OUTSIDE
+    name: ClassVar[str] = ""
     sections: ClassVar[tuple[str, ...]] = ("values",)
 
     @abstractmethod
@@ -132,7 +121,13 @@ class Codec(ABC):
         """The page of a bitstream that `encode` wrote: what `decode` without a codec gives, but for
         one that needs more than the bytes. Raises BitstreamError.
         """
-        return decode(data)
+        if self.code != OUTSIDE:
+            return decode(data)
+        stream, name = unnamed(unpack(data))
+        if name != self.name:
+            raise BitstreamError(f"bitstream: written by {name!r}, this is {self.name!r}")
+        check_sections(stream, type(self))
+        return self.restore(stream)
 
     def ledger(self, stream: Bitstream, size_bytes: int) -> dict[str, int]:
         """Bytes by component of a bitstream of `size_bytes`, and of the share of side data."""
@@ -146,7 +141,14 @@ class Codec(ABC):
         payload = self.store(np.ascontiguousarray(pixels))
         assert len(payload.sections) == len(self.sections)
         shape = payload.shape or pixels.shape
-        stream = Bitstream(self.code, shape, payload.parameters, payload.sections)
+        parameters = payload.parameters
+        if self.code == OUTSIDE:
+            if not self.name:
+                allowed = "the option's name, which the bitstreams of a codec from outside say"
+                raise ValueError(fault(f"{type(self).__name__}.name", "", allowed))
+            written = self.name.encode()
+            parameters = varint(len(written)) + written + parameters
+        stream = Bitstream(self.code, shape, parameters, payload.sections)
         return stream, payload.nominal_ratio
 
 
@@ -165,9 +167,10 @@ def check_page(pixels: Pixels) -> None:
 
 def codec_type(code: int) -> type[Codec]:
     """The codec with this number. Raises BitstreamError when there is none."""
-    if code not in CODES:
-        raise BitstreamError(f"bitstream: codec {code}, this program knows 1 to {max(CODES)}")
-    module, name = CODES[code].split(":")
+    known = codes()
+    if code not in known:
+        raise BitstreamError(f"bitstream: codec {code}, this program knows 1 to {max(known)}")
+    module, name = known[code].split(":")
     try:
         found = getattr(importlib.import_module(f"freqexp.codecs.{module}"), name)
     except ImportError as error:
@@ -192,11 +195,52 @@ def decode(data: bytes) -> Pixels:
 def taken_apart(data: bytes) -> tuple[Bitstream, type[Codec]]:
     """A bitstream and the codec that wrote it. Raises BitstreamError for anything else."""
     stream = unpack(data)
-    chosen = codec_type(stream.code)
+    if stream.code == OUTSIDE:
+        stream, name = unnamed(stream)
+        chosen = outside_type(name)
+    else:
+        chosen = codec_type(stream.code)
+    check_sections(stream, chosen)
+    return stream, chosen
+
+
+def check_sections(stream: Bitstream, chosen: type[Codec]) -> None:
+    """Raise BitstreamError for another number of sections than the codec writes."""
     if len(stream.sections) != len(chosen.sections):
         found = f"{len(stream.sections)} sections, {chosen.__name__} has {len(chosen.sections)}"
         raise BitstreamError(f"bitstream: {found}")
-    return stream, chosen
+
+
+def unnamed(stream: Bitstream) -> tuple[Bitstream, str]:
+    """A bitstream of a codec from outside as the codec wrote it, and the codec's name.
+
+    Raises BitstreamError for one of another codec.
+    """
+    cursor = Cursor(stream.parameters, "bitstream")
+    try:
+        name = cursor.block().decode() if stream.code == OUTSIDE else ""
+    except UnicodeDecodeError as error:
+        raise BitstreamError("bitstream: the codec's name is no text") from error
+    if not name:
+        raise BitstreamError(f"bitstream: codec {stream.code}, not one from outside with a name")
+    return replace(stream, parameters=stream.parameters[cursor.at :]), name
+
+
+def outside_type(name: str) -> type[Codec]:
+    """The codec that an installed package offers by this name. Raises BitstreamError."""
+    found = [entry for entry in entries(CODECS) if entry.name == name]
+    if len(found) != 1:
+        why = "no installed package has it" if not found else "several packages have it"
+        raise BitstreamError(f"bitstream: written by the codec {name!r}; {why}")
+    try:
+        decoder = found[0].load().decoder()  # type: ignore[attr-defined]
+    # Other people's code, with exceptions of every type.
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}; {found[0].owner}"
+        raise BitstreamError(f"bitstream: the codec {name!r} can't be loaded ({why})") from error
+    if not isinstance(decoder, type) or not issubclass(decoder, Codec) or decoder.name != name:
+        raise BitstreamError(f"bitstream: {name!r} of {found[0].owner} is no codec of that name")
+    return decoder
 
 
 def section_bytes(chosen: type[Codec], stream: Bitstream, size_bytes: int) -> dict[str, int]:

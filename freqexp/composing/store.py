@@ -20,6 +20,9 @@ def register() -> None:
     """Put the schemas into Hydra's ConfigStore, where the YAML files' defaults lists name them."""
     from hydra.core.config_store import ConfigStore
 
+    from freqexp.composing.sources import install
+
+    install()
     store = ConfigStore.instance()
     store.store(group="schema", name="run", node=RunConfig, package="_global_")
     for name, section in (

@@ -18,6 +18,7 @@ from freqexp.code import files_digest
 from freqexp.config.budget import acting_budget
 from freqexp.config.run import RunConfig
 from freqexp.errors import UserError
+from freqexp.outside.source import Source, source_of
 from freqexp.paths import package_dir
 from freqexp.readers.adapter_file import content_hash
 from freqexp.schemas.method import DRAWS
@@ -61,13 +62,34 @@ def run_id(cfg: RunConfig) -> str:
     from freqexp.benchmarks.samples import samples_hash
     from freqexp.readers.bundled import weights_hash
 
-    parts = {
+    parts: dict[str, Any] = {
         "config": identity(cfg),
         "code": code_hash(),
         "weights": weights_hash(cfg.model),
         "data": samples_hash(cfg.needles),
     }
+    others = outside_code(cfg)
+    if others:
+        parts["outside"] = others
     return hashlib.sha256(_canonical(parts).encode()).hexdigest()[:16]
+
+
+def outside_sources(cfg: RunConfig) -> dict[str, Source]:
+    """Where the methods of a run that are not this package's are written, by name.
+
+    Raises UserError for one without a file.
+    """
+    found = {}
+    for part in cfg.compressor.parts(cfg.keep_ratio):
+        source = source_of(type(part.config))
+        if source is not None:
+            found[part.config.name] = source
+    return found
+
+
+def outside_code(cfg: RunConfig) -> dict[str, str]:
+    """Digests of their code. Raises UserError for what can't be read."""
+    return {name: source.digest for name, source in outside_sources(cfg).items()}
 
 
 def identity(cfg: RunConfig) -> dict[str, Any]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from freqexp.config.run import RunConfig
 from freqexp.errors import ConfigError, UserError, fault
-from freqexp.schemas.compressor import COMPRESSORS, CombinedConfig
+from freqexp.schemas.compressor import CombinedConfig, chosen
 from freqexp.schemas.method import CompressorConfig
 from freqexp.schemas.model import ModelConfig
 from freqexp.schemas.render import RENDERS, RenderConfig
@@ -16,8 +16,6 @@ from freqexp.schemas.section import option_name
 
 if TYPE_CHECKING:
     from omegaconf import Container
-
-Option = TypeVar("Option", CompressorConfig, RenderConfig)
 
 
 def to_yaml(cfg: RunConfig) -> str:
@@ -27,9 +25,10 @@ def to_yaml(cfg: RunConfig) -> str:
     return OmegaConf.to_yaml(OmegaConf.structured(cfg))
 
 
-def from_yaml(path: str | Path) -> RunConfig:
+def from_yaml(path: str | Path, folders: Sequence[Path | str] = ()) -> RunConfig:
     """The run saved by `to_yaml`; ranges are `freqexp.config.check`'s to check.
 
+    folders: where methods of the user's own are, beside those that are installed.
     Raises UserError for a file that can't be read, ConfigError for one that is no run.
     """
     import yaml
@@ -39,13 +38,13 @@ def from_yaml(path: str | Path) -> RunConfig:
     try:
         saved = OmegaConf.create(Path(path).read_text(encoding="utf-8"))
         schema = OmegaConf.structured(RunConfig)
-        chosen = _chosen(COMPRESSORS, saved, "compressor.name")
-        schema.compressor = compressor_schema(chosen)
-        for place in _places(chosen):
+        method = _method(saved, "compressor.name", folders)
+        schema.compressor = compressor_schema(method)
+        for place in _places(method):
             key = f"compressor.{place}"
-            OmegaConf.update(schema, key, _chosen(COMPRESSORS, saved, f"{key}.name"))
+            OmegaConf.update(schema, key, _method(saved, f"{key}.name", folders))
         schema.model = ModelConfig
-        schema.model.render = _chosen(RENDERS, saved, "model.render.name")
+        schema.model.render = _render(saved, "model.render.name")
         cfg = OmegaConf.to_object(OmegaConf.merge(schema, saved))
     except OSError as error:
         raise UserError(f"{path}: can't be read ({error.strerror})") from error
@@ -73,12 +72,19 @@ def compressor_schema(option: type[CompressorConfig]) -> Any:
     return schema
 
 
-def _chosen(options: Sequence[type[Option]], saved: Container, key: str) -> type[Option]:
-    """The schema that `saved` names at `key`. Raises ConfigError when there is none."""
+def _method(saved: Container, key: str, folders: Sequence[Path | str]) -> type[CompressorConfig]:
+    """The schema that `saved` names at `key`. Raises ConfigError, see `chosen`."""
+    from omegaconf import OmegaConf
+
+    return chosen(OmegaConf.select(saved, key), folders, key)
+
+
+def _render(saved: Container, key: str) -> type[RenderConfig]:
+    """The same of a renderer."""
     from omegaconf import OmegaConf
 
     name = OmegaConf.select(saved, key)
-    for option in options:
+    for option in RENDERS:
         if option_name(option) == name:
             return option
-    raise ConfigError([fault(key, name, ", ".join(map(option_name, options)))])
+    raise ConfigError([fault(key, name, ", ".join(map(option_name, RENDERS)))])

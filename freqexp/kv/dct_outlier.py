@@ -56,7 +56,7 @@ class DctOutlier(Evictor):
             shares.append(self.high_share(layer, scope))
         return shared_out(sum(flat), shares, most)
 
-    def scores(self, layer: LayerCache) -> Tensor:
+    def score(self, layer: LayerCache) -> Tensor:
         """The departure in mean squares; 0 out of scope."""
         scope = in_scope(layer, self.settings.scope)
         departure = layer.keys.new_zeros(len(layer.keys), len(scope), dtype=torch.float64)

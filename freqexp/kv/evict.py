@@ -64,7 +64,7 @@ class Evictor(KVMethod):
         self.simulated = settings.keep_ratio == 1 and settings.bits is None
 
     @abstractmethod
-    def scores(self, layer: LayerCache) -> Tensor:
+    def score(self, layer: LayerCache) -> Tensor:
         """Float [KV heads, L], the highest stay."""
 
     def always(self, layer: LayerCache) -> Tensor:
@@ -95,7 +95,7 @@ class Evictor(KVMethod):
             said = share if layer.budget is None else f"keep_tokens {layer.budget}"
             allowed = f"at least the {least} that always stay ({self.holds})"
             raise BudgetError(f"KV cache: {said} leaves {count}, allowed: {allowed}")
-        scores = self.scores(layer).double()
+        scores = self.score(layer).double()
         if not torch.isfinite(scores).all():
             raise UserError("KV cache: the scores hold NaN or infinity; try a wider dtype")
         scores = scores.index_select(1, scope).masked_fill(safe, torch.inf)

@@ -20,7 +20,7 @@ class KeyDiff(Evictor):
     rounded to 2^-20.
     """
 
-    def scores(self, layer: LayerCache) -> Tensor:
+    def score(self, layer: LayerCache) -> Tensor:
         """Minus the cosine of key and anchor."""
         keys = _unit(layer.keys.double())
         anchor = _unit(keys.mean(dim=1, keepdim=True))

@@ -23,7 +23,7 @@ class KVRandom(Evictor):
         super().__init__(settings, *([fault("seed", seed, "0 or more")] if seed < 0 else []))
         self._seed = seed
 
-    def scores(self, layer: LayerCache) -> Tensor:
+    def score(self, layer: LayerCache) -> Tensor:
         """Uniform noise."""
         heads, tokens = layer.keys.shape[:2]
         random = np.random.Generator(np.random.PCG64([self._seed, layer.number, tokens]))

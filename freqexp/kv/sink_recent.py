@@ -31,7 +31,7 @@ class SinkRecent(Evictor):
         first = in_scope(layer, self.settings.scope)[: self._sinks]
         return torch.zeros_like(layer.vision).index_fill_(0, first, True)
 
-    def scores(self, layer: LayerCache) -> Tensor:
+    def score(self, layer: LayerCache) -> Tensor:
         """The place."""
         heads, tokens = layer.keys.shape[:2]
         places = torch.arange(tokens, dtype=torch.float64, device=layer.keys.device)

@@ -48,7 +48,7 @@ class SnapKV(Evictor):
             raise BudgetError(fault("compressor.window", self.queries, allowed))
         return torch.arange(tokens, device=layer.vision.device) >= tokens - self.queries
 
-    def scores(self, layer: LayerCache) -> Tensor:
+    def score(self, layer: LayerCache) -> Tensor:
         """The logarithm of the pooled attention, 0 in the window.
 
         Raises ValueError for queries of another shape than the layer's and the window's.

@@ -80,7 +80,7 @@ def _kept(cfg: RunConfig, tokens: Sequence[int]) -> float:
         return min(1.0, budget.keep_tokens * len(tokens) / max(1, sum(tokens)))
     for part in cfg.compressor.parts(cfg.keep_ratio):
         if part.config.stage == "token":
-            built = part.config.build(part.keep_ratio, cfg.profile)
-            whole = built is None or built.simulated or part.config.adaptive
+            built = part.build(cfg.profile)
+            whole = built.simulated or part.config.adaptive
             return 1.0 if whole else part.keep_ratio
     return 1.0

@@ -216,7 +216,7 @@ def _codecs(configs: Sequence[tuple[Row, RunConfig]], found: Redrawn) -> dict[in
             key = repr((part.config, kept, profile))
             if key not in numbers:
                 try:
-                    codec = part.config.build(part.keep_ratio, cfg.profile)
+                    codec = part.build(cfg.profile)
                 except Exception as error:  # a library that is not on this machine, for one
                     name = plain(part.config.name)
                     found.notes.append(f"pages after {name} are not shown: {reason(error)}")

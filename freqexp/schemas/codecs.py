@@ -9,10 +9,11 @@ from freqexp.errors import fault
 from freqexp.schemas import ranges
 from freqexp.schemas.choices import Fit, Threshold
 from freqexp.schemas.method import CompressorConfig, StageName
+from freqexp.schemas.profile import ProfileConfig
+from freqexp.schemas.section import option_name
 
 if TYPE_CHECKING:
     from freqexp.codecs.base import Codec
-    from freqexp.schemas.profile import ProfileConfig
 
 
 @dataclass
@@ -20,6 +21,12 @@ class CodecConfig(CompressorConfig):
     """A codec: its pages are the decoded bytes it stores."""
 
     stage: ClassVar[StageName] = "codec"
+
+    @classmethod
+    def decoder(cls) -> type[Codec]:
+        """The class that decodes what this method stored: that of its default settings."""
+        made = cls(name=option_name(cls))
+        return type(made.build(1.0, ProfileConfig("", 8, 8, 8, 0, 0)))  # type: ignore[return-value]
 
 
 @dataclass

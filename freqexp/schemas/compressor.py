@@ -1,38 +1,23 @@
-"""Schemas of the group `compressor`: one class a method, listed in COMPRESSORS."""
+"""Schemas of the group `compressor`: one class a method, found in the modules of this room."""
 
 from __future__ import annotations
 
+import importlib
 import itertools
+import pkgutil
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, get_args
 
-from freqexp.errors import fault
-from freqexp.schemas.codecs import (
-    AvifConfig,
-    BlockDctConfig,
-    BlockVqConfig,
-    DownsampleConfig,
-    JpegConfig,
-    JxlConfig,
-    JxlLosslessConfig,
-    PngConfig,
-    WebpConfig,
-    WebpLosslessConfig,
-)
-from freqexp.schemas.external import ExternalConfig
-from freqexp.schemas.in_decoder import DECODER_METHODS
-from freqexp.schemas.kv import KV_METHODS
-from freqexp.schemas.kv_codes import KV_CODE_METHODS
-from freqexp.schemas.kv_library import KV_LIBRARY_METHODS
-from freqexp.schemas.learned import LEARNED_METHODS
+import freqexp.schemas
+from freqexp.errors import ConfigError, fault
+from freqexp.outside.entries import METHODS, entries
+from freqexp.schemas import outside
+from freqexp.schemas.codecs import BlockDctConfig
 from freqexp.schemas.method import CompressorConfig, NoneConfig, Part, StageName
-from freqexp.schemas.page_formats import PAGE_FORMATS
-from freqexp.schemas.page_methods import PAGE_METHODS
-from freqexp.schemas.section import option_name
-from freqexp.schemas.selection import SELECTION_METHODS
-from freqexp.schemas.text_codecs import TEXT_CODECS, PosterizeConfig
-from freqexp.schemas.text_input import TEXT_METHODS
-from freqexp.schemas.tokens import TOKEN_METHODS, TokenConfig
+from freqexp.schemas.section import option_name, options_in
+from freqexp.schemas.tokens import TokenConfig
 
 
 @dataclass
@@ -127,8 +112,42 @@ class CombinedConfig(CompressorConfig):
 
 
 def names_at(place: str) -> list[str]:
-    """Names of the methods that may stand at a place of a combination."""
-    return sorted(option_name(option) for option in COMPRESSORS if option.stage in ("none", place))
+    """Names of the methods that may stand at a place of a combination, those of installed packages
+    among them.
+    """
+    ours = (option_name(option) for option in COMPRESSORS if option.stage in ("none", place))
+    return sorted({*ours, *outside.names_offered(place)})
+
+
+def offers(name: str, folders: Iterable[Path | str] = ()) -> list[outside.Offer]:
+    """Methods of this name from outside; a codec for `external` takes no built-in name away."""
+    found = outside.offers(name, folders)
+    if any(option_name(option) == name for option in COMPRESSORS):
+        found = [offer for offer in found if outside.is_option(offer)]
+    return found
+
+
+def chosen(
+    name: object, folders: Iterable[Path | str] = (), field: str = "compressor"
+) -> type[CompressorConfig]:
+    """The schema of a method by its name: of this package, of an installed one, or of a file in one
+    of these folders.
+
+    field: the setting that chose it. Raises ConfigError for a name that nobody has or more than
+    one, and for a method from outside that can't be used.
+    """
+    ours = {option_name(option): option for option in COMPRESSORS}
+    others = offers(name, folders) if isinstance(name, str) else []
+    owners = ["built in"] * (name in ours) + [offer.owner for offer in others]
+    if len(owners) > 1:
+        allowed = f"a name of one method; several have it: {', '.join(owners)}"
+        raise ConfigError([fault(field, name, allowed)])
+    if others:
+        return outside.loaded(others[0], field)
+    if name not in ours:
+        names = [*ours, *(entry.name for entry in entries(*METHODS))]
+        raise ConfigError([fault(field, name, ", ".join(names))])
+    return ours[str(name)]
 
 
 def controls() -> dict[str, str]:
@@ -142,30 +161,12 @@ def adaptive_options() -> dict[str, CompressorConfig]:
     return {made.name: made for made in options if made.stage == "token" and made.adaptive}
 
 
-COMPRESSORS: tuple[type[CompressorConfig], ...] = (
-    NoneConfig,
-    BlockDctConfig,
-    BlockVqConfig,
-    PngConfig,
-    WebpLosslessConfig,
-    JxlLosslessConfig,
-    JpegConfig,
-    WebpConfig,
-    AvifConfig,
-    JxlConfig,
-    *PAGE_FORMATS,
-    PosterizeConfig,
-    DownsampleConfig,
-    *TEXT_CODECS,
-    ExternalConfig,
-    *TOKEN_METHODS,
-    *PAGE_METHODS,
-    *SELECTION_METHODS,
-    *LEARNED_METHODS,
-    *DECODER_METHODS,
-    *KV_METHODS,
-    *KV_CODE_METHODS,
-    *KV_LIBRARY_METHODS,
-    *TEXT_METHODS,
-    CombinedConfig,
-)
+def built_in() -> tuple[type[CompressorConfig], ...]:
+    """The methods that the modules of this room define, by stage, module and place in it."""
+    names = sorted(module.name for module in pkgutil.iter_modules(freqexp.schemas.__path__))
+    modules = [importlib.import_module(f"{freqexp.schemas.__name__}.{name}") for name in names]
+    stages = get_args(StageName)
+    return tuple(sorted(options_in(modules, CompressorConfig), key=lambda o: stages.index(o.stage)))
+
+
+COMPRESSORS = built_in()

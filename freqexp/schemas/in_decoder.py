@@ -51,6 +51,3 @@ class DartConfig(InDecoderConfig):
         from freqexp.tokens.dart import Dart
 
         return Dart(keep_ratio=keep_ratio, layer=self.layer)
-
-
-DECODER_METHODS: tuple[type[CompressorConfig], ...] = (FastvConfig, DartConfig)

@@ -183,12 +183,3 @@ class DctOutlierConfig(EvictConfig):
         from freqexp.kv.dct_outlier import DctOutlier
 
         return DctOutlier(self.eviction(keep_ratio), self.gamma, self.layers.value)
-
-
-KV_METHODS: tuple[type[CompressorConfig], ...] = (
-    KVRandomConfig,
-    SinkRecentConfig,
-    SnapKVConfig,
-    KeyDiffConfig,
-    DctOutlierConfig,
-)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from freqexp.errors import UserError, fault
 from freqexp.schemas.choices import BasisOf, ValueGroups
 from freqexp.schemas.kv import BITS, KVConfig
-from freqexp.schemas.method import CompressorConfig
 
 if TYPE_CHECKING:
     from freqexp.kv.base import KVMethod
@@ -109,6 +108,3 @@ class LowRankConfig(KVConfig):
         from freqexp.kv.low_rank import LowRank
 
         return LowRank(keep_ratio, self.scope.value, self.question.value, self.basis_path)
-
-
-KV_CODE_METHODS: tuple[type[CompressorConfig], ...] = (KiviConfig, LowRankConfig)

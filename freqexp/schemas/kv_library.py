@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from freqexp.errors import fault
 from freqexp.schemas.choices import Scope
 from freqexp.schemas.kv import KVConfig
-from freqexp.schemas.method import CompressorConfig
 
 if TYPE_CHECKING:
     from freqexp.kv.base import KVMethod
@@ -38,6 +37,3 @@ class Fp8Config(KVConfig):
         from freqexp.kv.fp8 import Fp8
 
         return Fp8(self.question.value)
-
-
-KV_LIBRARY_METHODS: tuple[type[CompressorConfig], ...] = (Fp8Config,)

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class MergeConfig(CompressorConfig):
+class LearnedConfig(CompressorConfig):
+    """What these methods share."""
+
+    stage: ClassVar[StageName] = "token"
+
+
+@dataclass
+class MergeConfig(LearnedConfig):
     """Learned merging of neighbours: one token for groups of `rows` x `columns`.
 
     which: all, each of them; needed, blank tokens leave first, and then no more pairs are merged
@@ -37,7 +44,6 @@ class MergeConfig(CompressorConfig):
     rank: int | None = None
     heads: int = 8
     weights: str | None = None
-    stage: ClassVar[StageName] = "token"
 
     @property
     def signals(self) -> tuple[Signal, ...]:
@@ -78,7 +84,7 @@ class MergeBefore(Section):
 
 
 @dataclass
-class TokenVqConfig(CompressorConfig):
+class TokenVqConfig(LearnedConfig):
     """Vector quantisation of vision tokens.
 
     kind: how code words stand for a token. books: how many do; None: 2, or 1 of kind=plain. codes:
@@ -106,7 +112,6 @@ class TokenVqConfig(CompressorConfig):
     expire: float = 0.1
     center: bool = True
     weights: str | None = None
-    stage: ClassVar[StageName] = "token"
 
     @property
     def uses_keep_ratio(self) -> bool:
@@ -162,6 +167,3 @@ def _merge_settings(rows: int, columns: int, how: MergeConfig | MergeBefore) -> 
         rank=how.rank,
         heads=how.heads,
     )
-
-
-LEARNED_METHODS: tuple[type[CompressorConfig], ...] = (MergeConfig, TokenVqConfig)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
+from freqexp.errors import UserError, fault
+from freqexp.outside.source import Source, source_of
 from freqexp.schemas.section import Section
 
 if TYPE_CHECKING:
@@ -30,6 +32,53 @@ class Part(NamedTuple):
 
     config: CompressorConfig
     keep_ratio: float
+
+    def build(
+        self, profile: ProfileConfig
+    ) -> Codec | TokenCompressor | LayerMethod | KVMethod | Truncate:
+        """The compressor. Raises what `config.build` raises; of a method from outside everything
+        becomes a UserError that says whose it is, and so does a compressor of another stage.
+        """
+        source = source_of(type(self.config))
+        try:
+            built = self.config.build(self.keep_ratio, profile)
+        except UserError:
+            raise
+        except Exception as error:
+            if source is None:
+                raise
+            why = f"{type(error).__name__}: {error}"
+            raise self._refused(source, f"a method that can be built ({why})") from error
+        wanted = stage_type(self.config.stage)
+        if source is not None and not isinstance(built, wanted):
+            why = f"{type(built).__name__} is no {wanted.__name__}"
+            raise self._refused(source, f"one that builds what its stage says ({why})")
+        assert built is not None
+        return built
+
+    def _refused(self, source: Source, allowed: str) -> UserError:
+        name = self.config.name
+        return UserError(fault("compressor", name, f"{allowed}; this is of {source.owner}"))
+
+
+def stage_type(stage: StageName) -> type:
+    """What a method of a stage builds."""
+    if stage == "codec":
+        from freqexp.codecs.base import Codec
+
+        return Codec
+    if stage == "token":
+        from freqexp.tokens.base import TokenCompressor
+
+        return TokenCompressor
+    if stage == "decoder":
+        from freqexp.tokens.layer_base import LayerMethod
+
+        return LayerMethod
+    assert stage == "kv", stage
+    from freqexp.kv.base import KVMethod
+
+    return KVMethod
 
 
 @dataclass

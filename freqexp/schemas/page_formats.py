@@ -98,6 +98,3 @@ class Jbig1Config(TwoLevelConfig):
         from freqexp.codecs.jbig1 import Jbig1
 
         return Jbig1()
-
-
-PAGE_FORMATS = (Jpeg2000Config, Jb2Config, Jbig1Config)

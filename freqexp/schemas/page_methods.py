@@ -116,12 +116,3 @@ class BlockMeanConfig(CompressorConfig):
         from freqexp.tokens.block_mean import BlockMean
 
         return BlockMean(keep_ratio)
-
-
-PAGE_METHODS: tuple[type[CompressorConfig], ...] = (
-    PixelPruneConfig,
-    BlankPruneConfig,
-    NormPruneConfig,
-    DctResampleConfig,
-    BlockMeanConfig,
-)

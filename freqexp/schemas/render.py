@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freqexp.errors import fault
 from freqexp.schemas import ranges
 from freqexp.schemas.choices import Missing
-from freqexp.schemas.section import Section
+from freqexp.schemas.section import Section, options_in
 
 if TYPE_CHECKING:
     from freqexp.nouns.render import Renderer
@@ -103,4 +104,4 @@ class GlyphRender(RenderConfig):
         )
 
 
-RENDERS: tuple[type[RenderConfig], ...] = (CellsRender, GlyphRender)
+RENDERS = options_in([sys.modules[__name__]], RenderConfig)

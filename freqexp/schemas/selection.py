@@ -126,12 +126,3 @@ class CdpruneConfig(CompressorConfig):
         from freqexp.tokens.cdprune import CdPrune
 
         return CdPrune(keep_ratio)
-
-
-SELECTION_METHODS: tuple[type[CompressorConfig], ...] = (
-    DivpruneConfig,
-    ScopeConfig,
-    VisprunerConfig,
-    TomeConfig,
-    CdpruneConfig,
-)

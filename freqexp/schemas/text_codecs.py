@@ -14,7 +14,6 @@ from freqexp.schemas.codecs import CodecConfig
 if TYPE_CHECKING:
     from freqexp.codecs.base import Codec
     from freqexp.codecs.symbols.known import Prior
-    from freqexp.schemas.method import CompressorConfig
     from freqexp.schemas.profile import ProfileConfig
 
 BUNDLED = "bundled"
@@ -100,6 +99,3 @@ class StripsConfig(LevelsConfig):
         from freqexp.codecs.strips import Strips
 
         return Strips(keep_ratio, self.levels, self.coder.value)
-
-
-TEXT_CODECS: tuple[type[CompressorConfig], ...] = (SymbolsConfig, StripsConfig)

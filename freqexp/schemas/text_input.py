@@ -23,6 +23,3 @@ class TruncateConfig(CompressorConfig):
         from freqexp.tokens.truncate import Truncate
 
         return Truncate(keep_ratio)
-
-
-TEXT_METHODS: tuple[type[CompressorConfig], ...] = (TruncateConfig,)

@@ -101,6 +101,3 @@ class PoolConfig(CompressorConfig):
         from freqexp.tokens.pool import Pool
 
         return Pool(keep_ratio=keep_ratio)
-
-
-TOKEN_METHODS: tuple[type[CompressorConfig], ...] = (TokenConfig, RandomPruneConfig, PoolConfig)

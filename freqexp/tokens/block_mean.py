@@ -5,15 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from freqexp.coding.share import check_keep_ratio
-from freqexp.errors import ConfigError
 from freqexp.nouns.vision import CompressedTokens, VisionTokens
-from freqexp.tokens.base import TokenCompressor
-from freqexp.tokens.kept import budget_of, check_tokens, whole
+from freqexp.tokens.kept import check_tokens, whole
+from freqexp.tokens.scorer import ShareCompressor
 from freqexp.tokens.smaller_grid import resampled, smaller_grid
 
 
-class BlockMean(TokenCompressor):
+class BlockMean(ShareCompressor):
     """Average the tokens of each of h x w blocks of the page's H x W grid.
 
     Block i of h covers the rows from floor(i H / h) to before floor((i + 1) H / h), and columns
@@ -24,21 +22,13 @@ class BlockMean(TokenCompressor):
     fills_budget = False
     nested = False
 
-    def __init__(self, keep_ratio: float = 0.5) -> None:
-        """Check and keep the setting. Raises ConfigError for a keep ratio outside (0, 1]."""
-        faults = check_keep_ratio(keep_ratio)
-        if faults:
-            raise ConfigError(faults)
-        self.simulated = keep_ratio == 1
-        self._keep_ratio = keep_ratio
-
     def compress(self, tokens: VisionTokens) -> CompressedTokens:
         """Compress one page's tokens; features [N, channels] -> [h w, channels].
 
         Raises ValueError and UserError, see `check_tokens` and `budget_of`.
         """
         check_tokens(tokens)
-        shape = smaller_grid(tokens.grid, budget_of(tokens, self._keep_ratio))
+        shape = smaller_grid(tokens.grid, self.count(tokens))
         if shape == tokens.grid:
             return whole(tokens)
         down, across = (means(size, count) for size, count in zip(tokens.grid, shape, strict=True))

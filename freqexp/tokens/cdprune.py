@@ -6,11 +6,9 @@ import torch
 from torch import Tensor
 
 from freqexp.coding.grid import on_grid
-from freqexp.coding.share import check_keep_ratio
-from freqexp.errors import ConfigError
-from freqexp.nouns.vision import CompressedTokens, Signal, VisionTokens
-from freqexp.tokens.base import TokenCompressor
-from freqexp.tokens.kept import budget_of, check_tokens, pruned_tokens, signal_of, whole
+from freqexp.nouns.vision import Signal, VisionTokens
+from freqexp.tokens.kept import signal_of
+from freqexp.tokens.scorer import Selector
 from freqexp.tokens.similarity import products, unit_rows
 
 LEAST = 1e-6
@@ -19,7 +17,7 @@ JITTER = 1e-6
 """On the kernel's diagonal, so that copies of a token stay a (bad) choice."""
 
 
-class CdPrune(TokenCompressor):
+class CdPrune(Selector):
     """Keep the tokens of a determinantal point process (CDPruner, arXiv 2506.10967).
 
     Kernel L_ij = r_i S_ij r_j with S the cosines of the features and r the relevance: a token's
@@ -34,28 +32,11 @@ class CdPrune(TokenCompressor):
 
     signals: tuple[Signal, ...] = ("question",)
 
-    def __init__(self, keep_ratio: float = 0.5) -> None:
-        """Check and keep the setting. Raises ConfigError for a keep ratio outside (0, 1]."""
-        faults = check_keep_ratio(keep_ratio)
-        if faults:
-            raise ConfigError(faults)
-        self.simulated = keep_ratio == 1
-        self._keep_ratio = keep_ratio
-
-    def compress(self, tokens: VisionTokens) -> CompressedTokens:
-        """Compress one page's tokens; features [N, channels] -> [K, channels].
-
-        Raises ValueError and UserError, see `check_tokens`, `budget_of` and `signal_of`.
-        """
-        check_tokens(tokens)
-        question = signal_of(tokens, "question")
-        count = budget_of(tokens, self._keep_ratio)
-        if count == len(tokens.features):
-            return whole(tokens)
+    def select(self, tokens: VisionTokens, count: int) -> Tensor:
+        """See `Selector`."""
         rows = unit_rows(tokens.features)
-        weight = relevance(rows, unit_rows(question))
-        kernel = weight[:, None] * products(rows, rows) * weight
-        return pruned_tokens(tokens, most_determinant(kernel, count))
+        weight = relevance(rows, unit_rows(signal_of(tokens, "question")))
+        return most_determinant(weight[:, None] * products(rows, rows) * weight, count)
 
 
 def relevance(rows: Tensor, words: Tensor) -> Tensor:

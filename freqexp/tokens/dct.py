@@ -16,9 +16,9 @@ from freqexp.tokens.bands import limits_of
 from freqexp.tokens.base import TokenCompressor
 from freqexp.tokens.bitstream import StoredTokens, store
 from freqexp.tokens.coefficients import Quantised, quantise, restored
+from freqexp.tokens.energy_prune import NORMS, EnergyPrune
 from freqexp.tokens.kept import budget_of, check_tokens
-
-_ENERGY_GRID = 2.0**30
+from freqexp.tokens.scorer import highest
 
 
 class TokenDct(TokenCompressor):
@@ -83,7 +83,7 @@ class TokenDct(TokenCompressor):
         self._transform = transform
         self._quantize = quantize
         self._prune = prune
-        self._norm = {"l2": 2, "l1": 1}[energy]
+        self._energy = EnergyPrune(keep_ratio, energy)
         self._scale_dims = (0,) if scale == "channel" else (0, 1)
 
     def compress(self, tokens: VisionTokens) -> CompressedTokens:
@@ -112,7 +112,8 @@ class TokenDct(TokenCompressor):
         else:
             exact = features.double()
         if self._prune:
-            kept = self._most_energetic(exact, budget_of(tokens, self._keep_ratio))
+            count = budget_of(tokens, self._keep_ratio)
+            kept = highest(self._energy.energies(exact), count).sort().values
             features = features.index_select(0, kept)
         else:
             kept = torch.arange(rows * columns, device=features.device)
@@ -158,15 +159,6 @@ class TokenDct(TokenCompressor):
         stored = StoredTokens(grid, features.shape[1], features.dtype, kept, levels, values)
         return store(stored)
 
-    def _most_energetic(self, features: Tensor, count: int) -> Tensor:
-        """Increasing positions int64 [count] of the tokens of `features` [N, channels] to keep."""
-        mean = features.mean(dim=0)
-        # The norm ranks as its square does, and takes one pass.
-        energy = torch.linalg.vector_norm(features - mean, ord=self._norm, dim=1)
-        scale = energy.amax() + torch.linalg.vector_norm(mean, ord=self._norm)
-        rank = (energy / scale.clamp_min(torch.finfo(scale.dtype).tiny) * _ENERGY_GRID).round_()
-        return torch.sort(rank, descending=True, stable=True).indices[:count].sort().values
-
 
 def _faults(
     keep_ratio: float, bits: Sequence[int], edges: Sequence[float], energy: str, scale: str
@@ -177,8 +169,8 @@ def _faults(
         faults.append(fault("bits", bits, f"three of 0 to {MAX_BITS}"))
     if len(edges) != 2 or not 0 <= edges[0] <= edges[1]:
         faults.append(fault("edges", edges, "two, 0 <= first <= second"))
-    if energy not in ("l2", "l1"):
-        faults.append(fault("energy", energy, "l2, l1"))
+    if energy not in NORMS:
+        faults.append(fault("energy", energy, ", ".join(NORMS)))
     if scale not in ("channel", "tensor"):
         faults.append(fault("scale", scale, "channel, tensor"))
     return faults

@@ -6,16 +6,14 @@ import math
 
 from torch import Tensor
 
-from freqexp.coding.share import check_keep_ratio
 from freqexp.coding.transforms import dct_matrix
-from freqexp.errors import ConfigError
 from freqexp.nouns.vision import CompressedTokens, VisionTokens
-from freqexp.tokens.base import TokenCompressor
-from freqexp.tokens.kept import budget_of, check_tokens, whole
+from freqexp.tokens.kept import check_tokens, whole
+from freqexp.tokens.scorer import ShareCompressor
 from freqexp.tokens.smaller_grid import resampled, smaller_grid
 
 
-class DctResample(TokenCompressor):
+class DctResample(ShareCompressor):
     """Low-pass and resample the grid (Fourier-VLM, arXiv 2508.06038).
 
     Orthonormal 2-D DCT-II of each channel over the page's H x W tokens; the h x w lowest
@@ -32,11 +30,7 @@ class DctResample(TokenCompressor):
 
     def __init__(self, keep_ratio: float = 0.5, correct: bool = True) -> None:
         """Check and keep the settings. Raises ConfigError for a keep ratio outside (0, 1]."""
-        faults = check_keep_ratio(keep_ratio)
-        if faults:
-            raise ConfigError(faults)
-        self.simulated = keep_ratio == 1
-        self._keep_ratio = keep_ratio
+        super().__init__(keep_ratio)
         self._correct = correct
 
     def compress(self, tokens: VisionTokens) -> CompressedTokens:
@@ -45,7 +39,7 @@ class DctResample(TokenCompressor):
         Raises ValueError and UserError, see `check_tokens` and `budget_of`.
         """
         check_tokens(tokens)
-        shape = smaller_grid(tokens.grid, budget_of(tokens, self._keep_ratio))
+        shape = smaller_grid(tokens.grid, self.count(tokens))
         if shape == tokens.grid:
             return whole(tokens)
         down, across = (

@@ -5,15 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from freqexp.coding.share import check_keep_ratio
-from freqexp.errors import ConfigError
-from freqexp.nouns.vision import CompressedTokens, VisionTokens
-from freqexp.tokens.base import TokenCompressor
-from freqexp.tokens.kept import budget_of, check_tokens, pruned_tokens, whole
+from freqexp.nouns.vision import VisionTokens
+from freqexp.tokens.scorer import Selector
 from freqexp.tokens.similarity import cosines
 
 
-class DivPrune(TokenCompressor):
+class DivPrune(Selector):
     """Keep tokens whose smallest cosine distance is largest (DivPrune, arXiv 2503.02175).
 
     The max-min diversity problem is solved greedily: the first token is the one whose nearest
@@ -22,24 +19,9 @@ class DivPrune(TokenCompressor):
     raster position.
     """
 
-    def __init__(self, keep_ratio: float = 0.5) -> None:
-        """Check and keep the setting. Raises ConfigError for a keep ratio outside (0, 1]."""
-        faults = check_keep_ratio(keep_ratio)
-        if faults:
-            raise ConfigError(faults)
-        self.simulated = keep_ratio == 1
-        self._keep_ratio = keep_ratio
-
-    def compress(self, tokens: VisionTokens) -> CompressedTokens:
-        """Compress one page's tokens; features [N, channels] -> [K, channels].
-
-        Raises ValueError and UserError, see `check_tokens` and `budget_of`.
-        """
-        check_tokens(tokens)
-        count = budget_of(tokens, self._keep_ratio)
-        if count == len(tokens.features):
-            return whole(tokens)
-        return pruned_tokens(tokens, most_diverse(1 - cosines(tokens.features), count))
+    def select(self, tokens: VisionTokens, count: int) -> Tensor:
+        """See `Selector`."""
+        return most_diverse(1 - cosines(tokens.features), count)
 
 
 def most_diverse(distance: Tensor, count: int) -> Tensor:

@@ -9,16 +9,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from freqexp.coding.share import check_keep_ratio
-from freqexp.errors import ConfigError
 from freqexp.nouns.vision import CompressedTokens, VisionTokens
-from freqexp.tokens.base import TokenCompressor
-from freqexp.tokens.kept import budget_of, check_tokens, merged_tokens
+from freqexp.tokens.kept import check_tokens, merged_tokens
+from freqexp.tokens.scorer import ShareCompressor
 
 Places = npt.NDArray[np.int64]
 
 
-class Pool(TokenCompressor):
+class Pool(ShareCompressor):
     """Average every token into the nearest of K = floor(keep_ratio N + 0.5) places (at least 1).
 
     The places are spread evenly by farthest-point sampling of the grid (Gonzalez 1985): each next
@@ -28,14 +26,6 @@ class Pool(TokenCompressor):
     are nested. A token that is as near to several places goes to the earliest in raster order.
     Means are taken in float64.
     """
-
-    def __init__(self, keep_ratio: float = 0.5) -> None:
-        """keep_ratio: share of the tokens kept, in (0, 1]. Raises ConfigError outside of it."""
-        faults = check_keep_ratio(keep_ratio)
-        if faults:
-            raise ConfigError(faults)
-        self.simulated = keep_ratio == 1
-        self._keep_ratio = keep_ratio
 
     def compress(self, tokens: VisionTokens) -> CompressedTokens:
         """Compress one page's tokens; features [N, channels] -> [K, channels].
@@ -48,7 +38,7 @@ class Pool(TokenCompressor):
         """
         check_tokens(tokens)
         device = tokens.features.device
-        places, groups = _pooling(tokens.grid, budget_of(tokens, self._keep_ratio))
+        places, groups = _pooling(tokens.grid, self.count(tokens))
         kept, nearest = torch.tensor(places, device=device), torch.tensor(groups, device=device)
         counts = torch.bincount(nearest, minlength=len(kept)).unsqueeze(1)
 

@@ -6,15 +6,14 @@ import torch
 from torch import Tensor
 
 from freqexp.coding.grid import on_grid
-from freqexp.coding.share import check_keep_ratio
-from freqexp.errors import ConfigError, fault
-from freqexp.nouns.vision import CompressedTokens, Signal, VisionTokens
-from freqexp.tokens.base import TokenCompressor
-from freqexp.tokens.kept import budget_of, check_tokens, pruned_tokens, signal_of, whole
+from freqexp.errors import fault
+from freqexp.nouns.vision import Signal, VisionTokens
+from freqexp.tokens.kept import signal_of
+from freqexp.tokens.scorer import Selector
 from freqexp.tokens.similarity import cosines
 
 
-class Scope(TokenCompressor):
+class Scope(Selector):
     """Keep tokens by saliency times coverage (SCOPE, NeurIPS 2025).
 
     With S the cosines of the features, negative ones 0, and m_i the largest S_ij to a chosen j (0
@@ -32,31 +31,19 @@ class Scope(TokenCompressor):
         Raises:
             ConfigError: a value is outside what is allowed; names all such values.
         """
-        faults = check_keep_ratio(keep_ratio)
-        if not 0 <= alpha < float("inf"):
-            faults.append(fault("alpha", alpha, "0 or more"))
-        if faults:
-            raise ConfigError(faults)
-        self.simulated = keep_ratio == 1
+        allowed = 0 <= alpha < float("inf")
+        super().__init__(keep_ratio, *([] if allowed else [fault("alpha", alpha, "0 or more")]))
         self.signals: tuple[Signal, ...] = ("attention",) if alpha else ()
-        self._keep_ratio = keep_ratio
         self._alpha = alpha
 
-    def compress(self, tokens: VisionTokens) -> CompressedTokens:
-        """Compress one page's tokens; features [N, channels] -> [K, channels].
-
-        Raises ValueError and UserError, see `check_tokens`, `budget_of` and `signal_of`.
-        """
-        check_tokens(tokens)
+    def select(self, tokens: VisionTokens, count: int) -> Tensor:
+        """See `Selector`."""
         similarity = cosines(tokens.features).clamp_min_(0)
         weight = torch.ones(len(similarity), dtype=torch.float64, device=similarity.device)
         if self._alpha:
             attention = signal_of(tokens, "attention").double()
             weight = (attention / attention.amax()) ** self._alpha
-        count = budget_of(tokens, self._keep_ratio)
-        if count == len(similarity):
-            return whole(tokens)
-        return pruned_tokens(tokens, best_covering(similarity, weight, count))
+        return best_covering(similarity, weight, count)
 
 
 def best_covering(similarity: Tensor, weight: Tensor, count: int) -> Tensor:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from freqexp.coding.share import check_keep_ratio
-from freqexp.errors import ConfigError, fault
+from freqexp.errors import fault
 from freqexp.nouns.vision import CompressedTokens, Signal, VisionTokens
-from freqexp.tokens.base import TokenCompressor
-from freqexp.tokens.kept import budget_of, check_tokens, merged_tokens, signal_of, whole
+from freqexp.tokens.kept import check_tokens, merged_tokens, signal_of, whole
+from freqexp.tokens.scorer import ShareCompressor
 from freqexp.tokens.similarity import cosines
 
 METRICS = ("keys", "features")
 
 
-class ToMe(TokenCompressor):
+class ToMe(ShareCompressor):
     """Merge the most similar tokens by bipartite soft matching (ToMe, arXiv 2210.09461).
 
     In each step the tokens in raster order are split into A (1st, 3rd, ...) and B; every token of A
@@ -41,19 +40,14 @@ class ToMe(TokenCompressor):
             ConfigError: a value is outside what is allowed, or `keep_ratio` needs more than half of
                 the tokens to go in one of the steps; names all such values.
         """
-        faults = check_keep_ratio(keep_ratio)
-        if metric not in METRICS:
-            faults.append(fault("metric", metric, ", ".join(METRICS)))
+        faults = [] if metric in METRICS else [fault("metric", metric, ", ".join(METRICS))]
         if steps is not None and steps < 1:
             faults.append(fault("steps", steps, "1 or more, or null"))
-        elif steps is not None and not faults and keep_ratio < 0.5**steps:
+        elif steps is not None and not faults and 0 < keep_ratio < 0.5**steps:
             allowed = f"{0.5**steps:g} or more with steps={steps} (at most half go in one)"
             faults.append(fault("keep_ratio", keep_ratio, allowed))
-        if faults:
-            raise ConfigError(faults)
-        self.simulated = keep_ratio == 1
+        super().__init__(keep_ratio, *faults)
         self.signals: tuple[Signal, ...] = ("keys",) if metric == "keys" else ()
-        self._keep_ratio = keep_ratio
         self._by_keys = metric == "keys"
         self._steps = steps
 
@@ -65,7 +59,7 @@ class ToMe(TokenCompressor):
         """
         check_tokens(tokens)
         metric = signal_of(tokens, "keys") if self._by_keys else tokens.features
-        count = budget_of(tokens, self._keep_ratio)
+        count = self.count(tokens)
         if count == len(metric):
             return whole(tokens)
         group = matched(metric.double(), schedule(len(metric), count, self._steps))

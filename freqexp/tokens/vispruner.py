@@ -5,18 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from freqexp.coding.share import check_keep_ratio
-from freqexp.errors import ConfigError, fault
-from freqexp.nouns.vision import CompressedTokens, Signal, VisionTokens
-from freqexp.tokens.base import TokenCompressor
-from freqexp.tokens.kept import budget_of, check_tokens, pruned_tokens, signal_of, whole
+from freqexp.errors import fault
+from freqexp.nouns.vision import Signal, VisionTokens
+from freqexp.tokens.kept import signal_of
+from freqexp.tokens.scorer import Selector
 from freqexp.tokens.similarity import cosines
 
 STEP = 8
 """Tokens that go at once at most, as in the authors' code."""
 
 
-class VisPruner(TokenCompressor):
+class VisPruner(Selector):
     """Keep the tokens that receive most attention, and then diverse ones (arXiv 2412.01818).
 
     floor(important K) of the K kept tokens are those of the most attention. The others, in falling
@@ -41,29 +40,18 @@ class VisPruner(TokenCompressor):
         Raises:
             ConfigError: a value is outside what is allowed; names all such values.
         """
-        faults = check_keep_ratio(keep_ratio)
-        if not 0 <= important <= 1:
-            faults.append(fault("important", important, "0 to 1"))
-        if faults:
-            raise ConfigError(faults)
-        self.simulated = keep_ratio == 1
-        self._keep_ratio = keep_ratio
+        allowed = 0 <= important <= 1
+        faults = [] if allowed else [fault("important", important, "0 to 1")]
+        super().__init__(keep_ratio, *faults)
         self._important = important
 
-    def compress(self, tokens: VisionTokens) -> CompressedTokens:
-        """Compress one page's tokens; features [N, channels] -> [K, channels].
-
-        Raises ValueError and UserError, see `check_tokens`, `budget_of` and `signal_of`.
-        """
-        check_tokens(tokens)
+    def select(self, tokens: VisionTokens, count: int) -> Tensor:
+        """See `Selector`."""
         attention = signal_of(tokens, "attention")
-        count = budget_of(tokens, self._keep_ratio)
-        if count == len(tokens.features):
-            return whole(tokens)
         order = torch.sort(attention, descending=True, stable=True).indices
         first = int(count * self._important)
         rest = thinned(order[first:], cosines(tokens.features), count - first)
-        return pruned_tokens(tokens, torch.cat([order[:first], rest]).sort().values)
+        return torch.cat([order[:first], rest])
 
 
 def thinned(order: Tensor, similarity: Tensor, count: int) -> Tensor:

@@ -13,7 +13,7 @@ from freqexp.config.run import RunConfig
 from freqexp.errors import ConfigError, fault
 from freqexp.schemas import ranges
 from freqexp.schemas.choices import Dtype, Family, Input, Text
-from freqexp.schemas.learned import LEARNED_METHODS
+from freqexp.schemas.learned import LearnedConfig
 from freqexp.schemas.section import Section
 from freqexp.train.adapt.lessons import FIT
 from freqexp.train.config import read
@@ -187,7 +187,7 @@ def _run_faults(config: AdaptConfig, run: RunConfig) -> list[str]:
             faults.append(fault("compressor", f"{part.name} (stage {part.stage})", allowed))
         if part.before_encoder:
             faults.append(fault("compressor.where", "encoder", "decoder while it is trained with"))
-    learned = any(isinstance(part, LEARNED_METHODS) for part in parts)
+    learned = any(isinstance(part, LearnedConfig) for part in parts)
     if config.compressor and not learned:
         allowed = f"null or false for {run.compressor.title}, which has no parameters"
         faults.append(fault("adapt.compressor", True, allowed))

@@ -79,7 +79,7 @@ def _compressor_parameters(config: AdaptConfig, run: RunConfig, channels: int) -
     if config.compressor is False:
         return 0
     parts = run.compressor.parts(run.keep_ratio)
-    built = [part.config.build(part.keep_ratio, run.profile) for part in parts]
+    built = [part.build(run.profile) for part in parts]
     with torch.device("meta"):
         networks = [one.make(channels, None) for one in built if isinstance(one, LearnedCompressor)]
     return sum(weight.numel() for network in networks for weight in network.parameters())

@@ -54,7 +54,7 @@ class Reading:
 
     def __init__(self, run: RunConfig, reader: Any) -> None:
         built = {
-            part.config.stage: part.config.build(part.keep_ratio, run.profile)
+            part.config.stage: part.build(run.profile)
             for part in run.compressor.parts(run.keep_ratio)
         }
         codec, compressor = built.get("codec"), built.get("token")

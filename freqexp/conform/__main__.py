@@ -1,0 +1,86 @@
+"""`python -m freqexp.conform NAME`: whether a method keeps what its stage promises.
+
+    python -m freqexp.conform NAME [--config-dir DIR] [key=value ...]
+
+NAME is an option of `compressor`: of this package, of an installed one, or of a file
+`DIR/compressor/NAME.py`. Every combination of its switches that its schema allows is built and
+tried; key=value, as for freqexp.run, fixes other settings. Exit codes: 0 all holds, 1 something
+does not, 2 bad input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from freqexp.errors import DONE, FAILED, ConfigError, UserError, exit_code, fault
+
+ALONE = "a method that acts at one stage: on pages, on tokens, in the decoder or on the cache"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. Returns its exit code."""
+    options = _parser().parse_intermixed_args(arguments)
+    return exit_code(lambda: _command(options), "freqexp.conform")
+
+
+def _command(options: argparse.Namespace) -> int:
+    from freqexp.conform.cases import cases_of
+    from freqexp.conform.checks import pairs, tried
+
+    cases = cases_of(options.name, _overrides(options))
+    if cases[0].config.stage in ("none", "combined"):
+        raise UserError(fault("NAME", options.name, ALONE))
+    counts: dict[str, list[int]] = {}
+    skipped: dict[str, str] = {}
+    failed, names = 0, set[str]()
+    for case, check in pairs(cases):
+        result = tried(case, check)
+        names.add(case.name)
+        count = counts.setdefault(result.check, [0, 0])
+        if result.skipped:
+            skipped[result.check] = result.skipped
+            continue
+        count[0] += 1
+        if result.fault:
+            count[1] += 1
+            failed += 1
+            print(f"FAILED {case.name}: {result.check}\n       {result.fault}", flush=True)
+    for check, (made, wrong) in counts.items():
+        said = f"not checked, {skipped[check]}" if check in skipped else f"{made - wrong} of {made}"
+        print(f"{check:<56}{said}")
+    made = sum(count[0] for count in counts.values())
+    where = cases[0].config.stage
+    print(f"{options.name} ({where}): {len(names)} cases, {made} checks, {failed} failed")
+    return FAILED if failed else DONE
+
+
+def _overrides(options: argparse.Namespace) -> list[str]:
+    """As `freqexp.run` takes them. Raises ConfigError for what is none, and no folder."""
+    wrong = [text for text in options.overrides if "=" not in text]
+    faults = [fault("override", text, "key=value") for text in wrong]
+    folder = options.config_dir
+    if folder is not None and not folder.is_dir():
+        faults.append(fault("--config-dir", str(folder), "a folder"))
+    if faults:
+        raise ConfigError(faults)
+    searched = [] if folder is None else [f"hydra.searchpath=['file://{folder.resolve()}']"]
+    return [*searched, *options.overrides]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m freqexp.conform",
+        description="Check that a compression method keeps what its stage promises.",
+        epilog="exit code: 0 all holds, 1 something does not, 2 bad input",
+    )
+    parser.add_argument("name", metavar="NAME", help="an option of compressor")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for freqexp.run")
+    parser.add_argument("--config-dir", type=Path, help="a folder with compressor/NAME.py")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

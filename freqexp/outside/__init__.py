@@ -1,0 +1,1 @@
+"""Code from outside: what installed packages and a user's own folder offer, and what it is."""

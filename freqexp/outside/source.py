@@ -1,0 +1,104 @@
+"""The source of code from outside: what a run's id has of it, and what travels with a sweep."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import sys
+from dataclasses import dataclass
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+from freqexp.code import code_digest
+from freqexp.errors import UserError
+from freqexp.outside.entries import offering
+
+OURS = __name__.partition(".")[0]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a class from outside is written.
+
+    module: the topmost module that is no namespace. top: its folder, or its one file.
+    """
+
+    module: str
+    top: Path
+
+    @property
+    def owner(self) -> str:
+        """Whose it is, in words: an installed package, or a file."""
+        entry = offering(self.module)
+        return f"file {self.top}" if entry is None else entry.owner
+
+    @property
+    def place(self) -> str:
+        """Where it has to lie, below a folder that modules are imported from."""
+        return "/".join([*self.module.split(".")[:-1], self.top.name])
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex), see `source_digest`; what was imported first is what runs."""
+        return _digest_once(self.module, self.top)
+
+    def note(self) -> dict[str, str]:
+        """What a run's provenance says of it."""
+        entry = offering(self.module)
+        where = {"file": str(self.top)}
+        if entry is not None:
+            where = {"package": entry.package, "version": entry.version}
+        return {**where, "code": self.digest}
+
+
+def source_of(item: type) -> Source | None:
+    """The source of a class; None for this package's.
+
+    Raises UserError for a class without a file, such as one that was typed into an interpreter.
+    """
+    parts = item.__module__.split(".")
+    if parts[0] == OURS:
+        return None
+    for count in range(1, len(parts) + 1):
+        name = ".".join(parts[:count])
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file is not None:
+            path = Path(file).resolve()
+            return Source(name, path.parent if path.stem == "__init__" else path)
+    raise UserError(
+        f"{item.__qualname__}: got a class without a file, allowed: one in a module, because a "
+        "run's id has its code"
+    )
+
+
+@functools.cache
+def _digest_once(module: str, top: Path) -> str:
+    return source_digest(top)
+
+
+def source_digest(top: Path) -> str:
+    """SHA-256 (hex) of the code of a package's folder, all of its modules, or of one file.
+
+    Comments, docstrings, type hints and layout are no part of it; of compiled modules, and of what
+    is no Python, it has the bytes. Raises UserError for what can't be read.
+    """
+    if top.is_dir():
+        suffixes = (".py", *EXTENSION_SUFFIXES)
+        files = sorted(file for file in top.rglob("*") if file.name.endswith(suffixes))
+    else:
+        files = [top]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.relative_to(top.parent).as_posix()} {_file_digest(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def _file_digest(file: Path) -> str:
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise UserError(f"{file}: can't be read ({error.strerror})") from error
+    try:
+        return code_digest(data.decode())
+    except (SyntaxError, ValueError):
+        return hashlib.sha256(data).hexdigest()
