@@ -75,6 +75,10 @@ def stage_type(stage: StageName) -> type:
         from freqexp.tokens.layer_base import LayerMethod
 
         return LayerMethod
+    if stage == "text":
+        from freqexp.tokens.truncate import Truncate
+
+        return Truncate
     assert stage == "kv", stage
     from freqexp.kv.base import KVMethod
 
