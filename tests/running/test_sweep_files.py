@@ -42,7 +42,7 @@ def test_latest_leads_to_the_sweep_that_was_started_last(config: Any, counting: 
     # It is one sweep more to nobody.
     assert find_sweep(None, root).parent.name == "one"
     assert find_sweep("latest", root).parent.name == "one"
-    with pytest.raises(UserError, match="there are: one, two$"):
+    with pytest.raises(UserError, match=r"there are: one, two$"):
         find_sweep("three", root)
     assert resolve("latest", root, []).name == "one"
     (root / "sweeps" / "two" / "sweep.json").unlink()
