@@ -14,8 +14,8 @@ from freqexp.results.record import median
 from freqexp.results.table import count, layer_tokens, number, percent, place, size
 
 MISSING = "-"
-LETTERS = dict(zip((axis.name for axis in AXES), "stkm", strict=True))
-"""Pareto sets in one letter each: stored bytes, tokens, KV cache, milliseconds."""
+LETTERS = dict(zip((axis.name for axis in AXES), "stkmf", strict=True))
+"""Pareto sets in one letter each: stored bytes, tokens, KV cache, milliseconds, operations."""
 
 
 @dataclass(frozen=True)
