@@ -94,7 +94,7 @@ def measure_node(folder: Path) -> None:
         *("-m", "compressor=none", "seed=0,1,2", "samples=1", "output_dir=node"),
         *("cluster=workers", "cluster.max_parallel=1"),
     )
-    logs = folder.glob("node/sweeps/*/jobs/*log.out")
+    logs = folder.glob("node/sweeps/latest/jobs/*log.out")
     pattern = re.compile(r"launched in ([\d.]+) s \(([\d.]+) s CPU\)")
     times = sorted(tuple(map(float, pattern.findall(log.read_text())[0])) for log in logs)
     wall, cpu = times[len(times) // 2]
@@ -127,7 +127,7 @@ def measure_workers(folder: Path, samples: int) -> None:
 def rate(outputs: Path) -> float:
     """Samples a second, from the first begun until the slowest process has answered its last."""
     answered, seconds = 0, 0.0
-    for log in outputs.glob("sweeps/*/jobs/*log.out"):
+    for log in {log.resolve() for log in outputs.glob("sweeps/*/jobs/*log.out")}:
         ends = re.findall(r"none.* (\d+)/\d+ samples, ([\d.]+) s, 0 s left", log.read_text())
         answered += int(ends[-1][0])
         seconds = max(seconds, float(ends[-1][1]))

@@ -22,6 +22,7 @@ from freqexp.answering.token_stage import TokenStage
 from freqexp.answering.work import PageImages, Work, figures, graded
 from freqexp.benchmarks.legibility import character_error_rate
 from freqexp.codecs.base import Codec
+from freqexp.config.budget import acting_budget
 from freqexp.errors import BudgetError, ConfigError
 from freqexp.kv.base import KVMethod
 from freqexp.nouns.page import Lines, Page, Pixels, png_size_bytes, scaled_lines
@@ -71,6 +72,8 @@ class Pipeline:
         assert newest is None or isinstance(newest, Truncate)
         self._reader = session.reader(cfg)
         self._text = TextStage(cfg, newest, self._reader, session.text_tokens)
+        self._flops = session.flops(self._reader)
+        self._method = repr((cfg.compressor, cfg.profile, acting_budget(cfg)))
         self._stage = TokenStage(cfg, compressor, pruner, self._reader)
         self._cache = CacheStage(cfg, cache, self._reader)
         flags = {f"{stage}_simulated": part.simulated for stage, part in built.items() if part}
@@ -189,6 +192,8 @@ class Pipeline:
             if encode_ms is not None and chooser is not None:
                 encode_ms -= chooser.taken_ms
             work.found["encode_ms"] = encode_ms
+            if chooser is None:
+                work.found["encode_flops"] = self._flops.encode(work.images.after)
             self._shorten(work, vision)
         except Exception as error:
             work.fail(describe(error))
@@ -219,6 +224,10 @@ class Pipeline:
         result, found = self._stage.shorten(vision, work.sample.question), work.found
         work.tokens, work.budget = result.tokens, result.budget
         if result.ms is not None:
+            shapes = tuple(tuple(page.features.shape) for page in vision)
+            found["compress_flops"] = self._flops.compress(
+                (self._method, shapes), lambda: self._stage.shorten(vision, work.sample.question)
+            )
             stored = stored_tokens(result.before, result.tokens)
             self._note("token", result.ms, stored, found)
             found["kept"] = kept_bitmaps(result.tokens)
@@ -298,6 +307,9 @@ class Pipeline:
             work.tokens = []
             work.found.update(figures(answer))
             self._cache.note(work.found)
+            if work.found.get("question") != "unseen":
+                pruned = self._pruner is not None
+                work.found["prefill_flops"] = self._flops.prefill(answer, pruned)
             work.found.update(graded(grade, answer, work.sample))
         return None
 

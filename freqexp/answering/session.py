@@ -18,6 +18,7 @@ from freqexp.answering.cache import (
     with_signals,
 )
 from freqexp.answering.encodings import DiskEncodings, encoder_key
+from freqexp.answering.flops import Flops
 from freqexp.answering.ledger import PageSizes, page_sizes
 from freqexp.answering.measure import free_cuda_cache, stopwatch
 from freqexp.errors import UserError
@@ -121,6 +122,7 @@ class Session:
         self._run_ids: dict[str, str] = {}
         self._data: tuple[str, list[Sample]] | None = None
         self._reader: tuple[str, Reader] | None = None
+        self._flops: tuple[Reader, Flops] | None = None
         self._pages: ByteLru[Rendered] = ByteLru(PAGES_BYTES)
         self._encodings: ByteLru[list[VisionTokens]] = ByteLru(encodings_bytes)
         self._disk: DiskEncodings | None = None
@@ -148,7 +150,7 @@ class Session:
         """
         key = repr(cfg.model)
         if self._reader is None or self._reader[0] != key:
-            self._reader = None
+            self._reader = self._flops = None
             self._encodings.clear()
             self._text_tokens.clear()
             free_cuda_cache()
@@ -162,6 +164,12 @@ class Session:
             log.info("model %s loaded in %.1f s", cfg.model.name, watch.ms / 1000)
         self._disk = self._disk_encodings(cfg)
         return self._reader[1]
+
+    def flops(self, reader: Reader) -> Flops:
+        """What is counted of a loaded model; runs of the same one share it."""
+        if self._flops is None or self._flops[0] is not reader:
+            self._flops = (reader, Flops(reader))
+        return self._flops[1]
 
     def _loaded(self, cfg: RunConfig) -> Reader:
         if not cfg.cluster.shard:

@@ -19,6 +19,7 @@ class Axis:
 
     changed: whether a run acts on it, that is whether it costs other than the given baseline.
     of_cache: whether a method that compresses nothing but the KV cache can act on it.
+    newer: runs of before it was measured are no fault to be told of.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Axis:
     cost: Callable[[Row], float | None]
     changed: Callable[[Row, Row], bool] = lambda row, base: True
     of_cache: bool = False
+    newer: bool = False
 
     def acts(self, ours: Sequence[Row], rows: Sequence[Row]) -> bool:
         """Whether one of `ours` acts on it; without a baseline among `rows` they are taken to where
@@ -59,6 +61,13 @@ def _decoder_tokens(row: Row) -> float | None:
     """
     layers = row.means.get("mean_layer_tokens")
     return row.means.get("decoder_tokens") if layers is None else layers
+
+
+def _operations(row: Row) -> float | None:
+    """Operations of encoder, token compressor and prefill; those of a codec are not counted."""
+    parts = [row.means.get(f"{stage}_flops") for stage in ("encode", "prefill", "compress")]
+    known = [part for part in parts if part is not None]
+    return None if None in parts[:2] else sum(known)
 
 
 def _fewer_tokens(row: Row, base: Row) -> bool:
@@ -103,9 +112,10 @@ AXES = (
         of_cache=True,
     ),
     Axis("total_ms", "time from page to answer", "ms a sample", 1, lambda row: row.median_ms),
+    Axis("flops", "counted operations", "GFLOP a sample", 1e9, _operations, newer=True),
 )
 BUDGETS = AXES[:3]
-"""Those that a contest is about; time only informs."""
+"""Those that a contest is about; time and operations only inform."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def findings(comparison: Comparison) -> list[str]:
         found.append(f"controls without a run here: {', '.join(absent)}")
     for axis in AXES:
         blind = sum(axis.cost(row) is None for row in comparison.rows)
-        if blind:
+        if blind and not (axis.newer and blind == len(comparison.rows)):
             found.append(f"{axis.title}: not measured in {blind} of {len(comparison.rows)} runs")
     return [plain(sentence) for sentence in found]
 

@@ -15,8 +15,8 @@ from freqexp.results.summarize import token_ratio
 from freqexp.results.table import as_text, change, count, layer_tokens, number, percent, place, size
 
 MISSING = "-"
-LETTERS = dict(zip((axis.name for axis in AXES), "stkm", strict=True))
-"""Pareto sets in one letter each: stored bytes, tokens, KV cache, milliseconds."""
+LETTERS = dict(zip((axis.name for axis in AXES), "stkmf", strict=True))
+"""Pareto sets in one letter each: stored bytes, tokens, KV cache, milliseconds, operations."""
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,8 @@ class Record:
         other stages; simulated where the cache held no less than kv_full_bytes.
     later_score: the score from the answer's second token on, see `later_score`.
     decode_token_ms: of each token after the first.
+    encode_flops, compress_flops, prefill_flops: counted, see `freqexp.answering.flops`; None where
+        they can't be: tokens dropped before the encoder, a cache compressed between two passes.
     compress_ms: inside the decoder and of the cache a part that prefill_ms is without.
     render_ms, encode_ms: None when the pages or their encoding came from a cache. Of text encode_ms
         is the time of the tokenizer.
@@ -136,6 +138,9 @@ class Record:
     prefill_ms: float | None = None
     decode_ms: float | None = None
     decode_token_ms: float | None = None
+    encode_flops: int | None = None
+    compress_flops: int | None = None
+    prefill_flops: int | None = None
     new_tokens: int | None = None
     cache_tokens_min: int | None = None
     cache_tokens_max: int | None = None

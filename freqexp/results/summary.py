@@ -71,6 +71,9 @@ FIGURES = (
     "token_stored_bytes",
     "token_nominal_ratio",
     *TIMES,
+    "encode_flops",
+    "compress_flops",
+    "prefill_flops",
     "new_tokens",
     "cache_tokens_min",
     "cache_tokens_max",
@@ -206,6 +209,9 @@ class Summary:
     prefill_ms_median: float | None = None
     decode_ms_median: float | None = None
     decode_token_ms_median: float | None = None
+    encode_flops: float | None = None
+    compress_flops: float | None = None
+    prefill_flops: float | None = None
     keep_tokens: int | None = None
     keep_like: str | None = None
     baseline_run_id: str | None = None

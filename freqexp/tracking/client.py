@@ -52,6 +52,9 @@ METRICS = (
     "prefill_ms",
     "decode_ms",
     "decode_token_ms",
+    "encode_flops",
+    "compress_flops",
+    "prefill_flops",
     "peak_memory_bytes",
 )
 """Fields of a record that are logged for each sample, as "sample/<field>"."""

@@ -39,6 +39,8 @@ def test_where_and_how_a_run_is_shown_is_not_what_it_is(composed: Composed, tmp_
         "wandb_project=other",
         "wandb_entity=someone",
         "sweep_name=other",
+        "tags=[a,b]",
+        "notes=why",
         "baseline=false",
         "samples=65",
     )

@@ -20,6 +20,7 @@ from freqexp.results.record import Record, settle
 from freqexp.results.record_file import Records
 from freqexp.results.summarize import summarize
 from freqexp.results.summary import write_summary
+from freqexp.running.shares import Share
 from freqexp.schemas.compressor import CombinedConfig
 from freqexp.schemas.kv_codes import LowRankConfig
 from freqexp.schemas.learned import MergeConfig
@@ -210,9 +211,28 @@ def test_points_go_out_together(point: Callable[..., compose.Point], composed: R
         submit.make_sweep([point(), point(cluster=other)])
 
 
+def test_a_node_finds_overrides_and_callbacks(tmp_path: Path) -> None:
+    line = ["compressor=token", "cluster=slurm", "tracking=off", f"output_dir={tmp_path}/out"]
+    own = ["+hydra.callbacks.x._target_=hydra.experimental.callbacks.LogJobReturnCallback"]
+    asked = compose.ask([*line, *own])
+    sweep = submit.make_sweep(asked.points, asked)
+    base, ours = freeze(sweep, sweep.runs)
+    kept = json.loads((sweep.folder / "sweep.json").read_text())
+    assert kept["arguments"] == [*line, *own]
+    cfg = asked.points[0].config
+    assert base._point(cfg).added
+    assert ours._point(cfg).overrides == tuple(line)
+    assert ours._watcher(Share()) is not None
+    assert ours._watcher(Share(rank=1, of=2)) is None
+    again = compose.ask(line)
+    freeze(submit.make_sweep(again.points, again), sweep.runs)
+    assert ours._watcher(Share()) is None
+
+
 def test_a_frozen_text_is_what_to_yaml_writes(composed: RunConfig) -> None:
     texts = YamlTexts()
-    for cfg in (composed, replace(composed, keep_ratio=0.25, sweep_name="1e5", seed=7)):
+    noted = replace(composed, tags=["a", "b: c"], notes="it is: so")
+    for cfg in (composed, replace(composed, keep_ratio=0.25, sweep_name="1e5", seed=7), noted):
         assert texts.of(cfg) == to_yaml(cfg)
 
 

@@ -50,7 +50,7 @@ def test_a_broken_point_takes_no_other_with_it(tmp_path: Path) -> None:
     assert len(rows) == 3
     names = answers(tmp_path / "acting")
     assert len(names) == len(set(names)) == 3 * 4
-    (sweep,) = (tmp_path / "outputs" / "sweeps").glob("*/sweep.json")
+    sweep = tmp_path / "outputs" / "sweeps" / "latest" / "sweep.json"
     for entry in json.loads(sweep.read_text())["runs"]:
         folder = tmp_path / "outputs" / "runs" / entry["run_id"]
         submission = json.loads((folder / "submission.json").read_text())

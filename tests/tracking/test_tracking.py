@@ -154,7 +154,11 @@ def test_a_server_gets_everything_once(
 
 def test_the_cache_of_a_run_is_mirrored(config: Any, server: Double) -> None:
     cfg = config(
-        compressor=KVRandomConfig(question=Question.seen), tracking=Tracking.online, keep_ratio=0.25
+        compressor=KVRandomConfig(question=Question.seen),
+        tracking=Tracking.online,
+        keep_ratio=0.25,
+        tags=["mine", "fake"],
+        notes="why",
     )
     fields = cached(0.25, "seen", later_score=0.5, kv_ms=3.0, kv_codes_bytes=64, kv_end_bytes=9)
     first, second = record("a", 1.0, **fields), record("b", 0.0, **{**fields, "kv_cache_bytes": 0})
@@ -164,7 +168,8 @@ def test_the_cache_of_a_run_is_mirrored(config: Any, server: Double) -> None:
     client.finish(interrupted=False)
     (run,) = server.runs.values()
     assert run["displayName"] == "fake, kv_random keep 0.25, 2 needles, question seen"
-    assert run["tags"][-1] == "question seen"
+    assert run["tags"][-2:] == ["question seen", "mine"]
+    assert run["notes"] == "why"
     one, two = (json.loads(line) for line in server.history("mine")[:2])
     sample = {name: value for name, value in one.items() if name.startswith("sample/")}
     assert sample["sample/kv_full_bytes"] == 9216 * 166
