@@ -108,19 +108,22 @@ def finished(cfg: RunConfig, session: Session) -> Summary | None:
     return None if records is None else conclude(cfg, session, records)[0]
 
 
-def complete_deltas(cfg: RunConfig, session: Session, output_dir: Path, name: str) -> None:
+def complete_deltas(
+    cfg: RunConfig, session: Session, output_dir: Path, name: str
+) -> list[tuple[RunConfig, Path, Summary]]:
     """After a run of a sweep has ended: give every summary its difference to the baseline.
 
     A point and its baseline can end in any order, at the same time, too. Each writes its own
-    summary first and looks at the other's then, so the later of them sees both.
+    summary first and looks at the other's then, so the later of them sees both. Gives the runs that
+    have a difference now and had none, with their folders and what stands in summary.json.
     """
     from freqexp.config.saved import from_yaml
 
     if baseline_of(cfg) is not None:
-        finished(cfg, session)
-        return
+        return _with_delta(cfg, session)
     own = session.run_id(cfg)
     entries = (read_json(output_dir / "sweeps" / name / SWEEP) or {}).get("runs", [])
+    found = []
     for entry in entries:
         folder = output_dir / "runs" / entry["run_id"]
         written = read_json(folder / SUMMARY)
@@ -128,7 +131,19 @@ def complete_deltas(cfg: RunConfig, session: Session, output_dir: Path, name: st
             continue
         other = from_yaml(folder / CONFIG)
         samples = entry.get("samples", other.samples)
-        finished(replace(other, output_dir=str(output_dir), samples=samples), session)
+        found += _with_delta(replace(other, output_dir=str(output_dir), samples=samples), session)
+    return found
+
+
+def _with_delta(cfg: RunConfig, session: Session) -> list[tuple[RunConfig, Path, Summary]]:
+    """The run if making its summary again gave it a difference that it had not."""
+    folder = run_folder(cfg, session.run_id(cfg))
+    had = (read_json(folder / SUMMARY) or {}).get("delta")
+    records = ended_records(folder, cfg.samples)
+    if records is None:
+        return []
+    _, widest = conclude(cfg, session, records)
+    return [(cfg, folder, widest)] if had is None and widest.delta is not None else []
 
 
 def told_apart(summaries: Sequence[Summary], runs: Sequence[Point]) -> list[Summary]:

@@ -97,14 +97,16 @@ class PointTask:
         if share.rank == 0:
             from freqexp.tracking.mirror import Mirrors
 
-            observers += Mirrors()(cfg)
+            mirrors = Mirrors()
+            observers += mirrors(cfg)
         cpu = time.process_time()
         print(f"freqexp: launched in {process_seconds():.2f} s ({cpu:.2f} s CPU)", flush=True)
         summary = execute_share(cfg, session, Lines(sys.stdout), observers, share)
         if summary is not None and share.rank == 0:
             from freqexp.running.sweep import complete_deltas
 
-            complete_deltas(cfg, session, folder.parent.parent, self.sweep)
+            ended = complete_deltas(cfg, session, folder.parent.parent, self.sweep)
+            mirrors.amend(ended)
 
     def _frozen(self) -> RunConfig:
         """The configuration as it was submitted. Raises UserError when it was edited since."""
