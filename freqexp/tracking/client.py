@@ -16,7 +16,7 @@ from freqexp.errors import UserError
 from freqexp.nouns.cache import CACHE_COMPONENTS
 from freqexp.results.record import Record
 from freqexp.tracking.naming import compresses, config_of, name_of, tags_of
-from freqexp.tracking.sent import Sent
+from freqexp.tracking.sent import FILE, Sent
 from freqexp.tracking.server import quiet_settings, within
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Client:
         """folder: of the run, named by its id. records: that it has."""
         self._compresses = compresses(cfg)
         self._sums: dict[str, tuple[float, int]] = {}
-        self._sent = Sent(folder)
+        self._sent = Sent(folder / FILE, folder.parent.parent)
         self._run = _init(cfg, folder.name, online)
         if online:
             self._sent.before_online()

@@ -35,11 +35,14 @@ class Life:
 
 
 class Sent:
-    """What earlier lives of a run have logged. folder: of the run, which holds the notes."""
+    """What earlier lives of a run have logged.
 
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / FILE
-        self._mirror = folder.parent.parent / MIRROR
+    file: of the notes. output_dir: where W&B's own folder is.
+    """
+
+    def __init__(self, file: Path, output_dir: Path) -> None:
+        self._file = file
+        self._mirror = output_dir / MIRROR
         known = (read_json(self._file) or {}).get("lives", [])
         self._lives = [Life(**life) for life in known]
 
@@ -54,7 +57,7 @@ class Sent:
             if life.last is None and not life.failed:
                 if life.folder is not None and self._remove(life.folder):
                     continue
-                life.last, life.tables = records, life.tables_first
+                life.last, life.tables = max(life.first, records), life.tables_first
             kept.append(life)
         self._lives = kept
         if not kept:

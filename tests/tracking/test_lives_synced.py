@@ -29,7 +29,7 @@ from freqexp.schemas.method import NoneConfig
 from freqexp.schemas.tokens import TokenConfig
 from freqexp.tracking.mirror import Mirrors
 from freqexp.tracking.naming import config_of
-from freqexp.tracking.sent import Sent
+from freqexp.tracking.sent import FILE, Sent
 
 __all__ = ["_fresh_wandb", "server"]
 pytest.importorskip("wandb")
@@ -93,22 +93,22 @@ def test_a_folder_that_a_killed_life_left_is_made_again(tmp_path: Path) -> None:
     folders = [tmp_path / "wandb" / f"offline-run-{number}-a" for number in range(4)]
     for folder in folders:
         folder.mkdir(parents=True)
-    Sent(run).begin(folders[0].name, 0, 0)
-    left = Sent(run)
+    Sent(run / FILE, tmp_path).begin(folders[0].name, 0, 0)
+    left = Sent(run / FILE, tmp_path)
     left.left(3, 0)
     left.begin(folders[1].name, 3, 0)
-    killed = Sent(run)
+    killed = Sent(run / FILE, tmp_path)
     assert killed.before_offline(records=5) == (3, 0)
     assert [folder.exists() for folder in folders] == [True, False, True, True]
     killed.begin(folders[2].name, 3, 0)
     (folders[2] / "run-a.wandb.synced").write_text("")
-    sent = Sent(run)
+    sent = Sent(run / FILE, tmp_path)
     assert sent.before_offline(records=7) == (7, 0)
     sent.begin(folders[3].name, 7, 0)
     sent.left(9, 1)
     shutil.rmtree(folders[0])
-    assert Sent(run).before_offline(records=9) == (9, 1)
-    Sent(run).before_online()
+    assert Sent(run / FILE, tmp_path).before_offline(records=9) == (9, 1)
+    Sent(run / FILE, tmp_path).before_online()
     assert [folder.exists() for folder in folders] == [False, False, True, False]
 
 
