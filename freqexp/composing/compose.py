@@ -54,7 +54,7 @@ def compose(overrides: Sequence[str] = ()) -> RunConfig:
             cfg = to_run(config)
         except COMPOSE_ERRORS:
             raise ConfigError(point_faults(overrides)) from None
-    faults = composed_faults(config, config.hydra) + check(cfg)
+    faults = composed_faults(config, config.hydra) + check(cfg) + _unused(cfg, overrides)
     if faults:
         raise ConfigError(faults)
     cfg = simplest(cfg)
@@ -101,7 +101,7 @@ def ask(arguments: Sequence[str]) -> Asked:
             raise ConfigError(command_line_faults(command, error)) from error
     faults = merge_faults(
         [
-            (overrides, composed_faults(config, hydra) + check(cfg))
+            (overrides, composed_faults(config, hydra) + check(cfg) + _unused(cfg, overrides))
             for (overrides, config, hydra), (_, cfg) in zip(composed.points, runs, strict=True)
         ]
     )
@@ -110,6 +110,13 @@ def ask(arguments: Sequence[str]) -> Asked:
     points = [point for overrides, cfg in runs for point in points_of(cfg, overrides)]
     log.info("%d points composed and checked", len(points))
     return Asked(points, tuple(arguments), events)
+
+
+def _unused(cfg: RunConfig, overrides: Sequence[str]) -> list[str]:
+    """Keys of the cluster that someone typed in vain: what was meant for a cluster is not computed
+    on a login node.
+    """
+    return cfg.cluster.unused("cluster", {text.partition("=")[0] for text in overrides})
 
 
 def collect(arguments: Sequence[str]) -> list[Point]:

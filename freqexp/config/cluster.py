@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import MISSING, dataclass, field, fields
 from enum import Enum
 from typing import Any
@@ -134,10 +135,12 @@ class ClusterConfig(Section):
             if getattr(self, name) is not None:
                 faults += ranges.positive(self, prefix, (name,))
         faults += self._time_faults(prefix) + self._text_faults(prefix)
-        return faults + self._unused(prefix) + self._shape(prefix)
+        return faults + self._shape(prefix)
 
-    def _unused(self, prefix: str) -> list[str]:
-        """Keys that were set and that the chosen executor has no use for."""
+    def unused(self, prefix: str, typed: Collection[str]) -> list[str]:
+        """Faults of keys that were typed and that the chosen executor has no use for. What a file
+        says for every run, such as the partition of this machine, waits for its executor.
+        """
         if self.executor is Executor.slurm:
             return []
         here = self.executor is Executor.local
@@ -154,7 +157,7 @@ class ClusterConfig(Section):
         for name in names:
             item, value = defaults[name], getattr(self, name)
             default = item.default if item.default_factory is MISSING else item.default_factory()
-            if value != default:
+            if value != default and f"{prefix}.{name}" in typed:
                 shown = value.value if isinstance(value, Enum) else value
                 found.append(fault(f"{prefix}.{name}", shown, allowed))
         return found

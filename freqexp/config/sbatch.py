@@ -109,15 +109,16 @@ def faults(
     given = options(extra)
     of_gpus = [key for key in GPUS if key in given and (key != "gres" or gpus_of_gres(extra))]
     of_memory = [key for key in MEMORY if key in given]
-    for keys, other, is_set, value in (
+    rivals: tuple[tuple[list[str], str, bool, object], ...] = (
         (of_gpus, "gpus_per_node", gpus_per_node != 0, gpus_per_node),
         (of_memory, "mem_gb", mem_gb is not None, mem_gb),
-    ):
+    )
+    for keys, other, is_set, asked in rivals:
         for key in keys:
             name = f"{prefix}.extra.{key.replace('-', '_')}"
             if is_set:
                 none = "0" if other == "gpus_per_node" else "null"
-                allowed = f"nothing beside {prefix}.{other}={value}, which asks for the same; "
+                allowed = f"nothing beside {prefix}.{other}={asked}, which asks for the same; "
                 found.append(fault(name, given[key], f"{allowed}or {prefix}.{other}={none}"))
             elif key != keys[0]:
                 allowed = f"nothing beside {prefix}.extra.{keys[0].replace('-', '_')}"

@@ -6,10 +6,10 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from freqexp.answering.session import Session
 from freqexp.config.differing import differing
@@ -154,27 +154,55 @@ def finished(cfg: RunConfig, session: Session) -> Summary | None:
     return None if records is None else conclude(cfg, session, records)[0]
 
 
-def complete_deltas(cfg: RunConfig, session: Session, output_dir: Path, name: str) -> None:
-    """After a run of a sweep has ended: give every summary its difference to the baseline.
+def complete_deltas(
+    cfg: RunConfig, session: Session, output_dir: Path, name: str
+) -> list[tuple[RunConfig, Path, Summary]]:
+    """After a run of a sweep has ended: give every summary its difference to the baseline, in other
+    sweeps that share it, too.
 
     A point and its baseline can end in any order, at the same time, too. Each writes its own
-    summary first and looks at the other's then, so the later of them sees both.
+    summary first and looks at the other's then, so the later of them sees both. Gives the runs that
+    have a difference now and had none, with their folders and what stands in summary.json.
     """
     from freqexp.config.saved import from_yaml
 
     if baseline_of(cfg) is not None:
-        finished(cfg, session)
-        return
+        return _with_delta(cfg, session)
     own = session.run_id(cfg)
-    entries = (read_json(output_dir / "sweeps" / name / SWEEP) or {}).get("runs", [])
-    for entry in entries:
+    found = []
+    for entry in _sharing(own, output_dir, name):
         folder = output_dir / "runs" / entry["run_id"]
         written = read_json(folder / SUMMARY)
         if entry["baseline"] or written is None or written.get("baseline_run_id") == own:
             continue
-        other = from_yaml(folder / CONFIG)
-        samples = entry.get("samples", other.samples)
-        finished(replace(other, output_dir=str(output_dir), samples=samples), session)
+        # What is wrong with another run is said where that one is asked for.
+        with suppress(UserError):
+            other = from_yaml(folder / CONFIG)
+            samples = entry.get("samples", other.samples)
+            other = replace(other, output_dir=str(output_dir), samples=samples)
+            found += _with_delta(other, session)
+    return found
+
+
+def _sharing(run_id: str, output_dir: Path, name: str) -> list[dict[str, Any]]:
+    """Runs of the sweeps that this baseline is part of, each once for each number of samples."""
+    found: dict[tuple[str, int | None], dict[str, Any]] = {}
+    for file in sorted((output_dir / "sweeps").glob(f"*/{SWEEP}")):
+        entries = (read_json(file) or {}).get("runs", [])
+        if file.parent.name == name or run_id in [entry["run_id"] for entry in entries]:
+            found |= {(entry["run_id"], entry.get("samples")): entry for entry in entries}
+    return list(found.values())
+
+
+def _with_delta(cfg: RunConfig, session: Session) -> list[tuple[RunConfig, Path, Summary]]:
+    """The run if making its summary again gave it a difference that it had not."""
+    folder = run_folder(cfg, session.run_id(cfg))
+    had = (read_json(folder / SUMMARY) or {}).get("delta")
+    records = ended_records(folder, cfg.samples)
+    if records is None:
+        return []
+    _, widest = conclude(cfg, session, records)
+    return [(cfg, folder, widest)] if had is None and widest.delta is not None else []
 
 
 def told_apart(summaries: Sequence[Summary], runs: Sequence[Point]) -> list[Summary]:

@@ -8,19 +8,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from freqexp.files import read_json
+from freqexp.status.logs import last_line, tail
 
 STAGES = ("render_ms", "compress_ms", "encode_ms", "prefill_ms", "decode_ms")
 """Times of a record that do not overlap."""
 
 NEWEST = 20
-TAIL_BYTES = 16384
 NOT_SHOWN = ("output_dir=", "sweep_name=", "tracking=", "cluster=", "cluster.", "wandb_")
 """Overrides that say nothing about what a point is."""
+
+LIVES = "lives.json"
 
 _SAMPLES = re.compile(r"^samples: (\d+)$", re.MULTILINE)
 _NEEDLES = re.compile(r"^needles:\n(?:  .*\n)*?  count: (\d+)$", re.MULTILINE)
@@ -38,7 +41,8 @@ class RunFiles:
     scored, failed: samples with a score, and those with only an error. seconds_a_sample: in one
     process, mean over the newest records. error: why it ended, in one line, or what its newest
     failed sample said. crashed: that was an exception of the newest start. written: when the
-    newest record was, in seconds since the epoch.
+    newest record was, in seconds since the epoch. lives: samples that each life of its job answered
+    that met the time limit.
     """
 
     run_id: str
@@ -59,6 +63,7 @@ class RunFiles:
     error: str | None = None
     crashed: bool = False
     written: float | None = None
+    lives: tuple[int, ...] = ()
 
 
 def read_run(
@@ -82,11 +87,12 @@ def read_run(
         "tasks": count(submission.get("tasks")) or 1,
         "log": path_of(submission.get("log")),
         "total": total(config, summary, samples),
+        "lives": lives(folder, text(submission.get("job_id"))),
     }
     over = is_over(summary, samples or asked_of(config))
-    if summary.get("failed") == 0 and over:
-        return RunFiles(**known, started=True, complete=True, scored=known["total"])
     files = record_files(folder)
+    if summary.get("failed") == 0 and over and number_of_lines(files) >= (known["total"] or 0):
+        return RunFiles(**known, started=True, complete=True, scored=known["total"])
     scored, failures, seconds = read_records(files, samples)
     if over and scored == known["total"]:
         return RunFiles(**known, started=True, complete=True, scored=scored)
@@ -107,6 +113,24 @@ def read_run(
 def record_files(folder: Path) -> list[Path]:
     """Record files of a run: one, or one a process."""
     return [file for file in sorted(folder.glob("records*.jsonl")) if modified(file)]
+
+
+def number_of_lines(files: list[Path]) -> int:
+    """Lines of record files, without reading what they say."""
+    found = 0
+    for file in files:
+        with suppress(OSError):
+            found += file.read_bytes().count(b"\n")
+    return found
+
+
+def lives(folder: Path, job_id: str | None) -> tuple[int, ...]:
+    """What the lives of a job have come to."""
+    known = read_json(folder / LIVES) or {}
+    gained = known.get("gained")
+    if known.get("job_id") != job_id or not isinstance(gained, list):
+        return ()
+    return tuple(number for number in gained if isinstance(number, int))
 
 
 def read_records(
@@ -194,23 +218,6 @@ def label(overrides: list[str], added: bool, config: str) -> str:
         return f"baseline, {needles[1]} needles" if needles else "baseline"
     shown = [item for item in overrides if not item.lstrip("+").startswith(NOT_SHOWN)]
     return " ".join(shown) or "defaults"
-
-
-def tail(file: Path) -> str | None:
-    """The end of a text file, whatever its bytes are; None when there is none."""
-    try:
-        with file.open("rb") as opened:
-            size = opened.seek(0, 2)
-            opened.seek(max(0, size - TAIL_BYTES))
-            return opened.read().decode("utf-8", errors="replace")
-    except OSError:
-        return None
-
-
-def last_line(content: str | None) -> str | None:
-    """The last line that is not empty."""
-    lines = [line for line in (content or "").splitlines() if line.strip()]
-    return lines[-1].strip() if lines else None
 
 
 def modified(file: Path) -> float:

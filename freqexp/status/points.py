@@ -11,8 +11,9 @@ from typing import Any
 
 from freqexp.errors import UserError
 from freqexp.files import read_json
-from freqexp.status.files import RunFiles, count, last_line, read_run, record_files, tail
+from freqexp.status.files import RunFiles, count, read_run, record_files
 from freqexp.status.live import Job, QueueError, held_inodes, is_held, queue
+from freqexp.status.logs import reason, tail
 
 STATES = (
     "failed",
@@ -173,6 +174,9 @@ def point_status(
         state, note = unasked(run)
     else:
         state, note = of_files(run, others_alive)
+    if run.lives and state != "done":
+        numbers = ", ".join(map(str, run.lives))
+        note = "; ".join(filter(None, [note, f"samples of its lives so far: {numbers}"]))
     rate = run.tasks / run.seconds_a_sample if run.seconds_a_sample else None
     if state != "running" or rate is None:
         return PointStatus(run, state, note, None, None)
@@ -186,12 +190,12 @@ def of_job(run: RunFiles, job: Job) -> tuple[str, str | None]:
     if state == "pending" and job.restarts:
         state = "requeued"
     if state in ("running", "pending", "requeued"):
-        reason = "" if job.reason in ("None", "") or state == "running" else job.reason
+        waits = "" if job.reason in ("None", "") or state == "running" else job.reason
         times = f"requeues: {job.restarts}" if job.restarts else ""
-        return state, ", ".join(part for part in (times, reason) if part) or None
+        return state, ", ".join(part for part in (times, waits) if part) or None
     if run.crashed or (state == "interrupted" and run.failed):
         return "failed", run.error
-    said = last_line(tail(run.log)) if run.log else None
+    said = reason(tail(run.log)) if run.log else None
     shown = "" if job.state in ("FAILED", "TIMEOUT", "CANCELLED") else f"{job.state}: "
     return state, f"{shown}{run.error or said or ''}".strip(": ") or None
 
@@ -215,10 +219,10 @@ def of_files(run: RunFiles, others_alive: bool) -> tuple[str, str | None]:
     if run.failed and run.total is not None and run.scored + run.failed >= run.total:
         return "failed", run.error
     if run.started:
-        return "interrupted", run.error or last_line(log)
+        return "interrupted", run.error or reason(log)
     if others_alive:
         return "pending", None
-    return "missing", last_line(log)
+    return "missing", reason(log)
 
 
 def overall(points: Sequence[PointStatus]) -> tuple[int, int | None, float | None, float | None]:

@@ -157,6 +157,7 @@ def point_value(point: PointStatus) -> dict[str, Any]:
         "samples_done": run.scored,
         "samples_failed": run.failed,
         "samples_total": run.total,
+        "samples_of_lives": list(run.lives),
         "samples_per_second": point.rate,
         "seconds_left": point.left,
         "executor": run.executor,

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freqexp.answering.work import PageImages
-from freqexp.config.budget import acting_budget
-from freqexp.config.title import reads_text, title_of
+from freqexp.errors import UserError
 from freqexp.nouns.cache import CACHE_COMPONENTS
 from freqexp.results.record import Record
-from freqexp.schemas.kv import KVConfig
+from freqexp.tracking.naming import compresses, config_of, kind_of, name_of, tags_of
+from freqexp.tracking.sent import FILE, Sent
 from freqexp.tracking.server import quiet_settings, within
 
 if TYPE_CHECKING:
@@ -86,12 +86,20 @@ class Client:
     table of samples at each of its ends: a run that has ended can be asked for more samples.
     """
 
-    def __init__(self, cfg: RunConfig, run_id: str, online: bool) -> None:
-        self._compresses = _compresses(cfg)
+    def __init__(self, cfg: RunConfig, folder: Path, online: bool, records: int) -> None:
+        """folder: of the run, named by its id. records: that it has."""
+        self._compresses = compresses(cfg)
         self._sums: dict[str, tuple[float, int]] = {}
-        self._run = _init(cfg, run_id, online)
-        self._tables = int(self._run.summary.get(TABLES, 0))
-        self._logged = int(self._run.starting_step) - self._tables
+        self._sent = Sent(folder / FILE, folder.parent.parent)
+        self._run = _init(cfg, folder.name, online)
+        if online:
+            self._sent.before_online()
+            self._tables = int(self._run.summary.get(TABLES, 0))
+            self._logged = int(self._run.starting_step) - self._tables
+        else:
+            self._logged, self._tables = self._sent.before_offline(records)
+        place = None if online else Path(self._run.dir).parent.name
+        self._sent.begin(place, self._logged, self._tables)
         self._followed = 0
         self._run.define_metric("sample/index", summary="none", hidden=True)
         self._run.define_metric("sample/*", step_metric="sample/index", summary="none")
@@ -154,6 +162,13 @@ class Client:
         table = wandb.Table(columns=columns, data=[list(row.values()) for row in rows])
         within(FINISH_SECONDS, lambda: self._run.log({"records": table}))
 
+    def amend(self, summary: Mapping[str, Any]) -> None:
+        """Set the summary of a run that had ended before."""
+        found = {**summary, **totals(summary, self._compresses)}
+        self._run.summary.update(
+            {name: value for name, value in found.items() if value is not None}
+        )
+
     def finish(self, interrupted: bool) -> None:
         """End it; an interrupted one is marked as such, because it will be resumed.
 
@@ -167,9 +182,12 @@ class Client:
 
         # finish_timeout bounds this, too; the limit here is for what W&B does besides.
         within(FINISH_SECONDS + 2, finish)
+        self._sent.left(max(self._logged, self._followed), self._tables)
 
     def abandon(self) -> None:
         """Do not wait for what is left: only stop the threads that ask how the server does."""
+        with suppress(UserError):
+            self._sent.failed()
         with suppress(Exception):
             within(ABANDON_SECONDS, lambda: self._run.finish(exit_code=1))
 
@@ -202,17 +220,9 @@ def shares(means: Mapping[str, float]) -> dict[str, float]:
     return {"kv_share": held / full} if full and held is not None else {}
 
 
-def _compresses(cfg: RunConfig) -> bool:
-    from freqexp.running.execute import baseline_of
-
-    return baseline_of(cfg) is not None
-
-
 def _init(cfg: RunConfig, run_id: str, online: bool) -> Any:
     import wandb
-    from omegaconf import OmegaConf
 
-    config: Any = OmegaConf.to_container(OmegaConf.structured(cfg), enum_to_str=True)
     settings = quiet_settings(
         init_timeout=INIT_SECONDS, finish_timeout=FINISH_SECONDS, finish_timeout_raises=True
     )
@@ -221,44 +231,15 @@ def _init(cfg: RunConfig, run_id: str, online: bool) -> Any:
         project=cfg.wandb_project,
         entity=cfg.wandb_entity,
         id=run_id,
-        name=_name(cfg),
+        name=name_of(cfg),
         group=cfg.sweep_name,
-        job_type=_kind(cfg),
-        tags=_tags(cfg),
+        job_type=kind_of(cfg),
+        tags=tags_of(cfg),
         notes=cfg.notes,
-        config=config,
+        config=config_of(cfg),
         dir=cfg.output_dir,
         mode="online" if online else "offline",
         resume="allow",
         reinit="create_new",
         settings=settings,
     )
-
-
-def _name(cfg: RunConfig) -> str:
-    from freqexp.running.execute import label
-
-    return ", ".join([cfg.model.name, label(cfg), *_question(cfg)])
-
-
-def _kind(cfg: RunConfig) -> str:
-    """The option of its compressor; of a run that is given text its title."""
-    title = title_of(cfg)
-    return title if reads_text(title) else cfg.compressor.name
-
-
-def _tags(cfg: RunConfig) -> list[str]:
-    tags = [cfg.model.name, _kind(cfg), f"{cfg.needles.count} needles"]
-    words = acting_budget(cfg).words()
-    if words:
-        tags.append(f"keep {words}")
-    if cfg.compressor.uses_profile:
-        tags.append(cfg.profile.name)
-    return list(dict.fromkeys([*tags, *_question(cfg), *cfg.tags]))
-
-
-def _question(cfg: RunConfig) -> list[str]:
-    """As in "question seen", where a method acts on the KV cache."""
-    parts = cfg.compressor.parts(cfg.keep_ratio)
-    found = [part.config for part in parts if isinstance(part.config, KVConfig)]
-    return [f"question {config.question.name}" for config in found]

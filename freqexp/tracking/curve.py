@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from freqexp.config.title import title_of
 from freqexp.tracking.client import FINISH_SECONDS, INIT_SECONDS, shut_down
 from freqexp.tracking.mirror import Mirrors
+from freqexp.tracking.sent import MIRROR, Sent
 from freqexp.tracking.server import quiet_settings, within
 
 if TYPE_CHECKING:
@@ -65,7 +66,15 @@ class CurveMirror:
         )
         self._run.define_metric("step", hidden=True)
         self._run.define_metric("*", step_metric="step")
-        self._logged = int(self._run.summary.get(ROWS) or 0)
+        self._sent = Sent(
+            Path(run.output_dir) / MIRROR / f"adapt-{digest[:16]}.json", Path(run.output_dir)
+        )
+        if online:
+            self._sent.before_online()
+            self._logged = int(self._run.summary.get(ROWS) or 0)
+        else:
+            self._logged, _ = self._sent.before_offline(0)
+        self._sent.begin(None if online else Path(self._run.dir).parent.name, self._logged, 0)
         self._rows = 0
 
     def __call__(self, step: int, row: Mapping[str, float]) -> None:
@@ -88,6 +97,7 @@ class CurveMirror:
 
         try:
             within(FINISH_SECONDS + 2, finish)
+            self._sent.left(max(self._logged, self._rows), 0)
         except Exception as error:
             log.warning("W&B: the end of the curve was not taken (%s)", _line(error))
             shut_down()

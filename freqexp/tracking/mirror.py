@@ -64,6 +64,12 @@ class Mirrors:
             return "offline"
         return "online"
 
+    def amend(self, ended: Sequence[tuple[RunConfig, Path, Summary]]) -> None:
+        """Give runs that had ended their new summaries, where they are mirrored."""
+        for cfg, folder, summary in ended:
+            if cfg.tracking.name != "off":
+                Mirror(self).amend(cfg, folder, summary)
+
     def failed(self, what: str, error: BaseException) -> None:
         """After a failure online this and the next runs are mirrored offline; after another not."""
         self.mode = "offline" if self.mode == "online" else "off"
@@ -109,6 +115,18 @@ class Mirror:
             self._attempt("finishing", lambda client: self._conclude(client, summary))
         self._client = None
 
+    def amend(self, cfg: RunConfig, folder: Path, summary: Summary) -> None:
+        """Give a run that has ended another summary: its baseline has ended after it."""
+        self._cfg, self._folder = cfg, folder
+        self._records = load_records(folder / RECORDS)
+
+        def do(client: Client) -> None:
+            client.amend(asdict(summary))
+            client.finish(interrupted=False)
+
+        self._attempt("amending", do)
+        self._client = None
+
     def _attempt(self, what: str, action: Callable[[Client], None]) -> None:
         """Do it with a client that knows every record; when it fails, with a new one.
 
@@ -147,7 +165,7 @@ class Mirror:
         mode = self._shared.choose(self._cfg)
         if mode == "off":
             return None
-        return Client(self._cfg, self._folder.name, online=mode == "online")
+        return Client(self._cfg, self._folder, mode == "online", len(self._records))
 
     def _conclude(self, client: Client, summary: Summary) -> None:
         records = settle(load_records(self._folder / RECORDS))

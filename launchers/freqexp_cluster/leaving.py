@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 from freqexp.errors import UserError
 from freqexp.files import write_json, write_text
 from freqexp.running.shares import Preempted, Share
+from freqexp_cluster import lives
 
 if TYPE_CHECKING:
     from freqexp.answering.work import PageImages
+    from freqexp.config.cluster import ClusterConfig
     from freqexp.config.run import RunConfig
     from freqexp.results.record import Record
     from freqexp.results.summary import Summary
@@ -33,11 +35,13 @@ TERMINATED = 128 + signal.SIGTERM
 class Leaving:
     """Signal handlers of one process, and an observer of its run.
 
-    grace_s: how long the sample in flight may take after the signal before a time limit.
+    grace_s: how long the sample in flight may take after the signal before a time limit. cluster:
+    what the job was given; None: not known yet.
     """
 
     def __init__(self, share: Share, folder: Path) -> None:
         self.grace_s = 10.0
+        self.cluster: ClusterConfig | None = None
         self._share = share
         self._folder = folder
         self._came: list[int] = []
@@ -89,11 +93,21 @@ class Leaving:
             note = {"at": _now(), "signals": names, "requeued": told}
             write_json(self._folder / "interrupted.json", note)
         if told and self._share.rank == 0:
+            self._require_progress()
             self._hand_over()
         elif told and environment.cluster == "slurm":
             # Ending now could end the first process before it has requeued the job.
             time.sleep(KILLED_WITHIN_S)
         sys.exit(0 if told and environment.cluster == "local" else TERMINATED)
+
+    def _require_progress(self) -> None:
+        """Raises UserError, with advice, where a time limit leaves no time for a sample."""
+        if self.cluster is None or signal.SIGTERM in self._came:
+            return  # preempted: the next life may be longer
+        text = lives.advice(lives.end(self._folder), self._folder, self.cluster)
+        if text is not None:
+            write_text(self._folder / "error.txt", f"{text}\n")
+            raise UserError(text)
 
     def _hand_over(self) -> None:
         """Let submitit requeue, which ends this process. Raises when it must not do so again."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freqexp.errors import UserError
+from freqexp.locks import HeldError
 from freqexp_cluster.gpus import choose_gpu
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ ERROR = "error.txt"
 INTERRUPTED = "interrupted.json"
 HYDRA = "hydra.yaml"
 """In a sweep's folder: callbacks and loggers of its command."""
+PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,14 @@ class PointTask:
     def _compute(self, share: Share, leaving: Leaving, environment: Any) -> None:
         folder = Path(self.folder)
         cfg = self._frozen()
+        if environment.cluster == "slurm":
+            # Who waits there waits with a GPU. An earlier life of this job may be about to end.
+            share.patience_s = PATIENCE_S
         leaving.grace_s = max(1.0, min(cfg.cluster.signal_delay_s / 2, 600.0))
         choose_gpu(environment.local_rank, cfg.cluster.shard)
         if share.rank == 0:
             self._begin(folder, environment)
+            leaving.cluster = cfg.cluster
 
         from freqexp.answering.session import Session
         from freqexp.running.execute import execute_share
@@ -96,7 +102,8 @@ class PointTask:
         if share.rank == 0:
             from freqexp.tracking.mirror import Mirrors
 
-            observers += Mirrors()(cfg)
+            mirrors = Mirrors()
+            observers += mirrors(cfg)
         cpu = time.process_time()
         print(f"freqexp: launched in {process_seconds():.2f} s ({cpu:.2f} s CPU)", flush=True)
         with watched(self._point(cfg), self._watcher(share)) as told:
@@ -105,7 +112,8 @@ class PointTask:
         if summary is not None and share.rank == 0:
             from freqexp.running.sweep import complete_deltas
 
-            complete_deltas(cfg, session, folder.parent.parent, self.sweep)
+            ended = complete_deltas(cfg, session, folder.parent.parent, self.sweep)
+            mirrors.amend(ended)
 
     def _frozen(self) -> RunConfig:
         """The configuration as it was submitted. Raises UserError when it was edited since."""
@@ -157,12 +165,20 @@ class PointTask:
             )
 
     def _begin(self, folder: Path, environment: Any) -> None:
-        """Say which job works here, and forget how an earlier one ended."""
+        """Say which job works here, and forget how an earlier one ended; unless another job is at
+        work here, which this one must not touch.
+        """
         from freqexp.files import read_json, write_json
+        from freqexp.locks import is_held
+        from freqexp.results.record_file import RECORDS
         from freqexp.running.sweep_file import check_writable
+        from freqexp_cluster import lives
 
         check_writable(folder)
         known = read_json(folder / SUBMISSION) or {}
+        if known.get("job_id") != environment.job_id and is_held(folder / RECORDS):
+            print(f"freqexp: job {known.get('job_id')} is at work on this run", flush=True)
+            return
         if known.get("job_id") != environment.job_id:
             write_json(
                 folder / SUBMISSION,
@@ -178,6 +194,7 @@ class PointTask:
         for name in (ERROR, INTERRUPTED):
             with suppress(FileNotFoundError):
                 (folder / name).unlink()
+        lives.begin(folder, environment.job_id)
 
     def _note(self, error: Exception) -> None:
         """Leave the fault in error.txt, if it can be written; the log has it in any case."""
@@ -187,6 +204,8 @@ class PointTask:
         text = f"{error}\n" if known else "".join(traceback.format_exception(error))
         print(f"freqexp: {error}", file=sys.stderr, flush=True)
         file = Path(self.folder) / ERROR
+        if isinstance(error, HeldError):
+            return  # the run is another job's, and so is what is said of it
         if not file.exists():  # the first process that fails knows why, the others only that it did
             with suppress(UserError):
                 write_text(file, text)

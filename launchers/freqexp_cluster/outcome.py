@@ -9,6 +9,7 @@ from freqexp.files import read_json
 from freqexp.running.execute import label
 from freqexp.running.sweep import finished, show
 from freqexp.running.sweep_file import SWEEP
+from freqexp.status.logs import SAID, reason, tail
 from freqexp_cluster.node import ERROR, INTERRUPTED, SUBMISSION
 from freqexp_cluster.todo import Sweep
 
@@ -53,4 +54,7 @@ def why(folder: Path, sweep: str) -> str:
         return f"its job was of the sweep {submission.get('sweep')}, for other samples{place}"
     if not Path(log).exists():
         return f"cancelled before it started, or the node can't write {folder.parent.parent}"
+    said = reason(tail(Path(log)))
+    if said is not None and said.startswith(SAID):
+        return f"{said.removeprefix(SAID)}{place}"
     return f"killed or cancelled{place}"

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 KEPT = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_JWT"})
 """Which SLURM is meant, and who asks."""
-FOREIGN = ("SLURM_", "SBATCH_", "SQUEUE_", "SINFO_", "SRUN_", "SALLOC_", "SCANCEL_")
-FOREIGN += ("SUBMITIT_", "PMI_", "PMIX_", "OMPI_")
+OF_SLURM = ("SLURM_", "SBATCH_", "SQUEUE_", "SINFO_", "SRUN_", "SALLOC_", "SCANCEL_")
+FOREIGN = (*OF_SLURM, "SUBMITIT_", "PMI_", "PMIX_", "OMPI_")
 OF_THIS_PROCESS = frozenset(
     {
         "CUDA_VISIBLE_DEVICES",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,7 +29,7 @@ from freqexp.schemas.learned import MergeConfig
 sys.path.insert(0, str(Path(__file__).parents[2] / "launchers"))
 
 from freqexp_cluster import dry_run, partitions, queue, said, slurm, snapshot, submit
-from freqexp_cluster.estimate import estimate
+from freqexp_cluster.estimate import doubt_of_gpu, estimate, gpu_gib
 from freqexp_cluster.executors import sbatch_text, workers_at_once
 from freqexp_cluster.freezing import YamlTexts, freeze
 from freqexp_cluster.node import PointTask
@@ -368,3 +369,48 @@ def test_workers_share_cores_or_gpus() -> None:
     assert workers_at_once(replace(workers_of, processes=3), 2) == 1
     four = replace(workers_of, gpus_per_node=4, processes=2)
     assert workers_at_once(four, 64) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "gib"),
+    [
+        ({}, 40),
+        ({"constraint": "a100&80gb"}, 80),
+        ({"constraint": "a100_40g"}, 40),
+        ({"gpu_memory_gb": 64.0}, 64),
+        ({"name": "h200x8"}, 141),
+        ({"name": "x", "gpus_per_node": "h100:2"}, 80),
+        ({"name": "x"}, None),
+    ],
+)
+def test_memory_of_a_gpu_is_what_is_said_else_the_least(
+    changes: dict[str, object], gib: float | None
+) -> None:
+    settings: dict[str, object] = {"name": "a100x4", "gpus_per_node": 4, **changes}
+    cluster = ClusterConfig(executor=Executor.slurm, **settings)  # type: ignore[arg-type]
+    assert gpu_gib(cluster)[0] == gib
+    doubt = doubt_of_gpu(cluster)
+    assert (doubt is None) == (changes != {} and cluster.gpus_per_node != "h100:2")
+    assert doubt is None or "cluster.gpu_memory_gb" in doubt
+
+
+def test_a_line_of_setup_that_fails_ends_the_job(tmp_path: Path) -> None:
+    def run(*setup: str) -> tuple[int, str]:
+        cluster = ClusterConfig(executor=Executor.slurm, setup=[*setup])
+        text = sbatch_text(cluster, "s", tmp_path, tmp_path, 1)
+        text = text[: text.index("# command")] + "echo started"
+        done = subprocess.run(["bash", "-c", text], capture_output=True, text=True)
+        return done.returncode, done.stdout + done.stderr.splitlines()[
+            -1
+        ] if done.stderr else done.stdout
+
+    assert run("X='a b'", "test \"$X\" = 'a b'") == (0, "started\n")
+    assert run("true", "no-such-module load cuda") == (
+        1,
+        "freqexp: cluster.setup: no-such-module load cuda (exit code 127)",
+    )
+    assert run("echo \\", "'it'\"'s\"; (exit 3)") == (
+        1,
+        "it's\nfreqexp: cluster.setup: 'it'\"'s\"; (exit 3) (exit code 3)",
+    )
+    assert run("if true; then", "false || true", "fi") == (0, "started\n")

@@ -269,7 +269,9 @@ def test_what_the_cluster_cannot_do_is_said_before_anything(slurm: Slurm, tmp_pa
     assert (
         "cluster.time: got '10', allowed: at most 5 minutes, the limit of partition short" in said
     )
-    assert "sbatch refused the sweep" in refused("cluster.mem_gb=9999")
+    assert "cluster.mem_gb: got 9999.0, allowed: at most" in refused("cluster.mem_gb=9999")
+    said = refused("cluster.extra.reservation=nobodys")
+    assert "sbatch refused the sweep, nothing was submitted: Batch job submission failed" in said
     assert not list(tmp_path.glob("outputs/runs/*/submission.json"))
     assert slurm.states() == {} or set(slurm.states().values()).isdisjoint({"PENDING", "RUNNING"})
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -86,6 +88,16 @@ def test_each_row_is_there_once_over_three_lives(
     assert [row["_step"] for row in rows] == [0, 1, 2, 3]
     assert server.exit_codes == {name: 0}
     assert warned(caplog) == []
+
+
+def test_lives_in_files_are_sent_once(server: Double, run: Any, tmp_path: Path) -> None:
+    life(tmp_path, run(Tracking.offline), None, 0, 2)
+    life(tmp_path, run(Tracking.offline), 2, 4)
+    life(tmp_path, run(Tracking.offline), 2, 4, 6, done=True)
+    folders = sorted((tmp_path / "outputs" / "wandb").glob("offline-run-*"))
+    command = [sys.executable, "-m", "wandb", "sync", *map(str, folders)]
+    assert subprocess.run(command, capture_output=True, timeout=120).returncode == 0
+    assert [row["step"] for row in history(server)] == [0, 2, 4, 6]
 
 
 def test_other_settings_are_another_run(server: Double, run: Any) -> None:

@@ -152,7 +152,7 @@ def test_a_server_gets_everything_once(
     assert server.operations == operations
 
 
-def test_the_cache_of_a_run_is_mirrored(config: Any, server: Double) -> None:
+def test_the_cache_of_a_run_is_mirrored(config: Any, server: Double, tmp_path: Path) -> None:
     cfg = config(
         compressor=KVRandomConfig(question=Question.seen),
         tracking=Tracking.online,
@@ -162,7 +162,7 @@ def test_the_cache_of_a_run_is_mirrored(config: Any, server: Double) -> None:
     )
     fields = cached(0.25, "seen", later_score=0.5, kv_ms=3.0, kv_codes_bytes=64, kv_end_bytes=9)
     first, second = record("a", 1.0, **fields), record("b", 0.0, **{**fields, "kv_cache_bytes": 0})
-    client = wandb_client.Client(cfg, "mine", online=True)
+    client = wandb_client.Client(cfg, tmp_path / "runs" / "mine", True, 0)
     client.follow([first, second], None)
     client.conclude({"kv_share": 0.125, "question": "seen"}, [first, second])
     client.finish(interrupted=False)
