@@ -11,7 +11,8 @@ from pathlib import Path
 
 from freqexp.code import code_digest
 from freqexp.errors import UserError
-from freqexp.outside.entries import offering
+from freqexp.outside.entries import BENCHMARKS, METHODS, READERS, entries, offering
+from freqexp.outside.own import MODULES
 
 OURS = __name__.partition(".")[0]
 
@@ -31,6 +32,28 @@ class Source:
         """Whose it is, in words: an installed package, or a file."""
         entry = offering(self.module)
         return f"file {self.top}" if entry is None else entry.owner
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a file of the user's own folder, and no module that can be imported."""
+        return self.module.startswith(MODULES)
+
+    def metadata(self) -> dict[str, str]:
+        """What an installer writes of the package that offers it, by the files' names, as far as
+        entry points are found by it; nothing where no package does.
+        """
+        entry = offering(self.module)
+        if entry is None:
+            return {}
+        folder = f"{entry.package.replace('-', '_')}-{entry.version}.dist-info"
+        said = f"Metadata-Version: 2.1\nName: {entry.package}\nVersion: {entry.version}\n"
+        lines = []
+        for group in (*METHODS, READERS, BENCHMARKS):
+            offered = [each for each in entries(group) if each.package == entry.package]
+            if offered:
+                lines += [f"[{group}]", *(f"{each.name} = {each.value}" for each in offered)]
+        points = "\n".join(lines) + "\n"
+        return {f"{folder}/METADATA": said, f"{folder}/entry_points.txt": points}
 
     @property
     def place(self) -> str:
