@@ -48,8 +48,8 @@ def snapshot(sweep_folder: Path, outside: Iterable[Source] = ()) -> Path:
     try:
         sweep_folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=sweep_folder, prefix=".code-") as made:
-            for name, source in parts.items():
-                _copy(source, Path(made) / "code" / name)
+            for name, part in parts.items():
+                _copy(part, Path(made) / "code" / name)
             for name, text in metadata.items():
                 file = Path(made) / "code" / name
                 file.parent.mkdir(parents=True, exist_ok=True)
