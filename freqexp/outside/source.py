@@ -11,7 +11,7 @@ from pathlib import Path
 
 from freqexp.code import code_digest
 from freqexp.errors import UserError
-from freqexp.outside.entries import BENCHMARKS, METHODS, READERS, entries, offering
+from freqexp.outside.entries import BENCHMARKS, METHODS, entries, offering
 from freqexp.outside.own import MODULES
 
 OURS = __name__.partition(".")[0]
@@ -48,7 +48,7 @@ class Source:
         folder = f"{entry.package.replace('-', '_')}-{entry.version}.dist-info"
         said = f"Metadata-Version: 2.1\nName: {entry.package}\nVersion: {entry.version}\n"
         lines = []
-        for group in (*METHODS, READERS, BENCHMARKS):
+        for group in (*METHODS, BENCHMARKS):
             offered = [each for each in entries(group) if each.package == entry.package]
             if offered:
                 lines += [f"[{group}]", *(f"{each.name} = {each.value}" for each in offered)]
@@ -79,19 +79,27 @@ def source_of(item: type) -> Source | None:
 
     Raises UserError for a class without a file, such as one that was typed into an interpreter.
     """
-    parts = item.__module__.split(".")
-    if parts[0] == OURS:
+    if item.__module__.partition(".")[0] == OURS:
         return None
-    for count in range(1, len(parts) + 1):
+    found = module_source(item.__module__)
+    if found is not None:
+        return found
+    raise UserError(
+        f"{item.__qualname__}: got a class without a file, allowed: one in a module, because a "
+        "run's id has its code"
+    )
+
+
+def module_source(module: str) -> Source | None:
+    """The source of a module that was imported; None for one without a file, and this package's."""
+    parts = module.split(".")
+    for count in range(1, len(parts) + 1) if parts[0] != OURS else ():
         name = ".".join(parts[:count])
         file = getattr(sys.modules.get(name), "__file__", None)
         if file is not None:
             path = Path(file).resolve()
             return Source(name, path.parent if path.stem == "__init__" else path)
-    raise UserError(
-        f"{item.__qualname__}: got a class without a file, allowed: one in a module, because a "
-        "run's id has its code"
-    )
+    return None
 
 
 @functools.cache

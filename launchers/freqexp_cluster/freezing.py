@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from freqexp.config.identity import code_hash, outside_sources
+from freqexp.config.identity import all_outside, code_hash
 from freqexp.errors import UserError
 from freqexp.files import write_json, write_text
 from freqexp.outside.source import source_digest
@@ -49,9 +49,7 @@ def copy_code(sweep: Sweep) -> Path:
 
     Raises UserError when it is not the code that the run ids are of.
     """
-    outside = {
-        source.top: source for point in sweep.runs for source in outside_sources(point.cfg).values()
-    }
+    outside = {source.top: source for point in sweep.runs for source in all_outside(point.cfg)}
     code = snapshot(sweep.folder, outside.values())
     same = code_hash(code / "freqexp") == code_hash()
     if not same or any(source_digest(s.top) != s.digest for s in outside.values()):
