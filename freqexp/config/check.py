@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from freqexp.config.budget import acting_budget
-from freqexp.config.identity import outside_sources
 from freqexp.config.run import RunConfig, Tracking
 from freqexp.errors import fault
 from freqexp.readers.adapter_file import faults as adapter_faults
@@ -69,6 +68,8 @@ def _section_faults(section: Section, name: str, cfg: RunConfig) -> list[str]:
     try:
         return section.check(name)
     except Exception as error:
+        from freqexp.config.identity import outside_sources
+
         others = outside_sources(cfg)
         if name != "compressor" or not others:
             raise
