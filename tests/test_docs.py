@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from their_package import install
 
 import freqexp
 from bench.results import FILES, OPENING, TABLE
@@ -40,6 +41,7 @@ ONE_STEP = [
 ]
 # Defined by the worked example alone.
 EXAMPLE_OPTION = "variance_prune"
+OUTSIDE_OPTION = "spread"
 
 
 def name(page: Path) -> str:
@@ -63,6 +65,7 @@ def runs() -> list[tuple[str, str]]:
         for page, module, arguments in commands()
         if module == "freqexp.run"
         and EXAMPLE_OPTION not in arguments
+        and OUTSIDE_OPTION not in arguments
         and not PLACEHOLDER.search(arguments)
         and not {"--help", "--version", "--cfg"} & set(arguments.split())
     ]
@@ -171,13 +174,10 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     unwanted = shutil.ignore_patterns("__pycache__")
     for folder in ("freqexp", "conf", "launchers"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=unwanted)
-    (copy / "tests" / "helpers").mkdir(parents=True)
-    tests = ("conftest.py", "helpers/spread.py", "test_conformance.py")
-    for file in ("pyproject.toml", *(f"tests/{name}" for name in tests)):
-        shutil.copy(ROOT / file, copy / file)
-    (_, module), (_, entry), (_, option) = guide_blocks()
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    (_, module), (_, entry), (_, option) = guide_blocks()[:3]
     paths = re.findall(r"^`([^`]+\.(?:py|yaml))`$", GUIDE.read_text(), re.MULTILINE)
-    for path, text in zip(paths, (module, option), strict=True):
+    for path, text in zip(paths[:2], (module, option), strict=True):
         assert not (copy / path).exists()
         (copy / path).write_text(text)
     schemas = copy / "freqexp" / "schemas" / "tokens.py"
@@ -208,13 +208,8 @@ def test_the_example_is_the_copys(example: Path) -> None:
 
 @pytest.mark.slow
 def test_the_example_meets_the_conformance_tests(example: Path) -> None:
-    printed = run_in(
-        example, "-m", "pytest", "-q", "-p", "no:cacheprovider",
-        "tests/test_conformance.py", "-k", EXAMPLE_OPTION,
-    )  # fmt: skip
-    passed = re.search(r"(\d+) passed", printed)
-    assert passed is not None
-    assert int(passed[1]) > 10
+    printed = run_in(example, "-m", "freqexp.conform", EXAMPLE_OPTION)
+    assert f"{EXAMPLE_OPTION} (token): 2 cases, 22 checks, 0 failed" in printed
 
 
 @pytest.mark.slow
@@ -231,3 +226,54 @@ def test_the_example_is_well_kept(example: Path) -> None:
     module, schemas = "freqexp/tokens/variance_prune.py", "freqexp/schemas/tokens.py"
     run_in(example, "-m", "ruff", "format", "--no-cache", "--check", module, schemas)
     run_in(example, "-m", "ruff", "check", "--no-cache", module, schemas)
+
+
+@pytest.fixture(scope="module")
+def spread(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder to be imported from with the package from outside, installed, and `mine`."""
+    folder = tmp_path_factory.mktemp("outside")
+    project, module = (text for _, text in guide_blocks()[3:5])
+    (folder / "project").mkdir()
+    (folder / "project" / "pyproject.toml").write_text(project)
+    (folder / "project" / "spread_methods.py").write_text(module)
+    install(folder / "site", folder / "project")
+    (folder / "mine" / "compressor").mkdir(parents=True)
+    (folder / "mine" / "compressor" / "spread.py").write_text(module)
+    return folder
+
+
+def run_beside(folder: Path, *arguments: str) -> str:
+    """What Python prints with this package and the modules of a folder."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "launchers"), str(folder)])
+    done = subprocess.run(
+        [sys.executable, "-P", *arguments],
+        cwd=folder.parent,
+        env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_the_package_from_outside_conforms_and_runs(spread: Path) -> None:
+    said = f"{OUTSIDE_OPTION} (token): 1 cases, 11 checks, 0 failed"
+    assert said in run_beside(spread / "site", "-m", "freqexp.conform", OUTSIDE_OPTION)
+    mine = ("--config-dir", str(spread / "mine"))
+    assert said in run_beside(spread / "none", "-m", "freqexp.conform", OUTSIDE_OPTION, *mine)
+    printed = run_beside(
+        spread / "site", "-m", "freqexp.run", "-m", f"compressor={OUTSIDE_OPTION}", "samples=2",
+        "keep_ratio=0.5", "tracking=off",
+    )  # fmt: skip
+    row = next(line for line in printed.splitlines() if line.startswith(OUTSIDE_OPTION))
+    assert re.search(r"\b288 -> 144\b", row)
+
+
+def test_the_package_from_outside_is_well_kept(spread: Path) -> None:
+    module = spread / "project" / "spread_methods.py"
+    settings = ("--no-cache", "--config", str(ROOT / "pyproject.toml"), str(module))
+    run_beside(spread, "-m", "ruff", "format", "--check", *settings)
+    run_beside(spread, "-m", "ruff", "check", "--ignore=D,T", *settings)

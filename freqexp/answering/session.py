@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from freqexp.answering.cache import (
     ByteLru,
@@ -78,21 +78,23 @@ def identify(cfg: RunConfig) -> str:
     return run_id(cfg)
 
 
-def source_hashes(cfg: RunConfig) -> dict[str, str]:
+def source_hashes(cfg: RunConfig) -> dict[str, Any]:
     """Hashes of the weights, the data and the code of a run, and of its adapter where it has one,
-    by their names in provenance.json.
+    by their names in provenance.json; of methods from outside also whose they are.
     """
     from freqexp.benchmarks.samples import samples_hash
-    from freqexp.config.identity import code_hash
+    from freqexp.config.identity import code_hash, outside_sources
     from freqexp.readers.adapter_file import content_hash
     from freqexp.readers.bundled import weights_hash
 
     adapter = cfg.model.adapter
+    outside = {name: source.note() for name, source in outside_sources(cfg).items()}
     return {
         "weights_hash": weights_hash(cfg.model),
         **({} if adapter is None else {"adapter_hash": content_hash(adapter)}),
         "data_hash": samples_hash(cfg.needles),
         "code_hash": code_hash(),
+        **({"outside": outside} if outside else {}),
     }
 
 
@@ -111,7 +113,7 @@ class Session:
         samples: Callable[[NeedlesConfig, int, int], list[Sample]] = load_samples,
         grade: Callable[[str, Sample], Grade] = grade_answer,
         run_id: Callable[[RunConfig], str] = identify,
-        hashes: Callable[[RunConfig], dict[str, str]] = source_hashes,
+        hashes: Callable[[RunConfig], dict[str, Any]] = source_hashes,
         encodings_bytes: int = ENCODINGS_BYTES,
     ) -> None:
         self.grade = grade

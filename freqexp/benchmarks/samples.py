@@ -19,6 +19,7 @@ class Needles(Protocol):
 
     count: int
     path: str | None
+    source: str | None
     bucket: str | None
     turns: int | None
     target_chars: int | None
@@ -40,6 +41,10 @@ def load_samples(needles: Needles, samples: int, seed: int) -> list[Sample]:
     A file that holds fewer gives what it holds, and a warning is logged. Raises UserError for a
     file that can't be used, ConfigError for settings no generated sample can have.
     """
+    if needles.source is not None:
+        from freqexp.benchmarks.outside import load_from
+
+        return load_from(needles.source, needles, samples, seed)
     if needles.path is not None:
         from freqexp.benchmarks.mrcr import load_mrcr
 
@@ -68,9 +73,18 @@ def samples_hash(needles: Needles) -> str:
     """SHA-256 (hex) of the data that samples come from; nothing is parsed. Seed and counts are not
     in it.
 
-    The content of the files, or the generator's code and text. With a bucket also how lengths are
+    The content of the files, or the generator's code and text; of a benchmark from outside its code
+    and the files. With a bucket also how lengths are
     counted, because that decides which samples fall into it.
     """
+    if needles.source is not None:
+        from freqexp.benchmarks.outside import source_code
+        from freqexp.benchmarks.rowfile import content_hash, data_files
+
+        code = source_code(needles.source).digest
+        files = [] if needles.path is None else data_files(needles.path)
+        parts = [code, *(content_hash(file) for file in files)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
     if needles.path is None:
         from freqexp.benchmarks.generate import generator_hash
 

@@ -116,7 +116,7 @@ def _unused(cfg: RunConfig, overrides: Sequence[str]) -> list[str]:
     """Keys of the cluster that someone typed in vain: what was meant for a cluster is not computed
     on a login node.
     """
-    return cfg.cluster.unused("cluster", {text.partition("=")[0] for text in overrides})
+    return cfg.cluster.unused("cluster", {text.partition("=")[0].lstrip("+") for text in overrides})
 
 
 def collect(arguments: Sequence[str]) -> list[Point]:

@@ -54,13 +54,30 @@ def check(cfg: RunConfig) -> list[str]:
     for field in dataclasses.fields(cfg):
         section = getattr(cfg, field.name)
         if isinstance(section, Section):
-            faults += section.check(field.name)
+            faults += _section_faults(section, field.name, cfg)
     faults += unknown_keys(cfg) + _input_faults(cfg) + _model_faults(cfg)
     counted = acting_budget(cfg)
     if 0 < cfg.keep_ratio <= 1 and counted.keep_tokens is None and counted.keep_like is None:
         for part in cfg.compressor.parts(cfg.keep_ratio):
             faults += part.config.check_keep_ratio(part.keep_ratio)
     return faults + _tracking_faults(cfg) + output_faults(cfg.output_dir)
+
+
+def _section_faults(section: Section, name: str, cfg: RunConfig) -> list[str]:
+    """What a section finds wrong; a method from outside whose `check` fails is named with whose it
+    is.
+    """
+    try:
+        return section.check(name)
+    except Exception as error:
+        from freqexp.config.identity import outside_sources
+
+        others = outside_sources(cfg)
+        if name != "compressor" or not others:
+            raise
+        why = f"{type(error).__name__}: {error}"
+        whose = ", ".join(source.owner for source in others.values())
+        return [fault(name, ", ".join(others), f"a method whose check works ({why}); of {whose}")]
 
 
 def _budget_faults(cfg: RunConfig) -> list[str]:

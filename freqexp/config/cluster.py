@@ -157,7 +157,8 @@ class ClusterConfig(Section):
         for name in names:
             item, value = defaults[name], getattr(self, name)
             default = item.default if item.default_factory is MISSING else item.default_factory()
-            if value != default and f"{prefix}.{name}" in typed:
+            key = f"{prefix}.{name}"
+            if value != default and any(f"{text}.".startswith(f"{key}.") for text in typed):
                 shown = value.value if isinstance(value, Enum) else value
                 found.append(fault(f"{prefix}.{name}", shown, allowed))
         return found

@@ -87,6 +87,16 @@ def outside_sources(cfg: RunConfig) -> dict[str, Source]:
     return found
 
 
+def all_outside(cfg: RunConfig) -> list[Source]:
+    """Everything from outside that a run needs: its methods' sources, and its benchmark's."""
+    found = list(outside_sources(cfg).values())
+    if cfg.needles.source is not None:
+        from freqexp.benchmarks.outside import source_code
+
+        found.append(source_code(cfg.needles.source))
+    return found
+
+
 def outside_code(cfg: RunConfig) -> dict[str, str]:
     """Digests of their code. Raises UserError for what can't be read."""
     return {name: source.digest for name, source in outside_sources(cfg).items()}

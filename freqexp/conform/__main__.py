@@ -48,9 +48,9 @@ def _command(options: argparse.Namespace) -> int:
             count[1] += 1
             failed += 1
             print(f"FAILED {case.name}: {result.check}\n       {result.fault}", flush=True)
-    for check, (made, wrong) in counts.items():
-        said = f"not checked, {skipped[check]}" if check in skipped else f"{made - wrong} of {made}"
-        print(f"{check:<56}{said}")
+    for words, (made, wrong) in counts.items():
+        said = f"not checked, {skipped[words]}" if words in skipped else f"{made - wrong} of {made}"
+        print(f"{words:<56}{said}")
     made = sum(count[0] for count in counts.values())
     where = cases[0].config.stage
     print(f"{options.name} ({where}): {len(names)} cases, {made} checks, {failed} failed")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 CODECS, TOKENS, KV = "freqexp.codecs", "freqexp.tokens", "freqexp.kv"
-READERS, BENCHMARKS = "freqexp.readers", "freqexp.benchmarks"
+BENCHMARKS = "freqexp.benchmarks"
 METHODS = (CODECS, TOKENS, KV)
 """Groups whose entries are options of `compressor`."""
 
@@ -52,7 +52,7 @@ def offering(module: str) -> Entry | None:
 def _entries(path: Sequence[str]) -> tuple[Entry, ...]:
     """path: that of this process; packages are looked for again when it changes."""
     found = []
-    for group in (*METHODS, READERS, BENCHMARKS):
+    for group in (*METHODS, BENCHMARKS):
         for point in importlib.metadata.entry_points(group=group):
             dist = point.dist
             package, version = ("?", "?") if dist is None else (dist.name, dist.version)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from freqexp.code import code_digest
 from freqexp.errors import UserError
-from freqexp.outside.entries import offering
+from freqexp.outside.entries import BENCHMARKS, METHODS, entries, offering
+from freqexp.outside.own import MODULES
 
 OURS = __name__.partition(".")[0]
 
@@ -31,6 +32,28 @@ class Source:
         """Whose it is, in words: an installed package, or a file."""
         entry = offering(self.module)
         return f"file {self.top}" if entry is None else entry.owner
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a file of the user's own folder, and no module that can be imported."""
+        return self.module.startswith(MODULES)
+
+    def metadata(self) -> dict[str, str]:
+        """What an installer writes of the package that offers it, by the files' names, as far as
+        entry points are found by it; nothing where no package does.
+        """
+        entry = offering(self.module)
+        if entry is None:
+            return {}
+        folder = f"{entry.package.replace('-', '_')}-{entry.version}.dist-info"
+        said = f"Metadata-Version: 2.1\nName: {entry.package}\nVersion: {entry.version}\n"
+        lines = []
+        for group in (*METHODS, BENCHMARKS):
+            offered = [each for each in entries(group) if each.package == entry.package]
+            if offered:
+                lines += [f"[{group}]", *(f"{each.name} = {each.value}" for each in offered)]
+        points = "\n".join(lines) + "\n"
+        return {f"{folder}/METADATA": said, f"{folder}/entry_points.txt": points}
 
     @property
     def place(self) -> str:
@@ -56,19 +79,27 @@ def source_of(item: type) -> Source | None:
 
     Raises UserError for a class without a file, such as one that was typed into an interpreter.
     """
-    parts = item.__module__.split(".")
-    if parts[0] == OURS:
+    if item.__module__.partition(".")[0] == OURS:
         return None
-    for count in range(1, len(parts) + 1):
+    found = module_source(item.__module__)
+    if found is not None:
+        return found
+    raise UserError(
+        f"{item.__qualname__}: got a class without a file, allowed: one in a module, because a "
+        "run's id has its code"
+    )
+
+
+def module_source(module: str) -> Source | None:
+    """The source of a module that was imported; None for one without a file, and this package's."""
+    parts = module.split(".")
+    for count in range(1, len(parts) + 1) if parts[0] != OURS else ():
         name = ".".join(parts[:count])
         file = getattr(sys.modules.get(name), "__file__", None)
         if file is not None:
             path = Path(file).resolve()
             return Source(name, path.parent if path.stem == "__init__" else path)
-    raise UserError(
-        f"{item.__qualname__}: got a class without a file, allowed: one in a module, because a "
-        "run's id has its code"
-    )
+    return None
 
 
 @functools.cache

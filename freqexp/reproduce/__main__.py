@@ -24,7 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _command(options: argparse.Namespace) -> int:
     from freqexp.published.text import terminal, write
 
-    outcome, folder = reproduce(options.target, options.overrides, options.outputs)
+    outcome, folder = reproduce(
+        options.target, options.overrides, options.outputs, options.config_dir
+    )
     print(f"\n{terminal(outcome)}\n{write(outcome, folder)}")
     return int(outcome.verdict.value)
 
@@ -41,6 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for freqexp.run")
     parser.add_argument(
         "--outputs", default="outputs", help="where names are looked up and results are written"
+    )
+    parser.add_argument(
+        "--config-dir", help="a folder of yours with options, and methods that the runs used"
     )
     return parser
 

@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 FOLDER = "reproductions"
 
 
-def reproduce(target: str, overrides: Sequence[str], outputs: str) -> tuple[Outcome, Path]:
+def reproduce(
+    target: str, overrides: Sequence[str], outputs: str, config_dir: str | None = None
+) -> tuple[Outcome, Path]:
     """What became of TARGET, and the folder for what is written about it.
 
+    config_dir: a folder of the user's own with options and methods.
     Raises UserError and ConfigError for what the user can mend.
     """
     from freqexp.published.numbers import experiments
@@ -31,12 +34,12 @@ def reproduce(target: str, overrides: Sequence[str], outputs: str) -> tuple[Outc
         if "=" not in text:
             raise ConfigError([fault("override", text, "key=value")])
     if target in experiments():
-        return reproduce_experiment(target, overrides, outputs)
+        return reproduce_experiment(target, overrides, outputs, config_dir)
     known = Path(target).exists() or (Path(outputs) / "sweeps" / target).is_dir()
     if not known and not _run_ids(target, outputs):
         allowed = f"a file or folder, a run or sweep in {outputs}, or an experiment: "
         raise UserError(fault("TARGET", target, allowed + ", ".join(experiments())))
-    return reproduce_saved(target, overrides, outputs)
+    return reproduce_saved(target, overrides, outputs, config_dir)
 
 
 def _run_ids(target: str, outputs: str) -> list[Path]:
@@ -46,7 +49,9 @@ def _run_ids(target: str, outputs: str) -> list[Path]:
     return list((Path(outputs) / "runs").glob(f"{target}*"))
 
 
-def reproduce_experiment(name: str, overrides: Sequence[str], outputs: str) -> tuple[Outcome, Path]:
+def reproduce_experiment(
+    name: str, overrides: Sequence[str], outputs: str, config_dir: str | None = None
+) -> tuple[Outcome, Path]:
     """An experiment beside what was published of it."""
     from freqexp.answering.session import Session
     from freqexp.composing.compose import collect
@@ -57,7 +62,8 @@ def reproduce_experiment(name: str, overrides: Sequence[str], outputs: str) -> t
     published = load_published(name)
     if not any(text.startswith("output_dir=") for text in overrides):
         overrides = [*overrides, f"output_dir={outputs}"]
-    points = collect(["-m", f"experiment={name}", *overrides])
+    flags = ["-m"] if config_dir is None else ["-m", f"--config-dir={config_dir}"]
+    points = collect([*flags, f"experiment={name}", *overrides])
     configs = [point.config for point in points]
     failed = run(points)
     outcome = Outcome(title=name, then="published")
@@ -118,7 +124,9 @@ def _fill(outcome: Outcome, name: str, published: Published, configs: Sequence[R
     outcome.notes += [*comparison.loaded.notes, *comparison.notes]
 
 
-def reproduce_saved(target: str, overrides: Sequence[str], outputs: str) -> tuple[Outcome, Path]:
+def reproduce_saved(
+    target: str, overrides: Sequence[str], outputs: str, config_dir: str | None = None
+) -> tuple[Outcome, Path]:
     """Saved runs computed again in a folder of their own, beside what was saved."""
     from freqexp.answering.session import Session
     from freqexp.published.text import Outcome
@@ -128,12 +136,13 @@ def reproduce_saved(target: str, overrides: Sequence[str], outputs: str) -> tupl
     found = find(target, outputs)
     name = found[0].name if len(found) == 1 else Path(target).resolve().name
     folder = Path(outputs) / FOLDER / re.sub(r"[^A-Za-z0-9._-]+", "-", name)
-    configs = [read_config(saved, overrides, str(folder)) for saved in found]
+    folders = [] if config_dir is None else [config_dir]
+    configs = [read_config(saved, overrides, str(folder), folders) for saved in found]
     outcome, session = Outcome(title=f"Again: {target}", then="saved"), Session()
     wanted = []
     for saved, cfg in zip(found, configs, strict=True):
         around = surroundings(saved, cfg, session)
-        said, refusal = _refusal(saved, cfg, around.other_weights)
+        said, refusal = _refusal(saved, cfg, around.other_weights, folders)
         lines = [f"same: {', '.join(around.same)}"] if around.same else []
         lines += [*around.changed, *said]
         where = "" if len(found) == 1 else f"{saved.name}: "
@@ -153,12 +162,14 @@ def reproduce_saved(target: str, overrides: Sequence[str], outputs: str) -> tupl
     return outcome, folder
 
 
-def _refusal(saved: Saved, cfg: RunConfig, other_weights: bool) -> tuple[list[str], str]:
+def _refusal(
+    saved: Saved, cfg: RunConfig, other_weights: bool, folders: Sequence[str]
+) -> tuple[list[str], str]:
     """Settings that overrides changed, and why a run is not worth computing again ("": it is)."""
     from freqexp.reproduce.runs import changed_settings
     from freqexp.reproduce.saved import parse_config
 
-    said, other = changed_settings(parse_config(saved), cfg)
+    said, other = changed_settings(parse_config(saved, folders), cfg)
     if other:
         return said, "overrides make it another experiment; nothing was computed"
     if other_weights:

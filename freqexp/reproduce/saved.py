@@ -17,6 +17,7 @@ from freqexp.composing.compose import compose
 from freqexp.config.run import RunConfig, Tracking
 from freqexp.config.saved import from_yaml
 from freqexp.errors import ConfigError, UserError, fault
+from freqexp.reproduce.outside import absent, differing
 from freqexp.results.provenance import CONFIG, code_state, versions
 
 if TYPE_CHECKING:
@@ -75,16 +76,21 @@ def find(target: str, outputs: str) -> list[Saved]:
     return found
 
 
-def parse_config(saved: Saved) -> RunConfig:
+def parse_config(saved: Saved, folders: Sequence[Path | str] = ()) -> RunConfig:
     """The saved configuration with this version's defaults for scheduling and tracking, unchecked.
 
-    Raises UserError and ConfigError, for an older version's file with what to do.
+    folders: where methods of the user's own are.
+    Raises UserError and ConfigError, for an older version's file with what to do, and for a method
+    from outside that is not here.
     """
+    lacking = absent(saved.run.provenance if saved.run is not None else {}, folders)
+    if lacking:
+        raise ConfigError([f"{saved.name}: {line}" for line in lacking])
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / CONFIG
         file.write_text(_without_execution(saved.config), encoding="utf-8")
         try:
-            cfg = from_yaml(file)
+            cfg = from_yaml(file, folders)
         except ConfigError as error:
             raise ConfigError([_older(saved, str(error).replace(f"{file}: ", ""))]) from None
     # The run may have more samples than the sweep that was named asked for.
@@ -92,7 +98,9 @@ def parse_config(saved: Saved) -> RunConfig:
     return cfg if asked is None else replace(cfg, samples=asked)
 
 
-def read_config(saved: Saved, overrides: Sequence[str], output_dir: str) -> RunConfig:
+def read_config(
+    saved: Saved, overrides: Sequence[str], output_dir: str, folders: Sequence[Path | str] = ()
+) -> RunConfig:
     """The saved configuration, to be computed here into `output_dir`.
 
     overrides: `key=value` on the saved values, and `cluster=OPTION`. Raises what `parse_config`
@@ -100,7 +108,7 @@ def read_config(saved: Saved, overrides: Sequence[str], output_dir: str) -> RunC
     """
     cluster = [text for text in overrides if text.partition("=")[0] == GROUP]
     cfg = replace(
-        parse_config(saved),
+        parse_config(saved, folders),
         cluster=compose(cluster).cluster,
         tracking=Tracking.off,
         output_dir=output_dir,
@@ -179,6 +187,7 @@ def surroundings(saved: Saved, cfg: RunConfig, session: Session) -> Surroundings
             changed.append(f"{title}: {_short(then.get(name))} then, {_short(hashes[name])} now")
     if "code" not in same:
         changed[-1] += f" (commit {_short(then.get('commit'))}, now {_short(code_state()[0])})"
+    changed += differing(then, cfg)
     packages = _packages(then.get("versions"))
     changed += packages
     if not packages:

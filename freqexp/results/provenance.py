@@ -109,14 +109,15 @@ def command() -> str:
 def start(
     cfg: RunConfig,
     folder: Path,
-    hashes: Mapping[str, str],
+    hashes: Mapping[str, Any],
     host: str,
     data_faults: Mapping[str, int] | None = None,
 ) -> None:
     """Write config.yaml and provenance.json, or note in the latter that the run goes on, and in the
     former if for more samples.
 
-    hashes: of weights, an adapter, data and code, by the names they have in the file. host: the
+    hashes: of weights, an adapter, data and code, by the names they have in the file, and whose the
+        methods from outside are. host: the
     kind of machine. data_faults: how many samples there are and how many have which fault; None:
     not counted.
     Raises UserError when they cannot be written.

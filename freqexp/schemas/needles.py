@@ -17,6 +17,8 @@ class NeedlesConfig(Section):
 
     count: how many turns answer the same request.
     path: an openai/mrcr parquet, JSON or JSONL file, or a folder of them; None: generated samples.
+    source: benchmark of an installed package that gives the samples, see
+        `freqexp.benchmarks.outside`; None: this one's. What the other keys mean is its matter then.
     bucket: length bucket such as "4096-8192"; None: every length.
     form, turns, target_chars: form and length of generated samples; None: the form's own length.
     near: share, in [0, 1], of the requests beside the needles that share their kind or topic.
@@ -25,6 +27,7 @@ class NeedlesConfig(Section):
 
     count: int
     path: str | None = None
+    source: str | None = None
     bucket: str | None = None
     form: Form = Form.short
     turns: int | None = None
@@ -33,6 +36,8 @@ class NeedlesConfig(Section):
     text: Text = Text.english
 
     def check(self, prefix: str) -> list[str]:
+        if self.source is not None:
+            return self._source_faults(prefix, self.source)
         faults = []
         if self.count not in (2, 4, 8):
             faults.append(fault(f"{prefix}.count", self.count, "2, 4, 8"))
@@ -43,6 +48,19 @@ class NeedlesConfig(Section):
         if self.path is None:
             return faults + self._generated_faults(prefix)
         return faults + self._file_faults(prefix, self.path)
+
+    def _source_faults(self, prefix: str, source: str) -> list[str]:
+        from freqexp.benchmarks.outside import source_faults
+        from freqexp.benchmarks.rowfile import data_files
+
+        faults = source_faults(source, f"{prefix}.source")
+        if self.path is None:
+            return faults
+        try:
+            files = data_files(self.path)
+        except UserError as error:
+            return [*faults, str(error)]
+        return faults + [line for f in files for line in ranges.readable(f, f"{prefix}.path")]
 
     def _generated_faults(self, prefix: str) -> list[str]:
         faults = []

@@ -13,7 +13,7 @@ from freqexp.outside.entries import CODECS, KV, METHODS, TOKENS, Entry, entries
 from freqexp.outside.own import OwnFile, own_files
 from freqexp.paths import conf_dir
 from freqexp.schemas.method import CompressorConfig, StageName
-from freqexp.schemas.section import options_in
+from freqexp.schemas.section import option_name, options_in
 
 STAGES: Mapping[str, tuple[StageName, ...]] = {
     CODECS: ("codec",),
@@ -71,7 +71,7 @@ def loaded(offer: Offer, field: str) -> type[CompressorConfig]:
         # As a whole in this line: its cause would be told a second time.
         raise refused(f"a method that can be loaded ({why})") from None
     if isinstance(found, ModuleType) and isinstance(offer, OwnFile):
-        mine = {option.name: option for option in options_in([found], CompressorConfig)}
+        mine = {option_name(option): option for option in options_in([found], CompressorConfig)}
         if offer.name not in mine:
             what = f"a file with a subclass of CompressorConfig whose name is {offer.name!r}"
             raise refused(f"{what} (it has {', '.join(mine) or 'none at all'})")

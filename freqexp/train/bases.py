@@ -50,9 +50,10 @@ def load(path: Path, overrides: Sequence[str]) -> tuple[BasesConfig, RunConfig]:
     faults = []
     if config.requests < 1:
         faults.append(fault("requests", config.requests, "1 or more"))
-    if run.needles.path is not None:
-        allowed = "null: bases come from generated conversations of the train split"
-        faults.append(fault("needles.path", run.needles.path, allowed))
+    for key in ("path", "source"):
+        if getattr(run.needles, key) is not None:
+            allowed = "null: bases come from generated conversations of the train split"
+            faults.append(fault(f"needles.{key}", getattr(run.needles, key), allowed))
     if faults:
         raise ConfigError(faults)
     return config, run

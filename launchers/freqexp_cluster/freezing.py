@@ -8,9 +8,10 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from freqexp.config.identity import code_hash
+from freqexp.config.identity import all_outside, code_hash
 from freqexp.errors import UserError
 from freqexp.files import write_json, write_text
+from freqexp.outside.source import source_digest
 from freqexp.results.provenance import CONFIG, now
 from freqexp.running.plan import Point
 from freqexp.running.sweep_file import check_writable, write_overrides, write_sweep
@@ -53,8 +54,10 @@ def copy_code(sweep: Sweep) -> Path:
 
     Raises UserError when it is not the code that the run ids are of.
     """
-    code = snapshot(sweep.folder)
-    if code_hash(code / "freqexp") != code_hash():
+    outside = {source.top: source for point in sweep.runs for source in all_outside(point.cfg)}
+    code = snapshot(sweep.folder, outside.values())
+    same = code_hash(code / "freqexp") == code_hash()
+    if not same or any(source_digest(s.top) != s.digest for s in outside.values()):
         raise UserError("the code was edited while it was submitted; nothing was, submit again")
     return code
 

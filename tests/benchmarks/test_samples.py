@@ -84,7 +84,7 @@ def test_nothing_heavy_is_imported_for_the_hash() -> None:
         "import sys, types\n"
         "from freqexp.benchmarks.samples import samples_hash\n"
         "import freqexp.benchmarks.generate, freqexp.benchmarks.mrcr, freqexp.nouns.render\n"
-        "samples_hash(types.SimpleNamespace(path=None, count=2, bucket=None))\n"
+        "samples_hash(types.SimpleNamespace(path=None, source=None, count=2, bucket=None))\n"
         "heavy = {'torch', 'transformers', 'wandb', 'scipy', 'pandas', 'PIL', 'pyarrow',"
         " 'chitchat_dataset', 'matplotlib', 'bpe_openai'}\n"
         "print(sorted(heavy & set(sys.modules)))"

@@ -17,7 +17,12 @@ def install(site: Path, project: Path = PROJECT) -> Path:
     """The package of a project with a pyproject.toml, in `site`."""
     meta = tomllib.loads((project / "pyproject.toml").read_text())["project"]
     package = meta["name"].replace("-", "_")
-    shutil.copytree(project / package, site / package, ignore=shutil.ignore_patterns("*.pyc"))
+    module = project / f"{package}.py"
+    if module.is_file():
+        site.mkdir(exist_ok=True, parents=True)
+        shutil.copy(module, site)
+    else:
+        shutil.copytree(project / package, site / package, ignore=shutil.ignore_patterns("*.pyc"))
     write_metadata(site, meta["name"], meta["version"], meta["entry-points"])
     return site / package
 

@@ -18,6 +18,13 @@ def faults(executor: Executor, **changes: Any) -> list[str]:
     return ClusterConfig(executor=executor, **changes).check("cluster")
 
 
+def ignored(executor: Executor, **changes: Any) -> list[str]:
+    config = ClusterConfig(executor=executor, **changes)
+    typed = {f"cluster.{name}" for name in changes}
+    assert config.unused("cluster", ()) == []
+    return config.unused("cluster", typed)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -33,16 +40,27 @@ def faults(executor: Executor, **changes: Any) -> list[str]:
     ],
 )
 def test_what_this_process_would_ignore_is_refused(name: str, value: Any) -> None:
-    (line,) = faults(Executor.local, **{name: value})
+    (line,) = ignored(Executor.local, **{name: value})
     assert line.startswith(f"cluster.{name}: got {value!r}, allowed: nothing, as cluster=local")
     assert "cluster=slurm submits" in line
-    assert faults(Executor.slurm, **{name: value}) == []
+    assert ignored(Executor.slurm, **{name: value}) == []
+
+
+def test_what_a_file_of_this_machine_says_waits_for_its_executor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "local.yaml").write_text("cluster: {partition: gpu, extra: {reservation: mine}}\n")
+    monkeypatch.setenv("FREQEXP_CONFIG_DIR", str(tmp_path))
+    assert compose.compose(()).cluster.partition == "gpu"
+    for typed in ("cluster.partition=gpu", "cluster.extra.reservation=theirs"):
+        with pytest.raises(ConfigError, match=r"allowed: nothing, as cluster=local"):
+            compose.compose((typed,))
 
 
 def test_workers_ignore_what_only_slurm_can_give() -> None:
-    said = faults(Executor.workers, qos="long", cpus_per_gpu=8, time="10:00:00", processes=2)
+    said = ignored(Executor.workers, qos="long", cpus_per_gpu=8, time="10:00:00", processes=2)
     assert [line.split(":")[0] for line in said] == ["cluster.cpus_per_gpu", "cluster.qos"]
-    assert faults(Executor.local, shard=True, gpus_per_node=2) == []
+    assert ignored(Executor.local, shard=True, gpus_per_node=2) == []
 
 
 @pytest.mark.parametrize(

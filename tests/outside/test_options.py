@@ -231,6 +231,16 @@ def test_a_build_that_raises_names_the_package(site: Path) -> None:
         part.build(cfg.profile)
 
 
+def test_a_check_that_raises_names_the_package(site: Path) -> None:
+    text = SCHEMA + "    def check(self, prefix):\n        return [1 / 0]\n"
+    install_text(site, "badly", text, TOKENS)
+    for overrides in (("compressor=bad",), ("compressor=combined", "codec=none", "token=bad")):
+        match = r"compressor: got 'bad', allowed: .*ZeroDivisionError.*package badly 0\.1"
+        with pytest.raises(ConfigError, match=match):
+            compose(overrides)
+    assert compose(("compressor=pool",)).compressor.name == "pool"
+
+
 def test_a_build_of_another_stage_names_the_package(site: Path) -> None:
     install_text(site, "badly", SCHEMA.replace("return Pool(", "return float("), TOKENS)
     cfg = compose(("compressor=bad",))

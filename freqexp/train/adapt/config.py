@@ -166,6 +166,9 @@ def _run_faults(config: AdaptConfig, run: RunConfig) -> list[str]:
     if run.model.adapter is not None:
         allowed = "null: what comes out would be for weights that are nowhere"
         faults.append(fault("model.adapter", run.model.adapter, allowed))
+    if run.needles.source is not None:
+        allowed = "null: only generated conversations of the train split are taught"
+        faults.append(fault("needles.source", run.needles.source, allowed))
     if run.needles.path is not None:
         allowed = "null: only generated conversations of the train split are taught"
         faults.append(fault("needles.path", run.needles.path, allowed))
