@@ -10,6 +10,7 @@ from freqexp.comparing.comparison import Comparison, Estimate, Row
 from freqexp.comparing.questions import kv_share
 from freqexp.comparing.rivals import acts_on_cache
 from freqexp.comparing.text import plain
+from freqexp.report.legends import AS_TEXT, CER, LAYERS, LEGEND, MORE, PLACE, QUESTION
 from freqexp.results.record import median
 from freqexp.results.summarize import token_ratio
 from freqexp.results.table import as_text, change, count, layer_tokens, number, percent, place, size
@@ -103,13 +104,6 @@ def _rounded(value: float | None) -> str:
     return MISSING if value is None else f"{100 * value:.0f} %"
 
 
-_PLACE_HEAD = "right place"
-_CER_HEAD = "CER %"
-_LAYERS_HEAD = "layer tokens"
-_QUESTION_HEAD = "question"
-_TEXT_HEAD = "as text"
-
-
 def columns(comparison: Comparison) -> list[Column]:
     """What a row says, in order; columns nobody fills are left out."""
     on = pareto_axes(comparison)
@@ -127,7 +121,7 @@ def columns(comparison: Comparison) -> list[Column]:
         Column("options", lambda r: r.run.options, lambda r: r.run.options),
         Column("keep", kept, _kept_key),
         Column("profile", lambda r: r.run.profile or MISSING, lambda r: r.run.profile),
-        Column(_QUESTION_HEAD, lambda r: r.run.question or MISSING, lambda r: r.run.question),
+        Column(QUESTION, lambda r: r.run.question or MISSING, lambda r: r.run.question),
         Column("n", lambda r: str(r.samples), lambda r: r.samples),
         Column("accuracy [95 %]", lambda r: interval(r.accuracy), lambda r: _value(r.accuracy)),
         Column("later score", lambda r: number(_later(r), 3), _later),
@@ -138,7 +132,7 @@ def columns(comparison: Comparison) -> list[Column]:
             lambda r: _value(r.prefix_miss),
         ),
         Column(
-            _PLACE_HEAD,
+            PLACE,
             _share("right_place_rate", "place_chance"),
             lambda r: r.parts.get("right_place_rate"),
         ),
@@ -159,7 +153,7 @@ def columns(comparison: Comparison) -> list[Column]:
             in_latex=False,
         ),
         Column(
-            _CER_HEAD,
+            CER,
             lambda r: percent(r.means.get("character_error_rate")),
             lambda r: r.means.get("character_error_rate"),
         ),
@@ -186,8 +180,8 @@ def columns(comparison: Comparison) -> list[Column]:
             _tokens,
             lambda r: r.means.get("text_tokens_out") or r.means.get("vision_tokens_out"),
         ),
-        Column(_TEXT_HEAD, _as_text, lambda r: token_ratio(r.means), in_latex=False),
-        Column(_LAYERS_HEAD, _layer_tokens, lambda r: r.means.get("mean_layer_tokens")),
+        Column(AS_TEXT, _as_text, lambda r: token_ratio(r.means), in_latex=False),
+        Column(LAYERS, _layer_tokens, lambda r: r.means.get("mean_layer_tokens")),
         Column("KV cache", _cache, lambda r: r.means.get("kv_cache_bytes")),
         Column(
             "stored", lambda r: size(AXES[0].cost(r)), lambda r: AXES[0].cost(r), in_latex=False
@@ -224,49 +218,6 @@ def _needed(row: Row, which: int) -> str:
     return "n/a" if count is None else str(count)
 
 
-_LEGEND = (
-    "Means per sample over n scored samples. chance: the score of answering with another turn.",
-    "prefix miss: share of answers without the required prefix (they score 0).",
-    "delta: difference to the uncompressed run on the same samples.",
-    "[95 %]: Bayesian bootstrap (10,000) that leaves room for what was not seen.",
-    "p: paired permutation test, Holm-corrected over all comparisons of this report.",
-    "non-inferior: the whole interval lies above minus the margin.",
-    "lost / gained: samples that fell below / rose to a score of 0.5.",
-    "n non-inferior, n loss: samples (power 80 %) that would call no difference non-inferior, and",
-    "that would see a loss of the margin; n/a where these samples have answered.",
-    "stored: bytes that were decoded again; for the baseline its pages without loss.",
-    "ms: medians of compress + encode + prefill + decode; an encoding made by another run counts.",
-    "Pareto: on the Pareto set by s stored bytes, t decoder tokens (mean over layers), k KV cache,",
-    "m milliseconds.",
-)
-_PARTS = (
-    "right place: replies that begin as the wanted one (in brackets: how many other turns do).",
-    "copied: score of the reply cut at the wanted length. derailed: went on without an end.",
-    "other turn: replies that copy another turn (in brackets: one of the same request).",
-)
-_CER = ("CER: characters a line reader misread; it measures legibility, without a language model.",)
-_TEXT = (
-    "as text: tokens that the conversation takes as text (for each token that stood for it in the",
-    "decoder's sequence, vision or text).",
-)
-_LAYERS = ("layer tokens: text and vision tokens that enter the decoder -> mean over its layers.",)
-_CACHE = (
-    "question: whether the KV cache was compressed after the question was read, or before.",
-    "later score: from the second answer token on; the first sees the whole cache where the",
-    "question was seen. KV cache: bytes held after the prefill (% of what the model made).",
-    "KV ms: medians of compressing the cache. ms a token: of each answer token after the first.",
-    "What the KV cache held: components of its bytes; at the end: after the answer; reading: the",
-    "most that reading one layer takes beside; shared: tensors that serve all requests.",
-)
-_MORE = {
-    _TEXT_HEAD: _TEXT,
-    _PLACE_HEAD: _PARTS,
-    _CER_HEAD: _CER,
-    _LAYERS_HEAD: _LAYERS,
-    _QUESTION_HEAD: _CACHE,
-}
-
-
 def legend(chosen: Sequence[Column]) -> list[str]:
     """What the columns mean, a sentence each."""
-    return [*_LEGEND, *(line for column in chosen for line in _MORE.get(column.head, ()))]
+    return [*LEGEND, *(line for column in chosen for line in MORE.get(column.head, ()))]
