@@ -27,7 +27,7 @@ from freqexp.nouns.page import Pixels
 
 SYMBOLS, IMAGE, STRIPS = range(3)
 
-_MANY_NEW = 0.1
+_MANY_NEW = 0.05
 """Pages of which more than this share is in shapes of their own are tried as an image, too."""
 
 _HELPS = 0.85
