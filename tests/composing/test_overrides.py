@@ -33,10 +33,10 @@ def test_text_may_be_swept_interpolated_and_null(monkeypatch: pytest.MonkeyPatch
     assert compose(["sweep_name=null"]).sweep_name is None
     assert compose(["notes=first, and second"]).notes == "first, and second"
     points = collect(["-m", "output_dir=1_0,2e1", "keep_ratio=0.5"])
-    assert [point.cfg.output_dir for point in points] == ["1_0", "2e1"]
+    assert [point.config.output_dir for point in points] == ["1_0", "2e1"]
 
 
 def test_a_range_has_the_numbers_that_it_says() -> None:
     points = collect(["-m", "compressor=token", "keep_ratio=range(0.3,0.8,0.2)"])
-    assert [point.cfg.keep_ratio for point in points] == [0.3, 0.5, 0.7]
+    assert [point.config.keep_ratio for point in points] == [0.3, 0.5, 0.7]
     assert compose(["compressor=token", "keep_ratio=0.123456789012"]).keep_ratio == 0.123456789012
