@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from freqexp.answering.session import Session as Session
     from freqexp.codecs.base import Codec as Codec
     from freqexp.codecs.base import CodecResult as CodecResult
     from freqexp.comparing.frame import load_runs as load_runs
@@ -58,6 +59,7 @@ _WHERE = {
     "Results": "running.results",
     "RunConfig": "config.run",
     "Sample": "nouns.sample",
+    "Session": "answering.session",
     "Summary": "results.summary",
     "TokenCompressor": "tokens.base",
     "Turn": "nouns.sample",

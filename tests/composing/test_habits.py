@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,18 @@ ACTS = [
 ]
 
 
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    """`hydra/job_logging` acts on all loggers of a process."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
+    for name in root.manager.loggerDict:
+        logging.getLogger(name).disabled = False
+
+
 def words(line: str) -> list[str]:
     return line.split(" ")
 
@@ -99,6 +112,7 @@ def test_a_habit_is_answered_with_what_to_type(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("logging_as_before")
 @pytest.mark.parametrize(("line", "points"), ACTS)
 def test_a_habit_acts(
     line: str,
