@@ -54,9 +54,10 @@ def _queued(sweep: Sweep, todo: Todo, active: Mapping[str, Job]) -> list[str]:
     for name, members in arrays_of.items():
         states = []
         for _, key in members:
-            job = active[key]
-            waits = job.reason not in ("", "None") and job.state == "PENDING"
-            states.append(f"{job.state.lower()} ({job.reason})" if waits else job.state.lower())
+            found = active[key]
+            waits = found.reason not in ("", "None") and found.state == "PENDING"
+            state = found.state.lower()
+            states.append(f"{state} ({found.reason})" if waits else state)
         counts = ", ".join(f"{states.count(each)} {each}" for each in dict.fromkeys(states))
         lines.append(f"job {name}: {counts}")
         changed = asked_otherwise(sweep.cluster, sweep.run_folder(members[0][0]))

@@ -180,10 +180,30 @@ def test_a_difference_is_there_in_whatever_order_runs_end(
     for cfg in (baseline, point) if baseline_first else (point, baseline):
         assert finished(cfg, session) is None
         execute(cfg, session, Lines(io.StringIO()))
-        complete_deltas(cfg, session, Path(point.output_dir), "mine")
+        told = complete_deltas(cfg, session, Path(point.output_dir), "mine")
+    assert [cfg.compressor for cfg, _, _ in told] == ([] if baseline_first else [point.compressor])
     summary = json.loads((run_folder(point, session.run_id(point)) / "summary.json").read_text())
     assert summary["baseline_run_id"] == session.run_id(baseline)
     assert summary["delta_samples"] == 6
+
+
+def test_a_baseline_serves_every_sweep_that_has_it(config: Any, counting: Counting) -> None:
+    ours = config(compressor=TokenConfig(), keep_ratio=0.4)
+    theirs = config(compressor=TokenConfig(), keep_ratio=0.7)
+    session, root = counting.session(), Path(ours.output_dir)
+    for name, point in (("ours", ours), ("theirs", theirs)):
+        write_sweep(root, name, plan([point], session))
+        execute(point, session, Lines(io.StringIO()))
+    baseline = replace(ours, compressor=NoneConfig(), sweep_name="ours")
+    execute(baseline, session, Lines(io.StringIO()))
+    told = complete_deltas(baseline, session, root, "ours")
+    assert sorted(cfg.keep_ratio for cfg, _, _ in told) == [0.4, 0.7]
+    assert complete_deltas(baseline, session, root, "ours") == []
+    # What is wrong with another run is no matter of the baseline's.
+    file = run_folder(theirs, session.run_id(theirs)) / "config.yaml"
+    file.write_text("keep_ratio: [")
+    (file.parent / "summary.json").write_text("{}")
+    assert complete_deltas(baseline, session, root, "ours") == []
 
 
 def test_a_sweep_without_a_name_has_the_same_one_every_time(
