@@ -13,7 +13,8 @@ class PageSizes:
     """Sizes of a sample's pages, summed.
 
     page_pixels: pixels. raw_bytes: one byte a sample. png_bytes: optimised PNG. lossless_bytes:
-    the smallest lossless form of each page, see `lossless_size_bytes`.
+    the smallest lossless form of each page, None where that is not known, see
+        `lossless_size_bytes`.
     text_brotli_bytes: the text on the pages by brotli at its highest effort; who has the text can
     draw the pages again, so no page codec may ignore it. page_characters: of the text on the pages
     without white space. missing_characters: those that don't look as they should, see `Page`.
@@ -22,7 +23,7 @@ class PageSizes:
     page_pixels: int
     raw_bytes: int
     png_bytes: int
-    lossless_bytes: int
+    lossless_bytes: int | None
     text_brotli_bytes: int
     page_characters: int
     missing_characters: int
@@ -32,11 +33,12 @@ def page_sizes(pages: Sequence[Page]) -> PageSizes:
     """Measure `pages` by encoding them, some 0.1 s for a page of 336 x 336."""
     from freqexp.codecs.reference import lossless_size_bytes
 
+    lossless = [lossless_size_bytes(page.pixels) for page in pages]
     return PageSizes(
         page_pixels=sum(page.pixels.shape[0] * page.pixels.shape[1] for page in pages),
         raw_bytes=sum(page.pixels.nbytes for page in pages),
         png_bytes=sum(png_size_bytes(page.pixels) for page in pages),
-        lossless_bytes=sum(lossless_size_bytes(page.pixels) for page in pages),
+        lossless_bytes=None if None in lossless else sum(size or 0 for size in lossless),
         text_brotli_bytes=text_size_bytes("\n".join(page.text for page in pages)),
         page_characters=sum(not character.isspace() for page in pages for character in page.text),
         missing_characters=sum(len(page.missing) for page in pages),

@@ -31,9 +31,24 @@ def thorough_file(pixels: Pixels) -> tuple[int, bytes]:
     return _smallest([*others, (FORMATS.index(JxlLossless), JxlLossless(effort=9))], pixels)
 
 
+def has_jpeg_xl() -> bool:
+    """Whether the installed imagecodecs was built with JPEG XL."""
+    import imagecodecs
+
+    return bool(imagecodecs.JPEGXL.available)
+
+
 def _smallest(formats: Sequence[tuple[int, ImageCodec]], pixels: Pixels) -> tuple[int, bytes]:
-    files = [(index, chosen.write(pixels)) for index, chosen in formats]
+    """Of the formats that can hold the page and are there."""
+    able = [(index, chosen) for index, chosen in formats if _can(chosen, pixels)]
+    files = [(index, chosen.write(pixels)) for index, chosen in able or [(0, Png())]]
     return min(files, key=lambda file: len(file[1]))
+
+
+def _can(chosen: ImageCodec, pixels: Pixels) -> bool:
+    if isinstance(chosen, WebpLossless):
+        return max(pixels.shape[:2]) <= WebpLossless.longest_side
+    return has_jpeg_xl() if isinstance(chosen, JxlLossless) else True
 
 
 def read_file(index: int, data: bytes, shape: tuple[int, ...]) -> Pixels:

@@ -15,6 +15,7 @@ class WebpLossless(ImageCodec):
     """
 
     code = 3
+    longest_side = 16_383
 
     def __init__(self, effort: int = 4) -> None:
         """Raises ConfigError when `effort` is out of range."""
