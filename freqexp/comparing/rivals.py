@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from freqexp.comparing.run import Run
+from freqexp.comparing.run import CUT_APART, Run, cut_share
 from freqexp.config.title import TEXT
 from freqexp.schemas.compressor import COMPRESSORS, controls
 from freqexp.schemas.method import StageName
@@ -51,8 +51,10 @@ def is_control(run: Run) -> bool:
 
 
 def meets(ours: Run, control: Run) -> bool:
-    """Whether a control (or the baseline) that costs no more is a rival of a method."""
-    if not is_control(control):
+    """Whether a control (or the baseline) that costs no more is a rival of a method. Where one of
+    them was cut off while thinking far more often, it is not.
+    """
+    if not is_control(control) or abs(cut_share(ours) - cut_share(control)) > CUT_APART:
         return False
     if not acts_on_cache(control):
         return True

@@ -11,8 +11,11 @@ from typing import Any
 from freqexp.comparing.text import plain
 from freqexp.config.budget import Budget
 from freqexp.config.differing import conditions
-from freqexp.results.record import Record
+from freqexp.results.record import Record, cut_off
 from freqexp.results.summary import whole
+
+CUT_APART = 0.1
+"""From runs whose shares of answers cut off while thinking lie further apart nothing follows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +159,14 @@ class Run:
         silent = self.question == "seen" and "question=seen" not in options
         shown = f" ({options})" if options else ""
         return f"{shown}, question seen" if silent else shown
+
+
+def cut_share(run: Run) -> float:
+    """The share of a run's scored samples that ended while the model was thinking."""
+    mark = run.setting("model", "answer_after")
+    scored = [record for record in run.records.values() if record.score is not None]
+    cut = sum(cut_off(record, mark if isinstance(mark, str) else None) for record in scored)
+    return cut / len(scored) if scored else 0.0
 
 
 def same_settings(run: Run) -> str:

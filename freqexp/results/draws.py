@@ -91,6 +91,7 @@ def _one(same: Sequence[Summary]) -> Drawn:
     }
     changes = {"options": without_seed(first.options), "p_value": None, **means}
     # Rounded up: where one draw failed, the row says so.
-    totals = {name: sum(getattr(s, name) for s in same) for name in ("truncated", "failed")}
+    names = ("truncated", "cut_off", "failed")
+    totals = {name: sum(getattr(s, name) for s in same) for name in names}
     counts = {name: -(-total // len(same)) for name, total in totals.items()}
     return Drawn(replace(first, **changes, **counts), draws)  # type: ignore[arg-type]

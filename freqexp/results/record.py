@@ -165,6 +165,13 @@ def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+def cut_off(record: Record, mark: str | None) -> bool:
+    """Whether a model that thinks before it answers ran into its length before the mark after which
+    the answer stands (`model.answer_after`): what was graded is no answer.
+    """
+    return mark is not None and bool(record.truncated) and record.raw_answer is None
+
+
 def parse_record(line: str) -> Record:
     """The record in one line. Fields this version does not know are ignored, missing measurements
     are None.

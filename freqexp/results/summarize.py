@@ -12,7 +12,7 @@ from freqexp.config.budget import acting_budget
 from freqexp.config.title import title_of
 from freqexp.results.intervals import changes, interval, scores
 from freqexp.results.mix import rates
-from freqexp.results.record import Record, first, mean, median
+from freqexp.results.record import Record, cut_off, first, mean, median
 from freqexp.results.stats import permutation_p_value
 from freqexp.results.summary import FIGURES, MEDIANS, TIMES, Summary
 from freqexp.schemas.method import DRAWS, CompressorConfig
@@ -154,6 +154,7 @@ def summarize(
         samples_asked=cfg.samples,
         failed=len(records) - len(scored),
         truncated=sum(bool(record.truncated) for record in scored),
+        cut_off=sum(cut_off(record, cfg.model.answer_after) for record in scored),
         **_accuracy([record.score for record in scored if record.score is not None]),
         prefix_miss_rate=mean(float(not record.prefix_hit) for record in scored),
         similarity=mean(record.similarity for record in scored),

@@ -95,7 +95,7 @@ class Summary:
         settings that differ from their defaults, "name=value" joined by commas.
     samples: how many it is over. samples_asked: how many were asked for; the data set holds fewer
         where `samples` is smaller. failed: those without a score. truncated: scored ones that ran
-        into max_new_tokens.
+        into max_new_tokens. cut_off: those of them that were thinking, see `cut_off` of records.
     accuracy: mean official score of the scored samples with its 95 % interval (None below two
         samples), see `freqexp.results.intervals`. prefix_miss_rate: share of their answers without
         the prefix. similarity, chance: means of `Grade`'s.
@@ -121,6 +121,7 @@ class Summary:
     samples_asked: int
     failed: int
     truncated: int
+    cut_off: int = 0
     accuracy: float | None
     accuracy_low: float | None
     accuracy_high: float | None

@@ -136,7 +136,8 @@ def notes(summary: Summary) -> str:
     if summary.simulated:
         found.append(f"{' and '.join(which)} simulated" if real else "simulated")
     if summary.truncated:
-        found.append(f"{summary.truncated} truncated")
+        thinking = f" ({summary.cut_off} while thinking)" if summary.cut_off else ""
+        found.append(f"{summary.truncated} truncated{thinking}")
     if summary.failed:
         found.append(f"{summary.failed} failed")
     found += missing_words(summary.missing_characters, summary.page_characters)
