@@ -9,6 +9,7 @@ from report_runs import write_run
 from freqexp.comparing.budgets import AXES, Point, pareto, pareto_axes
 from freqexp.comparing.compare import compare
 from freqexp.comparing.comparison import Comparison
+from freqexp.comparing.findings import findings
 from freqexp.comparing.gates import gates
 from freqexp.comparing.load import load
 from freqexp.schemas.in_decoder import FastvConfig
@@ -44,6 +45,25 @@ def test_what_was_not_measured_is_on_no_axis(tmp_path: Path) -> None:
         "base": ["decoder_tokens", "kv_cache_bytes", "total_ms"],
         "ours": ["decoder_tokens"],
     }
+
+
+def test_counted_operations_are_an_axis_where_they_were_counted(tmp_path: Path) -> None:
+    *_, flops = AXES
+    write_run(tmp_path, "base", [1.0, 1.0], encode_flops=5 * 10**9, prefill_flops=7 * 10**9)
+    less = {"encode_flops": 5 * 10**9, "prefill_flops": 2 * 10**9, "compress_flops": 10**9}
+    write_run(tmp_path, "ours", [1.0, 0.5], TokenConfig(), **less)
+    comparison = compared(tmp_path)
+    assert [flops.cost(row) for row in comparison.rows] == [12e9, 8e9]
+    assert flops.amount(12e9) == "12 GFLOP a sample"
+    assert "flops" in pareto_axes(comparison)["ours"]
+    write_run(tmp_path, "before", [0.5, 0.5], PoolConfig())
+    said = "counted operations: not measured in 1 of 3 runs"
+    assert said in findings(compared(tmp_path))
+
+
+def test_runs_of_before_operations_were_counted_are_told_nothing(tmp_path: Path) -> None:
+    write_run(tmp_path, "base", [1.0, 1.0])
+    assert not [line for line in findings(compared(tmp_path)) if "operations" in line]
 
 
 def test_tokens_are_those_of_a_layer(tmp_path: Path) -> None:
