@@ -43,9 +43,9 @@ def partitions() -> list[Partition]:
     found: dict[str, Partition] = {}
     for line in queue.ask("sinfo", "-h", "-a", "-o", "%P|%l|%G|%c|%m").splitlines():
         words = [word.strip() for word in line.split("|")]
-        if len(words) != 5 or words[0] == "PARTITION":
+        if len(words) < 3 or words[0] == "PARTITION":
             continue
-        name, limit, resources, cpus, memory = words
+        name, limit, resources, cpus, memory = [*words, "", ""][:5]
         here = Partition(
             name.rstrip("*"),
             name.endswith("*"),

@@ -189,11 +189,13 @@ def test_sinfo_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "gpu*|infinite|(null)|96+|250000\n"
         "welcome to the cluster\n"
         "short|5:00|gpu:2,mps:9|N/A|N/A\n"
+        "old|infinite|(null)\n"
     )
     monkeypatch.setattr(queue, "ask", lambda *_: lines)
     assert partitions.partitions() == [
         Partition("gpu", True, 4, None, 96, 500_000),
         Partition("short", False, 2, 5),
+        Partition("old", False, 0, None),
     ]
 
 

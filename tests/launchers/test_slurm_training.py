@@ -219,6 +219,8 @@ def test_whoever_waits_is_told_how_it_ended(
     os.utime(about, ns=(1, 1))
 
     class Executor:
+        answer = None
+
         def submit(self, task: TrainingTask) -> Any:
             sent.append(task)
             return SimpleNamespace(job_id="7", paths=SimpleNamespace(stdout="log-%t.out"))
@@ -228,10 +230,10 @@ def test_whoever_waits_is_told_how_it_ended(
         if ends:
             about.write_text("{}")
 
-    monkeypatch.setattr("freqexp_cluster.queue.require_slurm", lambda cluster: None)
-    monkeypatch.setattr("freqexp_cluster.queue.active_jobs", dict)
+    monkeypatch.setattr("freqexp_cluster.partitions.require_slurm", lambda cluster: None)
+    monkeypatch.setattr("freqexp_cluster.queue.active_jobs", lambda clusters: {})
     monkeypatch.setattr(training, "snapshot", lambda folder: folder)
-    monkeypatch.setattr(training, "slurm_executor", lambda *given: Executor())
+    monkeypatch.setattr("freqexp_cluster.submitter.Submitter", lambda *given: Executor())
     monkeypatch.setattr(training, "wait", wait)
     monkeypatch.chdir(tmp_path.parent)
     out = f"adapt.out={tmp_path.name}"
