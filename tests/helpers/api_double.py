@@ -17,10 +17,11 @@ FAILURES = ("500", "429", "cut", "slow", "json")
 
 
 class Double(ThreadingHTTPServer):
-    """bodies: of all requests, as they came. answered: how often each was answered whole.
+    """bodies, headers: of all requests, as they came. failed: how many in which way.
 
-    status: answers everything with it, where it is not 200. hold: seconds before an answer.
-    peak: most requests at once. failing: whether every tenth request fails.
+    status: answers everything with it, where it is not 200. hold: seconds before an answer. slow: in
+    the middle of a slow one. failing: whether every tenth request fails. failure: how every one
+    does. peak: most requests at once.
     """
 
     daemon_threads = True
@@ -30,12 +31,12 @@ class Double(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
-        self.answered: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         self.status = 200
         self.failing = False
         self.failure: str | None = None
         self.hold = 0.0
+        self.slow = 0.5
         self.text = "an answer"
         self.now = self.peak = 0
         self.lock = threading.Lock()
@@ -111,7 +112,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         if fault == "slow":
-            time.sleep(0.6)
+            time.sleep(self.server.slow)
         if fault == "json":
             self.chunk(b'data: {"choices": [\n\n')
         self.event({"choices": [{"delta": {"content": text[3:]}, "finish_reason": "stop"}]})
@@ -119,9 +120,6 @@ class Handler(BaseHTTPRequestHandler):
         self.event({"choices": [], "usage": usage})
         self.chunk(b"data: [DONE]\n\n")
         self.chunk(b"")
-        if fault is None:
-            with self.server.lock:
-                self.server.answered[data.decode()] += 1
 
     def event(self, value: dict[str, Any]) -> None:
         self.chunk(f"data: {json.dumps(value)}\n\n".encode())
