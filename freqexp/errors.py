@@ -22,6 +22,10 @@ class ConfigError(UserError, ValueError):
         super().__init__("\n".join(self.faults))
 
 
+class RunError(UserError):
+    """No further sample of the run can be answered: it ends, with what it has."""
+
+
 class BudgetError(UserError):
     """There are fewer tokens than are to stay, or fewer are to stay than must."""
 

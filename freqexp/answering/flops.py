@@ -54,7 +54,7 @@ class Flops:
         """Of the decoder's layers over the prompt, without padding and without the projection onto
         the vocabulary. pruned: tokens left inside the decoder, so layers see different lengths.
         """
-        if self._parabola is None:
+        if self._parabola is None or answer.decoder_tokens is None:
             return None
         lengths = answer.cache_tokens if pruned else (answer.decoder_tokens,)
         if not lengths:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from freqexp.answering.cache_stage import CacheStage
 from freqexp.answering.faults import describe, is_out_of_memory
+from freqexp.answering.in_flight import in_flight
 from freqexp.answering.measure import PeakMemory, free_cuda_cache, stopwatch
 from freqexp.answering.storage import (
     Stored,
@@ -23,7 +24,7 @@ from freqexp.answering.work import PageImages, Work, figures, graded
 from freqexp.benchmarks.legibility import character_error_rate
 from freqexp.codecs.base import Codec
 from freqexp.config.budget import acting_budget
-from freqexp.errors import BudgetError, ConfigError
+from freqexp.errors import BudgetError, ConfigError, RunError
 from freqexp.kv.base import KVMethod
 from freqexp.nouns.page import Lines, Page, Pixels, png_size_bytes, scaled_lines
 from freqexp.nouns.vision import VisionTokens
@@ -138,6 +139,26 @@ class Pipeline:
         except BudgetError:
             if whole:
                 raise
+
+    def answered(
+        self, samples: Sequence[Sample]
+    ) -> Iterator[Sequence[tuple[Record, PageImages | None]]]:
+        """Records of all samples, those of a batch together; where a server answers, each as soon
+        as it is there. Raises RunError when no further sample can be answered.
+        """
+        most = self._reader.requests_at_once
+        if most is None:
+            yield from (self.run(batch) for batch in self.batches(samples))
+            return
+        ready = (self._prepared(sample) for sample in samples)
+        for work in in_flight(ready, self._asked, most):
+            yield [(work.record(), work.images)]
+
+    def _asked(self, work: Work) -> Work:
+        """The same, answered; not the place to measure this process's memory."""
+        if "error" not in work.found:
+            self._answer([work])
+        return work
 
     def batches(self, samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
         """Samples that are answered together: one by one as given, or neighbours in length.
@@ -299,10 +320,12 @@ class Pipeline:
                     drawn = [page.text for page in work.pages]
                     rate = character_error_rate(drawn, answer.transcript)
                     work.found["character_error_rate"] = rate
+        except RunError:
+            raise
         except Exception as error:
             return describe(error), is_out_of_memory(error)
         for work, answer, grade in zip(works, answers, grades, strict=True):
-            if answer.kept is not None and len(answer.kept) < answer.vision_tokens_out:
+            if answer.kept is not None and len(answer.kept) < (answer.vision_tokens_out or 0):
                 work.found["kept"] = kept_bitmaps(kept_of(work.tokens, answer.kept))
             work.tokens = []
             work.found.update(figures(answer))

@@ -45,7 +45,7 @@ class TextStage:
 
     def count(self, sample: Sample) -> int | None:
         """Tokens that the sample's conversation takes as text; None for a reader without any."""
-        if not self._reader.reads_text:
+        if not (self._reader.reads_text and self._reader.counts_text):
             return None
         return self._count(self._reader, "".join(self._renderer.texts(sample.turns)))
 
@@ -57,14 +57,15 @@ class TextStage:
             kept = whole = self._reader.text_ids(text)
         found = work.found
         # Tokenizing takes the place of the encoder.
-        found.update(pages=0, encode_ms=watch.ms, text_tokens=len(whole))
+        found.update(pages=0, encode_ms=watch.ms)
         found["text_brotli_bytes"] = text_size_bytes(text)
         if self._method is not None:
             with stopwatch() as watch:
                 kept = self._method.newest(turns, whole, self._reader.text_ids, self._budget)
             found["compress_ms"] = watch.ms
             found["simulated"] = len(kept) == len(whole)
-        found["text_tokens_out"] = len(kept)
+        if self._reader.counts_text:
+            found.update(text_tokens=len(whole), text_tokens_out=len(kept))
         work.text = kept
 
     def first_tokens(self, sample: Sample) -> tuple[Tensor, bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from freqexp.benchmarks.mrcr import later_score
@@ -66,6 +66,7 @@ def figures(answer: Answer) -> dict[str, Any]:
     return {
         **_choice(answer),
         **_cache(answer),
+        **({} if answer.usage is None else asdict(answer.usage)),
         "answer": answer.text,
         "raw_answer": None if answer.raw_text == answer.text else answer.raw_text,
         "truncated": answer.truncated,
@@ -96,7 +97,7 @@ def _cache(answer: Answer) -> dict[str, Any]:
     if use is None:
         return found
     if use.compress_ms is not None:
-        found["mean_layer_tokens"] = float(answer.decoder_tokens)
+        found["mean_layer_tokens"] = float(answer.decoder_tokens or 0)
         found["kv_ms"] = use.compress_ms
     return {
         **found,

@@ -13,6 +13,7 @@ from freqexp.schemas.needles import NeedlesConfig
 from freqexp.schemas.profile import ProfileConfig
 from freqexp.schemas.render import RENDERS
 from freqexp.schemas.section import option_name
+from freqexp.schemas.served import ServedConfig
 
 
 @functools.cache
@@ -27,6 +28,7 @@ def register() -> None:
     store.store(group="schema", name="run", node=RunConfig, package="_global_")
     for name, section in (
         ("model", ModelConfig),
+        ("served", ServedConfig),
         ("profile", ProfileConfig),
         ("needles", NeedlesConfig),
         ("cluster", ClusterConfig),

@@ -120,7 +120,7 @@ def unknown_key(prefix: str, key: str, known: Sequence[str]) -> str:
 def _model_faults(cfg: RunConfig) -> list[str]:
     """What a method needs and the chosen model can't give, by name."""
     family = cfg.model.family
-    faults = [] if family is Family.ppocr else adapter_faults(cfg.model.adapter)
+    faults = [] if family in (Family.ppocr, Family.api) else adapter_faults(cfg.model.adapter)
     faults += folder_faults(cfg.model)
     configs = [part.config for part in cfg.compressor.parts(cfg.keep_ratio)]
     counts = adaptive_options().get(cfg.keep_like or "")
@@ -139,6 +139,10 @@ def _model_faults(cfg: RunConfig) -> list[str]:
             faults.append(fault("model.family", name, able))
         elif isinstance(config, InDecoderConfig):
             faults += _layer_faults(config, cfg.model)
+        elif config.stage == "token" and family is Family.api:
+            name = f"{family.value} with compressor {config.name} on vision tokens"
+            able = ", ".join(f.value for f in Family if f is not Family.api)
+            faults.append(fault("model.family", name, able))
         elif isinstance(config, KVConfig):
             faults += _cache_faults(config, family)
             if isinstance(config, LowRankConfig):
@@ -160,6 +164,9 @@ def _input_faults(cfg: RunConfig) -> list[str]:
         if method.stage == "text" and not as_text:
             allowed = f"text for compressor {method.name}, which drops turns of a text"
             return [fault("model.input", cfg.model.input.value, allowed)]
+        if method.stage == "text" and cfg.model.family is Family.api and cfg.keep_tokens:
+            allowed = "null with model=api, whose tokens can't be counted here: keep_ratio"
+            return [fault("keep_tokens", cfg.keep_tokens, allowed)]
     return []
 
 

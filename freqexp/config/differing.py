@@ -10,15 +10,18 @@ from typing import Any
 from freqexp.config.identity import NOT_IN_IDENTITY
 from freqexp.config.run import RunConfig
 from freqexp.schemas.model import ModelConfig
+from freqexp.schemas.served import NOT_SCORED
 
 COMPARED = frozenset(
     {
         *("compressor", "profile", "keep_ratio", "keep_tokens", "keep_like"),
         *("model.name", "model.path", "model.revision", "model.adapter", "model.input"),
         *("needles.count", "needles.path"),
+        *(f"model.{name}" for name in NOT_SCORED),
     }
 )
-"""What a row says by itself: the method, how much it keeps, what a name or a hash tells."""
+"""What a row says by itself: the method, how much it keeps, what a name or a hash tells; and how a
+served model is called."""
 
 
 def conditions(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from freqexp.outside.source import Source, source_of
 from freqexp.paths import package_dir
 from freqexp.readers.adapter_file import content_hash
 from freqexp.schemas.method import DRAWS
+from freqexp.schemas.served import NOT_SCORED
 from freqexp.tokens.trained.weights import path_of
 
 # Top-level keys that say where, how and how far a run is computed and shown, not what is computed.
@@ -124,7 +125,8 @@ def identity(cfg: RunConfig) -> dict[str, Any]:
                 section["weights"] = _file_hash(str(path_of(section["weights"])))
     for unnamed in (kept["model"], kept["needles"]):
         del unnamed["path"]
-    del kept["model"]["revision"]
+    for name in ("revision", *NOT_SCORED):
+        kept["model"].pop(name, None)
     adapter = kept["model"].pop("adapter")
     if adapter is not None:
         kept["model"]["adapter"] = content_hash(adapter)

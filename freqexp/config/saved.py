@@ -10,9 +10,11 @@ from freqexp.config.run import RunConfig
 from freqexp.errors import ConfigError, UserError, fault
 from freqexp.schemas.compressor import CombinedConfig, chosen
 from freqexp.schemas.method import CompressorConfig
+from freqexp.schemas.choices import Family
 from freqexp.schemas.model import ModelConfig
 from freqexp.schemas.render import RENDERS, RenderConfig
 from freqexp.schemas.section import option_name
+from freqexp.schemas.served import ServedConfig
 
 if TYPE_CHECKING:
     from omegaconf import Container
@@ -43,7 +45,8 @@ def from_yaml(path: str | Path, folders: Sequence[Path | str] = ()) -> RunConfig
         for place in _places(method):
             key = f"compressor.{place}"
             OmegaConf.update(schema, key, _method(saved, f"{key}.name", folders))
-        schema.model = ModelConfig
+        served = OmegaConf.select(saved, "model.family") == Family.api.name
+        schema.model = ServedConfig if served else ModelConfig
         schema.model.render = _render(saved, "model.render.name")
         cfg = OmegaConf.to_object(OmegaConf.merge(schema, saved))
     except OSError as error:

@@ -80,6 +80,8 @@ def geometry_of(model: ModelConfig) -> Geometry:
         raise NoGeometryError(f"{source}: its layers are code that comes with the weights")
     if model.family is Family.ppocr:
         raise NoGeometryError("ppocr: a recogniser of lines, without a decoder")
+    if model.family is Family.api:
+        raise NoGeometryError("api: a server has the model")
     try:
         with quiet():
             return _built(AutoConfig.from_pretrained(source, revision=model.revision))

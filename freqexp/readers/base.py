@@ -66,13 +66,27 @@ class CacheUse:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """What a server says that an answer took.
+
+    prompt_tokens, completion_tokens: as it counts them. retries: how often it was asked again.
+    cost: of these tokens by the prices that the run names. None: not told.
+    """
+
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    retries: int
+    cost: float | None
+
+
+@dataclass(frozen=True)
 class Answer:
     """An answer and what it measurably took.
 
     text: the decoded answer, special tokens removed, without the thinking before it.
     truncated: generation stopped at max_new_tokens, not at an end token.
     vision_tokens_in / vision_tokens_out: vision tokens before compression / in the decoder's
-    sequence.
+    sequence; None, as the next two, of a model that can't be looked into.
     decoder_tokens: prompt length the decoder really saw at its input at prefill (text and vision
     tokens), without the padding of a batch.
     kv_cache_bytes: bytes that the cache keeps alive right after prefill, without the padding of a
@@ -90,13 +104,15 @@ class Answer:
     batch_size: requests that were answered together.
     transcript: what was read of each page, as many lines as the page has, joined by newlines; None
         for a reader that answers without one.
+    usage: of a model that a server runs. Its `prefill_ms` is the time to the first token, connection
+        and upload included, its `decode_ms` the rest.
     """
 
     text: str
     truncated: bool
-    vision_tokens_in: int
-    vision_tokens_out: int
-    decoder_tokens: int
+    vision_tokens_in: int | None
+    vision_tokens_out: int | None
+    decoder_tokens: int | None
     kv_cache_bytes: int | None
     prefill_ms: float
     decode_ms: float
@@ -109,7 +125,11 @@ class Answer:
     choose_ms: float | None = None
     kept: tuple[int, ...] | None = None
     cache: CacheUse | None = None
+    usage: Usage | None = None
 
+
+SEPARATOR = "\n"
+"""Between a conversation as text, which ends its last line, and the question."""
 
 WARM_UP_TOKENS = 4
 """New tokens of a warm-up."""
@@ -137,6 +157,13 @@ class Reader(ABC):
 
     reads_text: bool = False
     """Whether `answer_batch` takes requests with a text in place of pages, made by `text_ids`."""
+
+    counts_text: bool = True
+    """Of those: whether what `text_ids` makes are the model's own tokens."""
+
+    requests_at_once: int | None = None
+    """How many threads may ask at once, each for one answer; None: answers are made here, in
+    batches."""
 
     teaches: bool = False
     """Whether `teach` works: a pass with gradients."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from freqexp.errors import UserError
 from freqexp.schemas.choices import Family
+from freqexp.schemas.served import ServedConfig
 
 if TYPE_CHECKING:
     from freqexp.schemas.model import ModelConfig
@@ -25,7 +26,8 @@ def folder() -> Path:
 
 def weights_hash(model: ModelConfig) -> str:
     """sha256 over a local checkpoint's files (names and contents), or `hub:<id>@<revision>` of a
-    hub model; of the family ppocr over the one file in rapidocr's package.
+    hub model; of the family ppocr over the one file in rapidocr's package; `served:<name>` of a
+    model whose weights a server has, which can't be hashed.
 
     Raises UserError for a local folder that holds no weights, and without that package.
     """
@@ -35,6 +37,8 @@ def weights_hash(model: ModelConfig) -> str:
         file = model_path()
         stat = file.stat()
         return _hash_files(file.parent, ((str(file), stat.st_size, stat.st_mtime_ns),))
+    if isinstance(model, ServedConfig):
+        return f"served:{model.served}"
     path = folder() if model.path is None else Path(model.path).expanduser()
     if model.path is not None and not path.exists():
         return f"hub:{model.path}@{model.revision or 'main'}"

@@ -41,3 +41,7 @@ def load_reader(config: ModelConfig) -> Reader:
             from freqexp.readers.recogniser.ppocr import PpocrReader
 
             return PpocrReader.load(config)
+        case Family.api:
+            from freqexp.readers.served.api import ApiReader
+
+            return ApiReader.load(config)

@@ -59,7 +59,9 @@ class Record:
         model.batch_size after a lack of memory or an error in the batch). prefill_ms, decode_ms: of
         one sample; in a batch the batch's time over its size.
     peak_memory_bytes: on CUDA the most memory that tensors took during the batch; on a CPU the
-        peak resident size of the whole process during it (weights and libraries included).
+        peak resident size of the whole process during it (weights and libraries included); None of
+        a model that a server runs.
+    prompt_tokens, completion_tokens, retries, cost: of such a model, see `Usage`.
     """
 
     sample_id: str
@@ -147,6 +149,10 @@ class Record:
     mean_layer_tokens: float | None = None
     batch_size: int | None = None
     peak_memory_bytes: int | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    retries: int | None = None
+    cost: float | None = None
 
 
 # JSON knows no difference between 1 and 1.0.

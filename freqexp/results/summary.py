@@ -80,6 +80,10 @@ FIGURES = (
     "mean_layer_tokens",
     "batch_size",
     "peak_memory_bytes",
+    "prompt_tokens",
+    "completion_tokens",
+    "retries",
+    "cost",
 )
 """Fields of a record whose means over the scored samples a summary carries under the same names."""
 
@@ -100,7 +104,7 @@ class Summary:
         samples), see `freqexp.results.intervals`. prefix_miss_rate: share of their answers without
         the prefix. similarity, chance: means of `Grade`'s.
     right_place_rate ... wrong_needle_rate: what the scores are made of, see `freqexp.results.mix`.
-    character_error_rate, pages ... peak_memory_bytes: means over the scored samples where measured;
+    character_error_rate, pages ... peak_memory_bytes, prompt_tokens ... cost: means over the scored samples where measured;
     text_token_ratio: text_tokens over the tokens that stood for the conversation in the decoder's
         sequence, vision_tokens_out or text_tokens_out.
     question, *simulated: as in `Record`. kv_share: kv_cache_bytes over kv_full_bytes.
@@ -213,6 +217,10 @@ class Summary:
     encode_flops: float | None = None
     compress_flops: float | None = None
     prefill_flops: float | None = None
+    prompt_tokens: float | None = None
+    completion_tokens: float | None = None
+    retries: float | None = None
+    cost: float | None = None
     keep_tokens: int | None = None
     keep_like: str | None = None
     baseline_run_id: str | None = None

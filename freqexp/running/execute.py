@@ -143,8 +143,8 @@ def _finish(
             observer.on_start(cfg, folder)
         if pipeline is not None:
             with progress.run(label(cfg), len(mine), len(mine) - len(missing)) as advance:
-                for batch in pipeline.batches(missing):
-                    for answered, images in pipeline.run(batch):
+                for batch in pipeline.answered(missing):
+                    for answered, images in batch:
                         record = replace(answered, index=places[answered.sample_id])
                         store.append(record)
                         for observer in observers:

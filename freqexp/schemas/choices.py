@@ -20,6 +20,7 @@ class Family(Enum):
     llava_onevision = "llava_onevision"
     glm4v_remote = "glm4v_remote"
     ppocr = "ppocr"
+    api = "api"
 
 
 _TOWERS: tuple[Signal, ...] = ("pixels", "attention", "keys", "question")
@@ -31,6 +32,7 @@ SIGNALS: Mapping[Family, tuple[Signal, ...]] = {
     Family.llava_onevision: _TOWERS,
     Family.glm4v_remote: ("pixels", "question"),
     Family.ppocr: (),
+    Family.api: (),
 }
 """What the reader of a family can give a compressor beside vision tokens."""
 

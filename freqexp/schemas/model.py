@@ -83,6 +83,8 @@ class ModelConfig(Section):
     def _check_family(self, prefix: str) -> list[str]:
         if self.family is Family.ppocr:
             return self._check_ppocr(prefix)
+        if self.family is Family.api:
+            return [fault(f"{prefix}.family", "api", "what model=api sets, not a family by itself")]
         faults = []
         if self.path is None and self.family is not Family.glm4v:
             allowed = f"glm4v while {prefix}.path is null (the bundled weights), ppocr"

@@ -41,7 +41,7 @@ from freqexp.readers.families.forward_decoding import Decoded, Row, answer_of, d
 from freqexp.readers.families.forward_teaching import teach
 from freqexp.readers.families.remote_code import end_tokens, load_remote
 from freqexp.readers.families.signals import denormalised, grid_pixels, question_words
-from freqexp.readers.families.text_input import SEPARATOR, check_text, tokens_of
+from freqexp.readers.families.text_input import check_text, tokens_of
 
 if TYPE_CHECKING:
     from freqexp.readers.weights import Parts

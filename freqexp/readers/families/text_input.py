@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from freqexp.errors import UserError
+from freqexp.readers.base import SEPARATOR
 from freqexp.readers.decoding import Prompt
 
-SEPARATOR = "\n"
-"""Between the conversation, which ends its last line, and the question."""
 _SLOT = "\ufdd0"
 """Stands for the conversation while the chat is written; Unicode gives it to no text."""
 
