@@ -14,8 +14,11 @@ from freqexp.comparing.text import plain
 
 
 def findings(comparison: Comparison) -> list[str]:
-    """What stands under the table: what was wrong, absent or not beaten. One sentence each."""
-    found = [*comparison.loaded.notes, *comparison.notes]
+    """What stands under the table: what a search found, what was wrong, absent or not beaten. One
+    sentence each.
+    """
+    loaded = comparison.loaded
+    found = [*loaded.searched, *loaded.notes, *comparison.notes]
     for gate in gates(comparison):
         found.append(f"{gate_sentence(gate)} ({comparison.groups[gate.group]})")
     found += [sentence for row in comparison.rows for sentence in _cut_sentences(row)]

@@ -19,13 +19,15 @@ DEFAULT_OUTPUTS = "outputs"
 class Loaded:
     """Runs in the order of their sweep, and what was wrong with what was asked for.
 
-    name: for the report's folder. sweep: the sweep's name, when one sweep was asked for.
+    name: for the report's folder. sweep: the sweep's name, when one sweep was asked for. searched:
+    what searches that made sweeps found, in sentences.
     """
 
     name: str
     runs: tuple[Run, ...]
     sweep: str | None = None
     notes: tuple[str, ...] = field(default=())
+    searched: tuple[str, ...] = ()
 
 
 def load(targets: Sequence[str], outputs: str = DEFAULT_OUTPUTS) -> Loaded:
@@ -38,6 +40,7 @@ def load(targets: Sequence[str], outputs: str = DEFAULT_OUTPUTS) -> Loaded:
     notes: list[str] = []
     folders: dict[Path, int | None] = {}
     names: list[tuple[str, str | None]] = []
+    searched: list[str] = []
     for target in targets or (outputs,):
         found = resolve(target, Path(outputs), notes)
         for folder, samples in found.folders.items():
@@ -46,6 +49,7 @@ def load(targets: Sequence[str], outputs: str = DEFAULT_OUTPUTS) -> Loaded:
             everything = samples is None or earlier is None
             folders[folder] = None if everything else max(samples or 0, earlier or 0)
         names.append((found.name, found.sweep))
+        searched += found.searched
     name, sweep = names[0] if len(names) == 1 else ("-".join(n for n, _ in names)[:80], None)
     # The order of a folder of run ids says nothing.
     order = _place if len(names) == 1 and sweep is None else None
@@ -53,7 +57,8 @@ def load(targets: Sequence[str], outputs: str = DEFAULT_OUTPUTS) -> Loaded:
     if not loaded.runs:
         asked = ", ".join(targets or (outputs,))
         raise UserError(fault("runs", asked, f"something with a run in it ({RECORDS})"))
-    return replace(loaded, name=name, sweep=sweep, notes=(*notes, *loaded.notes))
+    notes += loaded.notes
+    return replace(loaded, name=name, sweep=sweep, notes=tuple(notes), searched=tuple(searched))
 
 
 def load_runs(

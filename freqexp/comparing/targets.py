@@ -12,6 +12,7 @@ from freqexp.errors import UserError, fault
 from freqexp.files import read_json
 from freqexp.results.provenance import CONFIG
 from freqexp.results.record_file import RECORDS
+from freqexp.results.search_file import search_sentences
 from freqexp.results.summary import SUMMARY
 
 SWEEP_FILE = "sweep.json"
@@ -23,12 +24,14 @@ RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 class Found:
     """Folders of runs, and how many samples of each are meant (None: all it has).
 
-    name: for the report. sweep: its name, when they are one sweep's.
+    name: for the report. sweep: its name, when they are one sweep's. searched: what a search that
+    made the sweep found, in sentences.
     """
 
     name: str
     folders: Mapping[Path, int | None]
     sweep: str | None = None
+    searched: tuple[str, ...] = ()
 
 
 def resolve(target: str, outputs: Path, notes: list[str]) -> Found:
@@ -109,7 +112,7 @@ def _sweep(path: Path, notes: list[str]) -> Found:
         # Asked for several numbers of samples, a run stands for the most of them.
         if folder in asked and isinstance(samples, int):
             asked[folder] = max(samples, asked[folder] or 0)
-    return Found(name, asked, name)
+    return Found(name, asked, name, tuple(search_sentences(path)))
 
 
 def few(names: Sequence[str], limit: int = 8) -> str:

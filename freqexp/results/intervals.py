@@ -25,11 +25,14 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 RESAMPLES = 10_000
+LEAST_TAIL = 2e-6
+"""The least probability beyond an end of an interval: one at 5e-6 takes two million resamples."""
 BEYOND, WITHIN = 0.8, 0.6
 """Weights, in values, of the value that was not seen and of the extreme that was."""
 
 _SEED = 0  # one for all, so that the same values have the same interval wherever it is shown
 _CHUNK = 1_000  # resamples drawn at a time, so that memory stays small for long lists
+_BEYOND_END = 10  # so many resamples lie beyond an end of an interval, at least
 _LISTS = 256  # lists resampled at a time, for the same reason
 
 
@@ -64,19 +67,25 @@ def measures(values: Sequence[float]) -> Bounded:
     return Bounded(values, min(values, default=0.0), max(values, default=0.0))
 
 
-def interval(values: Bounded) -> tuple[float, float]:
-    """95 % interval of the mean; `intervals` of one list."""
-    return intervals([values])[0]
+def interval(values: Bounded, level: float = LEVEL) -> tuple[float, float]:
+    """Interval of the mean at a level, 95 % unless said; `intervals` of one list."""
+    return intervals([values], level)[0]
 
 
-def intervals(lists: Sequence[Bounded]) -> list[tuple[float, float]]:
-    """95 % interval of the mean of each list: the same for the same values in whatever company, but
-    for rounding.
+def intervals(lists: Sequence[Bounded], level: float = LEVEL) -> list[tuple[float, float]]:
+    """Interval of the mean of each list at a level, 95 % unless said: the same for the same values
+    in whatever company, but for rounding.
 
-    Lists of one length are resampled together. Raises ValueError for a list of fewer than two
-    values, whose spread is not known, and for a value out of its bounds.
+    Lists of one length are resampled together, the more often the farther out the ends lie. Raises
+    ValueError for a list of fewer than two values, whose spread is not known, for a value out of
+    its bounds, and for a level whose ends lie farther out than `LEAST_TAIL`.
     """
     import numpy as np
+
+    tail = (1 - level) / 2
+    if not LEAST_TAIL <= tail < 0.5:
+        raise ValueError(f"level: got {level!r}, allowed: 0 to {1 - 2 * LEAST_TAIL!r}")
+    draws = max(RESAMPLES, _CHUNK * math.ceil(_BEYOND_END / tail / _CHUNK))
 
     by_length: dict[int, list[int]] = {}
     for index, (values, least, greatest) in enumerate(lists):
@@ -92,8 +101,8 @@ def intervals(lists: Sequence[Bounded]) -> list[tuple[float, float]]:
             seen = [_unseen(lists[i]) for i in block]
             below = [[*values, low, values[-1]] for values, low, _ in seen]
             above = [[*values, high, values[0]] for values, _, high in seen]
-            lows = np.quantile(_means(below, n), (1 - LEVEL) / 2, axis=0)
-            highs = np.quantile(_means(above, n), (1 + LEVEL) / 2, axis=0)
+            lows = np.quantile(_means(below, n, draws), tail, axis=0)
+            highs = np.quantile(_means(above, n, draws), 1 - tail, axis=0)
             # Sums of weights are 1 but for rounding.
             lows = np.maximum(lows, [lists[i].least for i in block])
             highs = np.minimum(highs, [lists[i].greatest for i in block])
@@ -123,20 +132,20 @@ def _beyond(middle: float, extreme: float, bound: float, values: Sequence[float]
     return (bound + depth * extreme) / (depth + 1)
 
 
-def _means(lists: Sequence[Sequence[float]], n: int) -> npt.NDArray[np.float64]:
-    """Weighted means [RESAMPLES, len(lists)] of lists of n values and two that were not seen."""
+def _means(lists: Sequence[Sequence[float]], n: int, draws: int) -> npt.NDArray[np.float64]:
+    """Weighted means [draws, len(lists)] of lists of n values and two that were not seen."""
     import numpy as np
 
     columns = np.array(lists).T
-    return np.concatenate([weights @ columns for weights in _weights(n)])
+    return np.concatenate([weights @ columns for weights in _weights(n, draws)])
 
 
-def _weights(n: int) -> Iterator[npt.NDArray[np.float64]]:
+def _weights(n: int, draws: int) -> Iterator[npt.NDArray[np.float64]]:
     """Dirichlet weights [_CHUNK, n + 2] of n values and the two that were not seen."""
     import numpy as np
 
     generator = np.random.default_rng(_SEED)
-    for _ in range(RESAMPLES // _CHUNK):
+    for _ in range(draws // _CHUNK):
         drawn = np.concatenate(
             (
                 generator.standard_exponential((_CHUNK, n)),

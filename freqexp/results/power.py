@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from statistics import NormalDist
 
-from freqexp.results.intervals import BEYOND, LEVEL, Bounded
+from freqexp.results.intervals import BEYOND, LEVEL, WITHIN, Bounded
 
 POWER = 0.8
 
@@ -39,6 +39,25 @@ def samples_for_non_inferiority(differences: Bounded, margin: float) -> int:
     # seen / n + unseen / n ** 2 = margin ** 2, solved for 1 / n.
     inverse = (math.sqrt(seen**2 + 4 * unseen * margin**2) - seen) / (2 * unseen)
     return max(2, math.ceil(1 / inverse))
+
+
+def least_samples(margin: float, level: float = LEVEL) -> int:
+    """Samples below which an interval at this level reaches below -margin even where no score
+    changed and the baseline has a score of 1; only gains could show non-inferiority with fewer.
+    """
+    from scipy.special import betaincinv
+
+    def room(samples: int) -> float:
+        return float(betaincinv(BEYOND, samples + WITHIN, (1 + level) / 2))
+
+    high = 2
+    while room(high) >= margin:
+        high *= 2
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if room(middle) < margin else (middle, high)
+    return high
 
 
 def samples_for_loss(differences: Bounded, loss: float) -> int:

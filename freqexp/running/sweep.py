@@ -93,22 +93,37 @@ def run_points(
     root = Path(points[0].output_dir)
     check_same_sweep(root, name, runs)
     file = write_sweep(root, name, runs, arguments)
-    summaries: list[Summary] = []
-    faults: list[str] = []
-    for point in runs:
-        point = replace(point, cfg=replace(point.cfg, sweep_name=name))
-        cfg = point.cfg
-        try:
-            with watched(point, watcher) as told:
-                summaries.append(execute(cfg, session, progress, observers_factory(cfg)))
-                told(summaries[-1])
-        except Exception as error:
-            faults.append(f"{label(cfg)} (run {point.run_id}): {explain(error, point)}")
-            progress.note(f"failed: {faults[-1]}")
+    named = [replace(point, cfg=replace(point.cfg, sweep_name=name)) for point in runs]
+    summaries, faults = execute_all(named, observers_factory, session, progress, watcher)
     show(summaries, runs, file)
     if faults:
         raise PointsError(faults, summaries)
     return summaries
+
+
+def execute_all(
+    runs: Sequence[Point],
+    observers_factory: ObserversFactory,
+    session: Session,
+    progress: Progress,
+    watcher: Watcher | None = None,
+) -> tuple[list[Summary], list[str]]:
+    """Run what was planned, one after the other, as in `run_points`. Gives the summaries of those
+    that ended, and the faults of the others in words.
+    """
+    summaries: list[Summary] = []
+    faults: list[str] = []
+    for point in runs:
+        try:
+            with watched(point, watcher) as told:
+                summaries.append(
+                    execute(point.cfg, session, progress, observers_factory(point.cfg))
+                )
+                told(summaries[-1])
+        except Exception as error:
+            faults.append(f"{label(point.cfg)} (run {point.run_id}): {explain(error, point)}")
+            progress.note(f"failed: {faults[-1]}")
+    return summaries, faults
 
 
 @contextmanager

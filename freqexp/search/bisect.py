@@ -1,0 +1,152 @@
+"""Bisection: each probe is an ordinary run that grows until it has answered."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from freqexp.answering.session import Session
+from freqexp.config.run import RunConfig
+from freqexp.config.title import title_of
+from freqexp.results.record import first
+from freqexp.results.summarize import options_of
+from freqexp.results.summary import ended_records
+from freqexp.running.execute import baseline_of, run_folder
+from freqexp.running.plan import Point
+from freqexp.running.progress import Progress
+from freqexp.running.sweep import ObserversFactory, PointsError, Watcher, execute_all
+from freqexp.running.sweep_file import check_same_sweep, check_writable, sweep_name, write_sweep
+from freqexp.search.outcome import Outcome, Probe, Scores, look_at
+from freqexp.search.plan import Plan
+from freqexp.search.words import look_line, note_of, write_answer
+
+
+@dataclass
+class Search:
+    """A search of one method, checked.
+
+    cfg: the run whose budget is looked for; overrides: what the command set for it; arguments: the
+    command as typed. The others are as in `freqexp.running.sweep.run_points`.
+    """
+
+    plan: Plan
+    cfg: RunConfig
+    session: Session
+    progress: Progress
+    observers_factory: ObserversFactory
+    overrides: Sequence[str] = ()
+    arguments: Sequence[str] = ()
+    watcher: Watcher | None = None
+    probes: list[Probe] = field(default_factory=list)
+
+    def run(self) -> Outcome:
+        """Search, and write the answer beside sweep.json. What was computed before is read from the
+        files of its runs, so the same command continues a search.
+
+        Raises UserError before any work when the folder can't be written or the sweep's name is
+        another one's, and PointsError when a run failed.
+        """
+        root = Path(self.cfg.output_dir)
+        check_writable(root)
+        ends = [self._point(value, self.plan.samples[-1]) for value in self._ends]
+        self.name = self._name(ends)
+        if self.cfg.sweep_name is not None:
+            most = self.plan.samples[-1]
+            check_same_sweep(
+                root,
+                self.name,
+                [self._baseline(most), *(self._point(value, most) for value in self.plan.values)],
+            )
+        self.progress.note(note_of(self.plan, self.name))
+        low, high = 0, len(self.plan.values)
+        write_answer(root, self._outcome(), ended=False)
+        while low < high:
+            middle = (low + high) // 2
+            self.probes.append(self._probe(self.plan.values[middle]))
+            low, high = (low, middle) if self.probes[-1].passes else (middle + 1, high)
+            write_answer(root, self._outcome(), ended=low == high)
+        return self._outcome()
+
+    @property
+    def _ends(self) -> tuple[float, float]:
+        return self.plan.values[0], self.plan.values[-1]
+
+    def _name(self, ends: Sequence[Point]) -> str:
+        """The sweep's: the one that was set, else one made from the search and its runs."""
+        runs = [self._baseline(self.plan.samples[-1]), *ends]
+        if self.cfg.sweep_name is not None:
+            return sweep_name([self.cfg], runs)
+        words = [repr(self.plan), *(point.run_id for point in runs)]
+        return hashlib.sha256("\n".join(words).encode()).hexdigest()[:12]
+
+    def _outcome(self) -> Outcome:
+        options = options_of(self.cfg)
+        method = f"{title_of(self.cfg)} ({options})" if options else title_of(self.cfg)
+        baseline = self._baseline(self.plan.samples[0]).run_id
+        return Outcome(self.plan, method, self.name, baseline, tuple(self.probes))
+
+    def _point(self, value: float, samples: int) -> Point:
+        cfg = with_value(self.cfg, self.plan.budget, value)
+        cfg = replace(cfg, samples=samples)
+        chosen = (f"{self.plan.budget}={value:g}", f"samples={samples}")
+        return Point(cfg, self.session.run_id(cfg), (*self.overrides, *chosen))
+
+    def _baseline(self, samples: int) -> Point:
+        cfg = baseline_of(with_value(self.cfg, self.plan.budget, self.plan.values[0]))
+        assert cfg is not None
+        cfg = replace(cfg, samples=samples)
+        return Point(cfg, self.session.run_id(cfg), added=True)
+
+    def _probe(self, value: float) -> Probe:
+        """Look at a value with more and more samples, until it is decided or they are used up."""
+        looks = []
+        for number, (point, ours, base, exhausted) in enumerate(self._growing(value)):
+            looks.append(look_at(self.plan, number, ours, base))
+            self.progress.note(look_line(self.plan, value, looks[-1]))
+            if looks[-1].verdict != "undecided" or exhausted:
+                break
+        return Probe(value, point.run_id, tuple(looks), ours)
+
+    def _growing(self, value: float) -> Iterator[tuple[Point, Scores, Scores, bool]]:
+        """After each step of growth the probe's run, its scores and the baseline's, and whether the
+        data set holds no more samples.
+        """
+        for samples in self.plan.samples:
+            base, point = self._baseline(samples), self._point(value, samples)
+            runs = [
+                replace(each, cfg=replace(each.cfg, sweep_name=self.name)) for each in (base, point)
+            ]
+            self._write_sweep(point)
+            summaries, faults = execute_all(
+                runs, self.observers_factory, self.session, self.progress, self.watcher
+            )
+            if faults:
+                raise PointsError(faults, summaries)
+            yield point, _scores(point), _scores(base), summaries[-1].samples < samples
+
+    def _write_sweep(self, point: Point) -> None:
+        """The sweep so far: every probe with as many samples as it was asked for, the baseline with
+        the most of them.
+        """
+        values = {probe.value: probe.last.samples for probe in self.probes}
+        most = max(point.cfg.samples, *values.values(), 0)
+        earlier = [self._point(value, samples) for value, samples in values.items()]
+        runs = [self._baseline(most), *earlier, point]
+        write_sweep(Path(self.cfg.output_dir), self.name, runs, self.arguments)
+
+
+def with_value(cfg: RunConfig, budget: str, value: float) -> RunConfig:
+    """The same run with another budget; the keep ratio stays beside a count of tokens."""
+    if budget == "keep_ratio":
+        return replace(cfg, keep_ratio=value)
+    return replace(cfg, keep_tokens=int(value))
+
+
+def _scores(point: Point) -> Scores:
+    """The scores of a run that has ended, over the samples that the point asks for."""
+    records = ended_records(run_folder(point.cfg, point.run_id), point.cfg.samples)
+    assert records is not None
+    asked = first(records, point.cfg.samples).items()
+    return {name: record.score for name, record in asked if record.score is not None}
