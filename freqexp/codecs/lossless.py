@@ -47,7 +47,7 @@ def _smallest(formats: Sequence[tuple[int, ImageCodec]], pixels: Pixels) -> tupl
 
 def _can(chosen: ImageCodec, pixels: Pixels) -> bool:
     if isinstance(chosen, WebpLossless):
-        return max(pixels.shape[:2]) <= WebpLossless.longest_side
+        return int(max(pixels.shape[:2])) <= WebpLossless.longest_side
     return has_jpeg_xl() if isinstance(chosen, JxlLossless) else True
 
 
