@@ -1,1 +1,1 @@
-"""The smallest budget that is non-inferior to no compression, by bisection over growing runs."""
+"""The smallest keep ratio within a margin: bisection."""
