@@ -269,10 +269,10 @@ def test_a_missing_package_is_one_warning(
 ) -> None:
     real = builtins.__import__
 
-    def without_wandb(name: str, *rest: Any) -> Any:
+    def without_wandb(name: str, *rest: Any, **more: Any) -> Any:
         if name.split(".")[0] == "wandb":
             raise ModuleNotFoundError("No module named 'wandb'", name="wandb")
-        return real(name, *rest)
+        return real(name, *rest, **more)
 
     with monkeypatch.context() as patch:
         patch.setattr(builtins, "__import__", without_wandb)
