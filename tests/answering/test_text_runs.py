@@ -193,6 +193,18 @@ def test_the_table_says_which_runs_read_text(
     # Uncompressed pages are the baseline of both.
     assert {s.baseline_run_id for s in summaries[1:]} == {summaries[0].run_id}
     assert summaries[0].baseline_run_id is None
+    # One set of weights reads both.
+    assert counting.loaded == ["fake"]
+
+
+def test_a_sweep_has_its_baseline_once(
+    tmp_path: Path, counting: Counting, reader: Lettered
+) -> None:
+    cfgs = [configured(tmp_path), configured(tmp_path, "pages"), configured(tmp_path, "pages")]
+    cfgs.append(configured(tmp_path, compressor=TruncateConfig()))
+    summaries = run_points(cfgs, lambda cfg: (), session=counting.session())
+    assert [s.compressor for s in summaries] == ["none", "text", "text+truncate"]
+    assert counting.loaded == ["fake"]
 
 
 def test_the_baseline_of_text_is_uncompressed_pages(tmp_path: Path) -> None:
