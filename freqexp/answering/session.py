@@ -24,7 +24,7 @@ from freqexp.answering.measure import free_cuda_cache, stopwatch
 from freqexp.errors import UserError
 from freqexp.memory.guard import check_memory
 from freqexp.nouns.page import Lines, Page, Pixels
-from freqexp.schemas.choices import Missing
+from freqexp.schemas.choices import Input, Missing
 
 if TYPE_CHECKING:
     from freqexp.config.run import RunConfig
@@ -150,7 +150,8 @@ class Session:
 
         Raises UserError for weights that can't be had, and for a model that can't fit here.
         """
-        key = repr(cfg.model)
+        # The same weights read pages and text.
+        key = repr(replace(cfg.model, input=Input.pages))
         if self._reader is None or self._reader[0] != key:
             self._reader = self._flops = None
             self._encodings.clear()

@@ -173,6 +173,7 @@ COLUMNS: tuple[tuple[str, Cell], ...] = (
         lambda s: tokens(s.vision_tokens_in, s.vision_tokens_out, s.text_tokens, s.text_tokens_out),
     ),
     ("as text", lambda s: as_text(s.text_tokens, s.text_token_ratio)),
+    ("decoder", lambda s: count(s.decoder_tokens) if s.text_tokens is not None else MISSING),
     ("layer tokens", lambda s: layer_tokens(s.decoder_tokens, s.mean_layer_tokens)),
     ("KV cache", cache),
     ("later", lambda s: number(s.later_score if s.question == "seen" else None, 3)),
@@ -186,7 +187,7 @@ WHEN_DIFFERENT = ("model", "needles", "samples")
 """Columns that go into the line above the table while every row says the same."""
 WHEN_FILLED = (
     *("options", "profile", "question", "place", "copied", "CER %"),
-    *("as text", "layer tokens", "later", "stored", "notes"),
+    *("as text", "decoder", "layer tokens", "later", "stored", "notes"),
 )
 """Columns that are left out while no row says anything."""
 
@@ -206,7 +207,7 @@ PARTS = (
 
 AS_TEXT = (
     "as text: tokens that the conversation takes as text (for each token that stood for it in the\n"
-    "decoder's sequence, vision or text)."
+    "decoder's sequence, vision or text). decoder: all tokens of that sequence, the question's too."
 )
 """Added to the legend where text tokens were counted."""
 

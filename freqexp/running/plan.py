@@ -11,6 +11,7 @@ from freqexp.running.execute import baseline_of
 
 if TYPE_CHECKING:
     from freqexp.config.run import RunConfig
+    from freqexp.schemas.model import ModelConfig
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def plan(
     """
     groups: dict[str, tuple[dict[str, Point], dict[str, Point]]] = {}
     for index, cfg in enumerate(points):
-        key = repr((cfg.model, cfg.needles, cfg.samples, cfg.seed))
+        key = repr((_loaded(cfg), cfg.needles, cfg.samples, cfg.seed))
         baselines, others = groups.setdefault(key, ({}, {}))
         own = tuple(overrides[index]) if overrides is not None else ()
         point = Point(cfg, session.run_id(cfg), own)
@@ -51,5 +52,10 @@ def plan(
     models: dict[str, list[Point]] = {}
     for baselines, others in groups.values():
         for point in (*baselines.values(), *others.values()):
-            models.setdefault(repr(point.cfg.model), []).append(point)
+            models.setdefault(repr(_loaded(point.cfg)), []).append(point)
     return [point for same_model in models.values() for point in same_model]
+
+
+def _loaded(cfg: RunConfig) -> ModelConfig:
+    """The model of a run as its baseline has it: what it is given needs no other weights."""
+    return (baseline_of(cfg) or cfg).model

@@ -193,6 +193,18 @@ def test_the_table_says_which_runs_read_text(
     # Uncompressed pages are the baseline of both.
     assert {s.baseline_run_id for s in summaries[1:]} == {summaries[0].run_id}
     assert summaries[0].baseline_run_id is None
+    # One set of weights reads both.
+    assert counting.loaded == ["fake"]
+
+
+def test_a_sweep_has_its_baseline_once(
+    tmp_path: Path, counting: Counting, reader: Lettered
+) -> None:
+    cfgs = [configured(tmp_path), configured(tmp_path, "pages"), configured(tmp_path, "pages")]
+    cfgs.append(configured(tmp_path, compressor=TruncateConfig()))
+    summaries = run_points(cfgs, lambda cfg: (), session=counting.session())
+    assert [s.compressor for s in summaries] == ["none", "text", "text+truncate"]
+    assert counting.loaded == ["fake"]
 
 
 def test_the_baseline_of_text_is_uncompressed_pages(tmp_path: Path) -> None:
@@ -308,3 +320,14 @@ def test_the_bundled_reader_reads_text(tmp_path: Path) -> None:
         assert (held.kv_cache_bytes or 0) < (record.kv_cache_bytes or 0)
         assert record.batch_size == 2
     assert all((r.vision_tokens_in, r.text_tokens_out) == (288, None) for r in pages)
+
+
+def test_the_adapter_of_text_reads_what_the_reader_can_not(tmp_path: Path) -> None:
+    further = ("samples=2", "tracking=off", f"output_dir={tmp_path}", "baseline=false")
+    choices = ("model.adapter=bundled_text,null", "model.max_new_tokens=24")
+    points = collect(["-m", "model.input=text", "compressor=none", *choices, *further])
+    adapted, plain = run_points([p.config for p in points], lambda cfg: (), session=Session())
+    assert (adapted.options, plain.options) == ("adapter=bundled_text", "")
+    assert (adapted.prefix_miss_rate, plain.prefix_miss_rate) == (0.0, 1.0)
+    assert adapted.accuracy is not None
+    assert adapted.accuracy > 0.5
