@@ -24,7 +24,7 @@ TRUST = "model.trust_remote_code=true"
 
 def test_the_options_are_all_there() -> None:
     names = (
-        "glm41v_9b glm4v_9b glyph llava_onevision_7b ppocr qwen2_5_vl_3b qwen2_5_vl_7b qwen3_vl_8b "
+        "api glm41v_9b glm4v_9b glyph llava_onevision_7b ppocr qwen2_5_vl_3b qwen2_5_vl_7b qwen3_vl_8b "
         "tiny"
     )
     assert " ".join(OPTIONS) == names
