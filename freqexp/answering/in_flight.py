@@ -5,15 +5,13 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_flight(
-    items: Iterable[Item], work: Callable[[Item], Result], most: int
-) -> Iterator[Result]:
+def in_flight(items: Iterable[Item], work: Callable[[Item], Result], most: int) -> Iterator[Result]:
     """Results as they get ready, of at most `most` items at once, each in a thread of its own.
 
     items: drawn in the caller's thread, one more than there are threads. What `work` raises is
@@ -42,8 +40,8 @@ def in_flight(
         running -= 1
 
 
-def _raising(error: BaseException) -> Callable[[], Result]:
-    def ready() -> Result:
+def _raising(error: BaseException) -> Callable[[], NoReturn]:
+    def ready() -> NoReturn:
         raise error
 
     return ready

@@ -113,6 +113,14 @@ AXES = (
     ),
     Axis("total_ms", "time from page to answer", "ms a sample", 1, lambda row: row.median_ms),
     Axis("flops", "counted operations", "GFLOP a sample", 1e9, _operations, newer=True),
+    Axis(
+        "prompt_tokens",
+        "prompt tokens, as the server counts",
+        "tokens a sample",
+        1,
+        lambda row: row.means.get("prompt_tokens"),
+        newer=True,
+    ),
 )
 BUDGETS = AXES[:3]
 """Those that a contest is about; time and operations only inform."""

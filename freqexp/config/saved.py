@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from freqexp.config.run import RunConfig
 from freqexp.errors import ConfigError, UserError, fault
+from freqexp.schemas.choices import Family
 from freqexp.schemas.compressor import CombinedConfig, chosen
 from freqexp.schemas.method import CompressorConfig
-from freqexp.schemas.choices import Family
 from freqexp.schemas.model import ModelConfig
 from freqexp.schemas.render import RENDERS, RenderConfig
 from freqexp.schemas.section import option_name

@@ -104,8 +104,8 @@ class Answer:
     batch_size: requests that were answered together.
     transcript: what was read of each page, as many lines as the page has, joined by newlines; None
         for a reader that answers without one.
-    usage: of a model that a server runs. Its `prefill_ms` is the time to the first token, connection
-        and upload included, its `decode_ms` the rest.
+    usage: of a model that a server runs. Its `prefill_ms` is the time to the first token, with
+        connecting and sending, its `decode_ms` the rest.
     """
 
     text: str

@@ -10,14 +10,15 @@ from freqexp.comparing.comparison import Comparison, Estimate, Row
 from freqexp.comparing.questions import kv_share
 from freqexp.comparing.rivals import acts_on_cache
 from freqexp.comparing.text import plain
-from freqexp.report.legends import AS_TEXT, CER, LAYERS, LEGEND, MORE, PLACE, QUESTION
+from freqexp.report.legends import AS_TEXT, CER, LAYERS, LEGEND, MORE, PLACE, PROMPT, QUESTION
 from freqexp.results.record import median
 from freqexp.results.summarize import token_ratio
 from freqexp.results.table import as_text, change, count, layer_tokens, number, percent, place, size
 
 MISSING = "-"
-LETTERS = dict(zip((axis.name for axis in AXES), "stkmf", strict=True))
-"""Pareto sets in one letter each: stored bytes, tokens, KV cache, milliseconds, operations."""
+LETTERS = dict(zip((axis.name for axis in AXES), "stkmfp", strict=True))
+"""Pareto sets in one letter each: stored bytes, tokens, KV cache, milliseconds, operations,
+prompt tokens."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,17 @@ def columns(comparison: Comparison) -> list[Column]:
             lambda r: r.means.get("text_tokens_out") or r.means.get("vision_tokens_out"),
         ),
         Column(AS_TEXT, _as_text, lambda r: token_ratio(r.means), in_latex=False),
+        Column(
+            PROMPT,
+            lambda r: count(r.means.get("prompt_tokens")),
+            lambda r: r.means.get("prompt_tokens"),
+        ),
+        Column(
+            "cost",
+            lambda r: number(r.means.get("cost"), 6),
+            lambda r: r.means.get("cost"),
+            in_latex=False,
+        ),
         Column(LAYERS, _layer_tokens, lambda r: r.means.get("mean_layer_tokens")),
         Column("KV cache", _cache, lambda r: r.means.get("kv_cache_bytes")),
         Column(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-PLACE, CER, LAYERS, QUESTION, AS_TEXT = (
+PLACE, CER, LAYERS, QUESTION, AS_TEXT, PROMPT = (
     "right place",
     "CER %",
     "layer tokens",
     "question",
     "as text",
+    "prompt tokens",
 )
 """Heads of the columns that are explained where they are shown."""
 
@@ -40,6 +41,10 @@ _TEXT = (
     "as text: tokens that the conversation takes as text (for each token that stood for it in the",
     "decoder's sequence, vision or text).",
 )
+_PROMPT = (
+    "prompt tokens: as the server counts them, images included (Pareto: p). cost: of one sample,",
+    "by the run's prices.",
+)
 _LAYERS = ("layer tokens: text and vision tokens that enter the decoder -> mean over its layers.",)
 _CACHE = (
     "question: whether the KV cache was compressed after the question was read, or before.",
@@ -53,6 +58,7 @@ MORE: Mapping[str, Sequence[str]] = {
     AS_TEXT: _TEXT,
     PLACE: _PARTS,
     CER: _CER,
+    PROMPT: _PROMPT,
     LAYERS: _LAYERS,
     QUESTION: _CACHE,
 }

@@ -207,6 +207,14 @@ def _as_text(record: Record) -> list[tuple[str, str]]:
     return [] if shown == MISSING else [("as text", shown)]
 
 
+def _served(record: Record) -> list[tuple[str, str]]:
+    """What a server said that it counted; nothing of a model that runs here."""
+    if record.retries is None:
+        return []
+    counts = f"{count(record.prompt_tokens)} / {count(record.completion_tokens)}"
+    return [("prompt / completion tokens", counts), ("retries", str(record.retries))]
+
+
 def _record(record: Record, limit: int) -> dict[str, Any]:
     facts = [
         ("prefix", {True: "hit", False: "missed", None: "-"}[record.prefix_hit]),
@@ -216,6 +224,7 @@ def _record(record: Record, limit: int) -> dict[str, Any]:
         ("tokens", tokens(*(getattr(record, name) for name in _TOKENS))),
         *_as_text(record),
         ("decoder tokens", count(record.decoder_tokens)),
+        *_served(record),
         *_inside(record),
         *cache_facts(record),
         ("stored", size(record.stored_bytes)),

@@ -104,7 +104,8 @@ class Summary:
         samples), see `freqexp.results.intervals`. prefix_miss_rate: share of their answers without
         the prefix. similarity, chance: means of `Grade`'s.
     right_place_rate ... wrong_needle_rate: what the scores are made of, see `freqexp.results.mix`.
-    character_error_rate, pages ... peak_memory_bytes, prompt_tokens ... cost: means over the scored samples where measured;
+    character_error_rate, pages ... peak_memory_bytes, prompt_tokens ... cost: means over the scored
+        samples where measured;
     text_token_ratio: text_tokens over the tokens that stood for the conversation in the decoder's
         sequence, vision_tokens_out or text_tokens_out.
     question, *simulated: as in `Record`. kv_share: kv_cache_bytes over kv_full_bytes.

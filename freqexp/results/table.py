@@ -174,6 +174,8 @@ COLUMNS: tuple[tuple[str, Cell], ...] = (
     ),
     ("as text", lambda s: as_text(s.text_tokens, s.text_token_ratio)),
     ("decoder", lambda s: count(s.decoder_tokens) if s.text_tokens is not None else MISSING),
+    ("prompt tokens", lambda s: count(s.prompt_tokens)),
+    ("cost", lambda s: number(s.cost, 6)),
     ("layer tokens", lambda s: layer_tokens(s.decoder_tokens, s.mean_layer_tokens)),
     ("KV cache", cache),
     ("later", lambda s: number(s.later_score if s.question == "seen" else None, 3)),
@@ -187,7 +189,7 @@ WHEN_DIFFERENT = ("model", "needles", "samples")
 """Columns that go into the line above the table while every row says the same."""
 WHEN_FILLED = (
     *("options", "profile", "question", "place", "copied", "CER %"),
-    *("as text", "decoder", "layer tokens", "later", "stored", "notes"),
+    *("as text", "decoder", "prompt tokens", "cost", "layer tokens", "later", "stored", "notes"),
 )
 """Columns that are left out while no row says anything."""
 
@@ -210,6 +212,12 @@ AS_TEXT = (
     "decoder's sequence, vision or text). decoder: all tokens of that sequence, the question's too."
 )
 """Added to the legend where text tokens were counted."""
+
+SERVED = (
+    "prompt tokens: as the server counts them, images included. cost: of one sample, by the run's\n"
+    "prices. ms of a served model: - / making PNGs / time to the first token / the rest."
+)
+"""Added to the legend where a server says what it counted."""
 
 IN_DECODER = "layer tokens: text and vision tokens that enter the decoder -> mean over its layers."
 """Added to the legend where a run dropped tokens inside the decoder."""
@@ -262,10 +270,12 @@ def render_table(summaries: Sequence[Summary]) -> str:
     inside = any("layer tokens" in column for column in columns)
     held = any(summary.question is not None for summary in summaries)
     written = any(summary.text_tokens is not None for summary in summaries)
+    served = any(summary.prompt_tokens is not None for summary in summaries)
     legend = [
         LEGEND,
         *[PARTS] * apart,
         *[AS_TEXT] * written,
+        *[SERVED] * served,
         *[IN_DECODER] * inside,
         *[CACHE] * held,
     ]

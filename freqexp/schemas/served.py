@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from freqexp.errors import fault
 from freqexp.schemas import ranges
-from freqexp.schemas.choices import Attention, Device, Dtype, Family
+from freqexp.schemas.choices import Attention, Device, Family
 from freqexp.schemas.model import ModelConfig
 
 NOT_SCORED = frozenset(
@@ -41,8 +41,6 @@ class ServedConfig(ModelConfig):
     price_in, price_out: of a million prompt and completion tokens; None: no cost is told.
     """
 
-    dtype: Dtype = Dtype.float32
-    device: Device = Device.cpu
     endpoint: str | None = None
     served: str = ""
     key_env: str | None = None
@@ -58,7 +56,9 @@ class ServedConfig(ModelConfig):
         faults += ranges.integers(self, prefix, ("concurrency",), 1, 1024)
         faults += ranges.integers(self, prefix, ("retries",), 0, 100)
         faults += ranges.positive(self, prefix, ("timeout_s", "backoff_s"))
-        prices = tuple(name for name in ("price_in", "price_out") if getattr(self, name) is not None)
+        prices = tuple(
+            name for name in ("price_in", "price_out") if getattr(self, name) is not None
+        )
         faults += ranges.not_negative(self, prefix, prices)
         if not self.served.strip():
             allowed = "the name by which the server knows the model"
@@ -115,8 +115,8 @@ class ServedConfig(ModelConfig):
             usual = _USUAL.get(field.name, field.default)
             assert usual is not MISSING
             if value != usual:
-                shown, allowed = (getattr(each, "value", each) for each in (value, usual))
-                word = {None: "null", False: "false"}.get(allowed, allowed)
+                shown, word = (getattr(each, "value", each) for each in (value, usual))
+                word = "null" if word is None else str(word).lower()
                 allowed = f"{word} for api: the server decides"
                 faults.append(fault(f"{prefix}.{field.name}", shown, allowed))
         return faults

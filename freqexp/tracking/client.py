@@ -56,6 +56,10 @@ METRICS = (
     "compress_flops",
     "prefill_flops",
     "peak_memory_bytes",
+    "prompt_tokens",
+    "completion_tokens",
+    "retries",
+    "cost",
 )
 """Fields of a record that are logged for each sample, as "sample/<field>"."""
 

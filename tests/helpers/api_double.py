@@ -19,9 +19,10 @@ FAILURES = ("500", "429", "cut", "slow", "json")
 class Double(ThreadingHTTPServer):
     """bodies, headers: of all requests, as they came. failed: how many in which way.
 
-    status: answers everything with it, where it is not 200. hold: seconds before an answer. slow: in
-    the middle of a slow one. failing: whether every tenth request fails. failure: how every one
-    does. peak: most requests at once.
+    status: answers everything with it, where it is not 200. hold: seconds before an answer.
+    slow: in the middle of a slow one. failing: whether every tenth request fails. failure: how
+    every one does. peak: most requests at once. crowd: how many have to be there before one is
+    answered.
     """
 
     daemon_threads = True
@@ -36,6 +37,8 @@ class Double(ThreadingHTTPServer):
         self.failing = False
         self.failure: str | None = None
         self.hold = 0.0
+        self.crowd = 0
+        self.crowded = threading.Event()
         self.slow = 0.5
         self.text = "an answer"
         self.now = self.peak = 0
@@ -75,6 +78,8 @@ class Handler(BaseHTTPRequestHandler):
             fault = server.fault()
             server.now += 1
             server.peak = max(server.peak, server.now)
+            if server.now >= server.crowd:
+                server.crowded.set()
         try:
             self.reply(data, fault)
         finally:
@@ -90,6 +95,7 @@ class Handler(BaseHTTPRequestHandler):
         elif fault == "429":
             self.whole(429, '{"error": {"message": "slow down"}}', {"Retry-After": "0.02"})
         else:
+            self.server.crowded.wait(20)
             time.sleep(self.server.hold)
             self.stream(data, fault)
 

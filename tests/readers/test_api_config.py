@@ -14,11 +14,11 @@ from freqexp.config.identity import identity, run_id
 from freqexp.config.saved import from_yaml, to_yaml
 from freqexp.errors import ConfigError
 from freqexp.memory.geometry import NoGeometryError, geometry_of
+from freqexp.paths import conf_dir
 from freqexp.readers.bundled import weights_hash
 from freqexp.schemas.choices import Family
 from freqexp.schemas.served import NOT_SCORED, ServedConfig
 from freqexp.train.adapt.config import load as load_training
-from freqexp.paths import conf_dir
 
 SERVER = ("model=api", "model.endpoint=http://host:8000/v1", "model.served=org/some-vl")
 QUIET = "tracking=off"
@@ -111,7 +111,9 @@ def test_a_run_is_named_by_the_model_and_not_by_where_it_is(
             *("model.timeout_s=5", "model.backoff_s=2", "model.price_in=1", "model.price_out=2"),
         ]
     )
-    changed = {name for name, value in vars(moved.model).items() if value != getattr(cfg.model, name)}
+    changed = {
+        name for name, value in vars(moved.model).items() if value != getattr(cfg.model, name)
+    }
     assert changed == NOT_SCORED
     assert run_id(moved) == run_id(cfg)
     assert not NOT_SCORED & set(identity(cfg)["model"])
@@ -133,7 +135,9 @@ def test_runs_that_were_called_otherwise_are_rivals() -> None:
     cfg = compose([*SERVER, QUIET])
     moved = replace(cfg, model=replace(cfg.model, endpoint="http://other/v1", concurrency=1))
     longer = replace(cfg, model=replace(cfg.model, max_new_tokens=9))
-    saved = [OmegaConf.to_container(OmegaConf.create(to_yaml(each))) for each in (cfg, moved, longer)]
+    saved = [
+        OmegaConf.to_container(OmegaConf.create(to_yaml(each))) for each in (cfg, moved, longer)
+    ]
     assert differing(saved[:2]) == ["", ""]  # type: ignore[arg-type]
     assert differing(saved[1:])[1] == "max_new_tokens=9"  # type: ignore[arg-type]
 

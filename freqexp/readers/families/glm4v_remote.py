@@ -35,7 +35,7 @@ from freqexp.nouns.cache import CacheCompressor
 from freqexp.nouns.page import Pixels
 from freqexp.nouns.teaching import Exercise, Taught
 from freqexp.nouns.vision import Chooser, CompressedTokens, Signal, VisionTokens
-from freqexp.readers.base import WARM_UP_TOKENS, Answer, Reader, Request
+from freqexp.readers.base import SEPARATOR, WARM_UP_TOKENS, Answer, Reader, Request
 from freqexp.readers.check import check_tokens
 from freqexp.readers.families.forward_decoding import Decoded, Row, answer_of, decode
 from freqexp.readers.families.forward_teaching import teach

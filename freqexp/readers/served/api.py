@@ -51,6 +51,7 @@ class ApiReader(Reader):
 
     @property
     def generation(self) -> Mapping[str, Any]:
+        """What every request asks for."""
         return {"temperature": 0, "max_tokens": self._config.max_new_tokens, "seed": SEED}
 
     def encode(

@@ -137,7 +137,9 @@ class Client:
         words = self._clean(_body(response))
         if status in _HOPELESS:
             told = f" ({words})" if words else ""
-            raise RunError(f"model.endpoint: {self.url} answers {status}, {_HOPELESS[status]}{told}")
+            raise RunError(
+                f"model.endpoint: {self.url} answers {status}, {_HOPELESS[status]}{told}"
+            )
         if status in _BUSY or status >= 500:
             raise _AgainError(f"it answers {status} {words}".rstrip(), _wait(response))
         raise UserError(f"server: it answers {status} {words}".rstrip())
