@@ -1,1 +1,4 @@
-"""The smallest budget that is non-inferior to no compression, by bisection over growing runs."""
+"""Smallest budget that is non-inferior, by bisection.
+
+Probes are ordinary runs that grow until they have answered.
+"""

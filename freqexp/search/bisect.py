@@ -41,6 +41,7 @@ class Search:
     watcher: Watcher | None = None
     name: str = field(init=False, default="")
     probes: list[Probe] = field(init=False, default_factory=list)
+    _run_ids: dict[float | None, str] = field(init=False, default_factory=dict)
 
     def run(self) -> Outcome:
         """Search, and write the answer beside sweep.json. What was computed before is read from the
@@ -87,13 +88,19 @@ class Search:
         cfg = with_value(self.cfg, self.plan.budget, value)
         cfg = replace(cfg, samples=samples)
         chosen = (f"{self.plan.budget}={value:g}", f"samples={samples}")
-        return Point(cfg, self.session.run_id(cfg), (*self.overrides, *chosen))
+        return Point(cfg, self._run_id(value, cfg), (*self.overrides, *chosen))
 
     def _baseline(self, samples: int) -> Point:
         cfg = baseline_of(with_value(self.cfg, self.plan.budget, self.plan.values[0]))
         assert cfg is not None
         cfg = replace(cfg, samples=samples)
-        return Point(cfg, self.session.run_id(cfg), added=True)
+        return Point(cfg, self._run_id(None, cfg), added=True)
+
+    def _run_id(self, value: float | None, cfg: RunConfig) -> str:
+        """The id of a probe's run, or (None) the baseline's: the same for any number of samples."""
+        if value not in self._run_ids:
+            self._run_ids[value] = self.session.run_id(cfg)
+        return self._run_ids[value]
 
     def _probe(self, value: float) -> Probe:
         """Look at a value with more and more samples, until it is decided or they are used up."""

@@ -50,7 +50,8 @@ def _interval(look: Look) -> str:
 
 def table(outcome: Outcome) -> str:
     """A row a probe, from the smallest budget to the largest."""
-    rows = [(outcome.plan.budget, "accuracy", "baseline", "difference", "n", "verdict", "run")]
+    name: str = outcome.plan.budget
+    rows = [(name, "accuracy", "baseline", "difference", "n", "verdict", "run")]
     for probe in sorted(outcome.probes, key=lambda probe: probe.value):
         look = probe.last
         difference = "-" if look.delta is None else f"{look.delta:+.3f} {_interval(look)}"

@@ -65,7 +65,8 @@ def test_the_defaults_can_show_something() -> None:
 def test_least_samples_are_just_enough(margin: float, level: float) -> None:
     least = least_samples(margin, level)
     enough, few = (
-        interval(changes([1.0] * n, [1.0] * n), level)[0] for n in (least + 2, least - 2)
+        interval(changes([1.0] * n, [1.0] * n), level)[0]
+        for n in (round(1.15 * least), round(0.85 * least))
     )
     assert few < -margin < enough
 
