@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+import freqexp
 from freqexp.search.__main__ import main
+from freqexp.search.bisect import Search
 
 RANGE = ["--low", "8", "--high", "16", "--resolution", "8"]
 
@@ -68,3 +72,23 @@ def test_flags_of_hydra_show_and_run_nothing(
     assert main(["compressor=token", "--cfg", "job", f"output_dir={tmp_path / 'outputs'}"]) == 0
     assert "keep_ratio" in capsys.readouterr().out
     assert not (tmp_path / "outputs").exists()
+
+
+def test_documented_commands_are_searches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    root = Path(freqexp.__file__).parents[1]
+    plans = []
+
+    class PlannedError(Exception):
+        pass
+
+    def stop(search: Search) -> None:
+        plans.append(search.plan)
+        raise PlannedError
+
+    monkeypatch.setattr(Search, "run", stop)
+    for page in ("README.md", "docs/search.md"):
+        for typed in re.findall(r"python -m freqexp\.search ([^`#\n]+)", (root / page).read_text()):
+            with pytest.raises(PlannedError):
+                main([*shlex.split(typed), f"output_dir={tmp_path / 'outputs'}", "tracking=off"])
+    assert [plan.margin for plan in plans] == [0.02, 0.02, 0.45]
+    assert [len(plan.values) for plan in plans] == [19, 19, 5]
