@@ -114,14 +114,13 @@ def execute_all(
     summaries: list[Summary] = []
     faults: list[str] = []
     for point in runs:
+        cfg = point.cfg
         try:
             with watched(point, watcher) as told:
-                summaries.append(
-                    execute(point.cfg, session, progress, observers_factory(point.cfg))
-                )
+                summaries.append(execute(cfg, session, progress, observers_factory(cfg)))
                 told(summaries[-1])
         except Exception as error:
-            faults.append(f"{label(point.cfg)} (run {point.run_id}): {explain(error, point)}")
+            faults.append(f"{label(cfg)} (run {point.run_id}): {explain(error, point)}")
             progress.note(f"failed: {faults[-1]}")
     return summaries, faults
 

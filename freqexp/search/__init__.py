@@ -1,1 +1,4 @@
-"""The smallest keep ratio within a margin: bisection."""
+"""Smallest budget that is non-inferior, by bisection.
+
+Probes are ordinary runs that grow until they have answered.
+"""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from freqexp.answering.session import Session
 from freqexp.composing.compose import Asked, ask
-from freqexp.composing.explain import merge_faults
 from freqexp.config.budget import acting_budget
 from freqexp.config.check import check
 from freqexp.errors import ConfigError, fault
@@ -125,9 +124,9 @@ def budget_faults(cfg: RunConfig, budget: BudgetName) -> list[str]:
 
 
 def value_faults(cfg: RunConfig, plan: Plan) -> list[str]:
-    """Faults of any run that the search could make."""
-    points = [
-        ((f"{plan.budget}={value:g}",), check(with_value(cfg, plan.budget, value)))
-        for value in plan.values
-    ]
-    return merge_faults(points)
+    """Faults of the first of the runs that the search could make that has any."""
+    for value in plan.values:
+        faults = check(with_value(cfg, plan.budget, value))
+        if faults:
+            return faults
+    return []

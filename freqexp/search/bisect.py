@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from freqexp.running.plan import Point
 from freqexp.running.progress import Progress
 from freqexp.running.sweep import ObserversFactory, PointsError, Watcher, execute_all
 from freqexp.running.sweep_file import check_same_sweep, check_writable, sweep_name, write_sweep
-from freqexp.search.outcome import Outcome, Probe, Scores, look_at
+from freqexp.search.outcome import Look, Outcome, Probe, Scores, look_at
 from freqexp.search.plan import Plan
 from freqexp.search.words import look_line, note_of, write_answer
 
@@ -39,7 +39,9 @@ class Search:
     overrides: Sequence[str] = ()
     arguments: Sequence[str] = ()
     watcher: Watcher | None = None
-    probes: list[Probe] = field(default_factory=list)
+    name: str = field(init=False, default="")
+    probes: list[Probe] = field(init=False, default_factory=list)
+    _run_ids: dict[float | None, str] = field(init=False, default_factory=dict)
 
     def run(self) -> Outcome:
         """Search, and write the answer beside sweep.json. What was computed before is read from the
@@ -50,15 +52,7 @@ class Search:
         """
         root = Path(self.cfg.output_dir)
         check_writable(root)
-        ends = [self._point(value, self.plan.samples[-1]) for value in self._ends]
-        self.name = self._name(ends)
-        if self.cfg.sweep_name is not None:
-            most = self.plan.samples[-1]
-            check_same_sweep(
-                root,
-                self.name,
-                [self._baseline(most), *(self._point(value, most) for value in self.plan.values)],
-            )
+        self.name = self._sweep_name()
         self.progress.note(note_of(self.plan, self.name))
         low, high = 0, len(self.plan.values)
         write_answer(root, self._outcome(), ended=False)
@@ -69,16 +63,19 @@ class Search:
             write_answer(root, self._outcome(), ended=low == high)
         return self._outcome()
 
-    @property
-    def _ends(self) -> tuple[float, float]:
-        return self.plan.values[0], self.plan.values[-1]
+    def _sweep_name(self) -> str:
+        """The sweep's: the one that was set, else one made from the search and its runs.
 
-    def _name(self, ends: Sequence[Point]) -> str:
-        """The sweep's: the one that was set, else one made from the search and its runs."""
-        runs = [self._baseline(self.plan.samples[-1]), *ends]
+        Raises UserError for a name that is another sweep's.
+        """
+        most, values = self.plan.samples[-1], self.plan.values
         if self.cfg.sweep_name is not None:
-            return sweep_name([self.cfg], runs)
-        words = [repr(self.plan), *(point.run_id for point in runs)]
+            runs = [self._baseline(most), *(self._point(value, most) for value in values)]
+            name = sweep_name([self.cfg], runs)
+            check_same_sweep(Path(self.cfg.output_dir), name, runs)
+            return name
+        ends = (self._point(values[0], most), self._point(values[-1], most))
+        words = [repr(self.plan), *(point.run_id for point in (self._baseline(most), *ends))]
         return hashlib.sha256("\n".join(words).encode()).hexdigest()[:12]
 
     def _outcome(self) -> Outcome:
@@ -91,40 +88,45 @@ class Search:
         cfg = with_value(self.cfg, self.plan.budget, value)
         cfg = replace(cfg, samples=samples)
         chosen = (f"{self.plan.budget}={value:g}", f"samples={samples}")
-        return Point(cfg, self.session.run_id(cfg), (*self.overrides, *chosen))
+        return Point(cfg, self._run_id(value, cfg), (*self.overrides, *chosen))
 
     def _baseline(self, samples: int) -> Point:
         cfg = baseline_of(with_value(self.cfg, self.plan.budget, self.plan.values[0]))
         assert cfg is not None
         cfg = replace(cfg, samples=samples)
-        return Point(cfg, self.session.run_id(cfg), added=True)
+        return Point(cfg, self._run_id(None, cfg), added=True)
+
+    def _run_id(self, value: float | None, cfg: RunConfig) -> str:
+        """The id of a probe's run, or (None) the baseline's: the same for any number of samples."""
+        if value not in self._run_ids:
+            self._run_ids[value] = self.session.run_id(cfg)
+        return self._run_ids[value]
 
     def _probe(self, value: float) -> Probe:
         """Look at a value with more and more samples, until it is decided or they are used up."""
-        looks = []
-        for number, (point, ours, base, exhausted) in enumerate(self._growing(value)):
-            looks.append(look_at(self.plan, number, ours, base))
+        looks: list[Look] = []
+        for number, samples in enumerate(self.plan.samples):
+            base, point = self._baseline(samples), self._point(value, samples)
+            held = self._grow(base, point)
+            ours = _scores(point)
+            looks.append(look_at(self.plan, number, ours, _scores(base)))
             self.progress.note(look_line(self.plan, value, looks[-1]))
-            if looks[-1].verdict != "undecided" or exhausted:
+            if looks[-1].verdict != "undecided" or held < samples:
                 break
         return Probe(value, point.run_id, tuple(looks), ours)
 
-    def _growing(self, value: float) -> Iterator[tuple[Point, Scores, Scores, bool]]:
-        """After each step of growth the probe's run, its scores and the baseline's, and whether the
-        data set holds no more samples.
+    def _grow(self, *points: Point) -> int:
+        """Compute what is missing of the baseline and a probe. Gives how many samples there are,
+        fewer than were asked for where the data set holds no more.
         """
-        for samples in self.plan.samples:
-            base, point = self._baseline(samples), self._point(value, samples)
-            runs = [
-                replace(each, cfg=replace(each.cfg, sweep_name=self.name)) for each in (base, point)
-            ]
-            self._write_sweep(point)
-            summaries, faults = execute_all(
-                runs, self.observers_factory, self.session, self.progress, self.watcher
-            )
-            if faults:
-                raise PointsError(faults, summaries)
-            yield point, _scores(point), _scores(base), summaries[-1].samples < samples
+        runs = [replace(point, cfg=replace(point.cfg, sweep_name=self.name)) for point in points]
+        self._write_sweep(points[-1])
+        summaries, faults = execute_all(
+            runs, self.observers_factory, self.session, self.progress, self.watcher
+        )
+        if faults:
+            raise PointsError(faults, summaries)
+        return summaries[-1].samples
 
     def _write_sweep(self, point: Point) -> None:
         """The sweep so far: every probe with as many samples as it was asked for, the baseline with

@@ -15,7 +15,7 @@ from freqexp.results.stats import ALPHA, MARGIN
 BudgetName = Literal["keep_ratio", "keep_tokens"]
 MOST_VALUES = 1000
 LOW, HIGH, RESOLUTION = 0.1, 1.0, 0.05
-SAMPLES = (32, 64, 128, 256)
+SAMPLES = (64, 128, 256, 512)
 RHO = 3
 """Power of the spending function of Kim and DeMets: little is spent on early looks."""
 
@@ -122,9 +122,7 @@ def _values(wanted: Wanted) -> tuple[tuple[float, ...], list[str]]:
     if step > high - low + 1e-9:
         return (), [fault("--resolution", step, f"at most --high less --low, {high - low:g}")]
     if (high - low) / step > MOST_VALUES:
-        allowed = (
-            f"so much that there are at most {MOST_VALUES} values between {low:g} and {high:g}"
-        )
+        allowed = f"so much that at most {MOST_VALUES} values lie in {low:g} to {high:g}"
         return (), [fault("--resolution", step, allowed)]
     # As decimal numbers, because 0.1 + 2 * 0.1 is to be 0.3: the run of a sweep is the same.
     first, last, by = (Decimal(repr(value)) for value in (low, high, step))

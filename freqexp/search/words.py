@@ -15,8 +15,8 @@ def note_of(plan: Plan, name: str) -> str:
     """What is searched, and whether so few samples can show anything."""
     low, high = plan.values[0], plan.values[-1]
     said = (
-        f"search {name}: {plan.budget} from {low:g} to {high:g}, {len(plan.values)} values, at most "
-        f"{plan.probes} probes of up to {plan.samples[-1]} samples"
+        f"search {name}: {plan.budget} from {low:g} to {high:g}, {len(plan.values)} values, "
+        f"at most {plan.probes} probes of up to {plan.samples[-1]} samples"
     )
     needed = least_samples(plan.margin, plan.level(len(plan.samples) - 1))
     if needed > plan.samples[-1]:
@@ -50,7 +50,8 @@ def _interval(look: Look) -> str:
 
 def table(outcome: Outcome) -> str:
     """A row a probe, from the smallest budget to the largest."""
-    rows = [(outcome.plan.budget, "accuracy", "baseline", "difference", "n", "verdict", "run")]
+    name: str = outcome.plan.budget
+    rows = [(name, "accuracy", "baseline", "difference", "n", "verdict", "run")]
     for probe in sorted(outcome.probes, key=lambda probe: probe.value):
         look = probe.last
         difference = "-" if look.delta is None else f"{look.delta:+.3f} {_interval(look)}"
@@ -65,6 +66,7 @@ def table(outcome: Outcome) -> str:
                 probe.run_id,
             )
         )
+    looks = ", ".join(map(str, outcome.plan.samples))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     return "\n".join(
@@ -72,7 +74,7 @@ def table(outcome: Outcome) -> str:
             f"{outcome.method}, non-inferiority within {outcome.plan.margin:g}",
             *lines,
             f"intervals: 95 % for all looks at all probes together ({outcome.plan.probes} probes, "
-            f"looks at {', '.join(map(str, outcome.plan.samples))} samples, alpha spent as t^{RHO})",
+            f"looks at {looks} samples, alpha spent as t^{RHO})",
         ]
     )
 
@@ -102,8 +104,8 @@ def _answer(outcome: Outcome) -> str:
     plan, answer, below = outcome.plan, outcome.answer, outcome.below
     if answer is None:
         said = (
-            f"{outcome.method}: no {plan.budget} from {plan.values[0]:g} to {plan.values[-1]:g} was "
-            f"shown to be non-inferior within {plan.margin:g}"
+            f"{outcome.method}: no {plan.budget} from {plan.values[0]:g} to {plan.values[-1]:g} "
+            f"was shown to be non-inferior within {plan.margin:g}"
         )
         return (
             said if below is None else f"{said}; the largest, {below.value:g}, {_not_shown(below)}"
@@ -127,7 +129,8 @@ def _fall(outcome: Outcome, found: Fall) -> str:
     return (
         f"{outcome.method}: accuracy does NOT RISE with {name}, as a search takes for granted: "
         f"{found.smaller:g} scores {found.more:.3f} [{found.low:.3f}, {found.high:.3f}] more than "
-        f"{found.larger:g} on {found.samples} samples; a sweep over {name} shows what was passed over"
+        f"{found.larger:g} on {found.samples} samples; a sweep over {name} shows what was "
+        "passed over"
     )
 
 
