@@ -126,7 +126,7 @@ def test_a_logarithmic_axis_has_plain_numbers(tmp_path: Path) -> None:
 
 def test_axes_carry_units_and_methods_their_own_markers(comparison: Comparison) -> None:
     with style():
-        for axis in AXES[1:]:
+        for axis in AXES[1:4]:  # those that these runs have
             (figure,) = budget_figures(comparison, axis)
             assert axis.unit in figure.axes[0].get_xlabel()
     found = looks(comparison)
