@@ -21,6 +21,9 @@ from api_double import FAILURES, KEY, Double, serving
 from PIL import Image
 
 from freqexp.answering.session import Session
+from freqexp.comparing.budgets import AXES
+from freqexp.comparing.compare import compare
+from freqexp.comparing.load import load
 from freqexp.composing.compose import compose
 from freqexp.config.run import RunConfig
 from freqexp.errors import RunError, UserError
@@ -29,7 +32,9 @@ from freqexp.nouns.vision import keep_all
 from freqexp.readers.base import Answer, Request
 from freqexp.readers.load import load_reader
 from freqexp.readers.served.api import ApiReader
+from freqexp.report.tables import markdown_report
 from freqexp.results.record_file import load_records
+from freqexp.results.table import render_table
 from freqexp.running.execute import execute, run_folder
 from freqexp.running.progress import Lines
 from freqexp.schemas.codecs import JpegConfig
@@ -172,6 +177,26 @@ def sent(url: str) -> Pixels:
     head, data = url.split(",")
     assert head == "data:image/png;base64"
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+
+
+def test_tables_and_reports_say_what_the_server_counted(
+    double: Double, configured: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    cfg = configured(*TEXT, "samples=2", "model.price_in=2", "model.price_out=10")
+    summary = execute(cfg, Session(), Lines(io.StringIO()))
+    mean = sum(record.prompt_tokens for record in records_of(cfg)) / 2
+    assert summary.prompt_tokens == mean
+    assert summary.cost == pytest.approx((2 * mean + 40) / 1e6)
+    table = render_table([summary])
+    assert "prompt tokens" in table
+    assert f"{summary.cost:.6f}" in table
+    found = compare(load([str(Path(cfg.output_dir) / "runs")]))
+    costs = {axis.name: axis.cost(found.rows[0]) for axis in AXES}
+    assert costs["prompt_tokens"] == mean
+    assert (costs["decoder_tokens"], costs["kv_cache_bytes"], costs["flops"]) == (None, None, None)
+    text = markdown_report(found, [])
+    assert "| prompt tokens |" in text
+    assert "time from page to answer: not measured" not in text
 
 
 def test_half_of_a_text_is_its_newest_turns(
