@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from typing import Any, get_type_hints
 
 from hydra.errors import HydraException
@@ -43,8 +43,8 @@ def to_run(config: DictConfig) -> RunConfig:
             del config["hydra"]
     cfg = OmegaConf.to_object(config)
     assert isinstance(cfg, RunConfig)
-    rounded: RunConfig = _rounded(cfg)
-    return rounded
+    _rounded(cfg)
+    return cfg
 
 
 def _rounded(value: Any) -> Any:
@@ -52,7 +52,9 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.12g}")
     if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{f.name: _rounded(getattr(value, f.name)) for f in fields(value)})
+        # In place: keys that no schema has are attributes, too, and are to be found.
+        for field in fields(value):
+            setattr(value, field.name, _rounded(getattr(value, field.name)))
     return [_rounded(each) for each in value] if isinstance(value, list) else value
 
 
