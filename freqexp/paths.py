@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -21,3 +22,13 @@ def conf_dir() -> Path:
 def launchers_dir() -> Path:
     """The folder that holds `hydra_plugins` in a checkout (a wheel has it beside the package)."""
     return _PACKAGE.parent / "launchers"
+
+
+OUTPUT_DIR = ("--output-dir", "--outputs")
+"""How the folder of results is spelled for commands that are no Hydra applications."""
+
+
+def with_output_dir(arguments: Sequence[str]) -> list[str]:
+    """Arguments where `output_dir=FOLDER`, as freqexp.run takes it, is understood, too."""
+    key = "output_dir="
+    return [f"--output-dir={a.removeprefix(key)}" if a.startswith(key) else a for a in arguments]

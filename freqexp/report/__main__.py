@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from freqexp.errors import DONE, UserError, exit_code, fault
+from freqexp.paths import OUTPUT_DIR, with_output_dir
 from freqexp.report.pages import IMAGES, SECONDS, Limits
 from freqexp.results.stats import MARGIN
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code: 0 done, 2 bad input."""
-    options = _parser().parse_args(arguments)
+    typed = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(with_output_dir(typed))
     return exit_code(lambda: report(options), "freqexp.report")
 
 
@@ -62,9 +64,11 @@ def _parser() -> argparse.ArgumentParser:
         "runs",
         nargs="*",
         metavar="RUNS or SWEEP",
-        help="output folder, sweep or run, by folder or name; default: all of --outputs",
+        help="output folder, sweep or run, by folder or name; default: all of --output-dir",
     )
-    parser.add_argument("--outputs", default="outputs", help="where names are looked up")
+    parser.add_argument(
+        *OUTPUT_DIR, default="outputs", dest="outputs", help="where names are looked up"
+    )
     parser.add_argument("--out", help="folder to write (default: OUTPUTS/reports/<name>)")
     parser.add_argument("--baseline", help="run id to compare all runs with")
     parser.add_argument(

@@ -12,12 +12,14 @@ import sys
 from collections.abc import Sequence
 
 from freqexp.errors import exit_code
+from freqexp.paths import OUTPUT_DIR, with_output_dir
 from freqexp.reproduce.again import reproduce
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code."""
-    options = _parser().parse_intermixed_args(arguments)
+    typed = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_intermixed_args(with_output_dir(typed))
     return exit_code(lambda: _command(options), "freqexp.reproduce", "the same command continues")
 
 
@@ -42,7 +44,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for freqexp.run")
     parser.add_argument(
-        "--outputs", default="outputs", help="where names are looked up and results are written"
+        *OUTPUT_DIR,
+        default="outputs",
+        dest="outputs",
+        help="where names are looked up and results are written",
     )
     parser.add_argument(
         "--config-dir", help="a folder of yours with options, and methods that the runs used"

@@ -13,11 +13,11 @@ import sys
 import time
 from pathlib import Path
 
-from freqexp.errors import UserError
+from freqexp.errors import DONE, exit_code
+from freqexp.paths import OUTPUT_DIR, with_output_dir
 from freqexp.status.points import SweepStatus, find_sweep, sweep_status
 from freqexp.status.text import as_json, render
 
-DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
 WATCH_SECONDS = 5.0
 MOST_POINTS = 40
 CLEAR = "\x1b[H\x1b[2J"
@@ -25,23 +25,22 @@ CLEAR = "\x1b[H\x1b[2J"
 
 def main(arguments: list[str] | None = None) -> int:
     """The command. Returns its exit code: 0 shown, 2 bad input, 130 Ctrl-C."""
-    options = parser().parse_args(arguments)
+    options = parser().parse_args(with_output_dir(sys.argv[1:] if arguments is None else arguments))
     with contextlib.suppress(AttributeError):
         # An error text can hold what the terminal's encoding has no character for.
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    try:
-        file = find_sweep(options.sweep, Path(options.output_dir))
-        if options.watch:
+    return exit_code(lambda: _command(options))
+
+
+def _command(options: argparse.Namespace) -> int:
+    file = find_sweep(options.sweep, Path(options.output_dir))
+    if options.watch:
+        with contextlib.suppress(KeyboardInterrupt):
             watch(file, options.all, options.interval)
-        elif options.json:
-            print(as_json(sweep_status(file)))
-        else:
-            print(table(sweep_status(file), options.all))
-    except UserError as error:
-        print(f"freqexp: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    elif options.json:
+        print(as_json(sweep_status(file)))
+    else:
+        print(table(sweep_status(file), options.all))
     return DONE
 
 
@@ -51,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "sweep", nargs="?", help="a sweep's name, folder or sweep.json (default: the newest)"
     )
-    made.add_argument("--output-dir", default="outputs", help="where sweeps/ and runs/ are")
+    made.add_argument(*OUTPUT_DIR, default="outputs", help="where sweeps/ and runs/ are")
     shapes = made.add_mutually_exclusive_group()
     shapes.add_argument("--json", action="store_true", help="everything as one JSON object")
     shapes.add_argument("--watch", action="store_true", help="refresh until nothing is under way")
