@@ -210,12 +210,14 @@ def surroundings(saved: Saved, cfg: RunConfig, session: Session) -> Surroundings
 
 
 def _packages(then: object) -> list[str]:
-    """Packages of another version, one sentence; none when all are the same."""
+    """Packages of another version, one sentence, first those that were there then and are now; none
+    when all are the same.
+    """
     now = versions()
     before = then if isinstance(then, Mapping) else {}
     differing = [
         f"{plain(name)} {plain(before.get(name, 'none'))} -> {now.get(name, 'none')}"
-        for name in sorted({*before, *now}, key=str)
+        for name in sorted({*before, *now}, key=lambda n: (n not in before or n not in now, str(n)))
         if before.get(name) != now.get(name)
     ]
     return [f"versions: {', '.join(differing)}"] if differing else []

@@ -37,7 +37,8 @@ pytestmark = pytest.mark.slow
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the code: an edit while the tests run must not make other runs of the same line."""
     copy = tmp_path_factory.getbasetemp() / CHECKOUT
-    copy_code(copy)
+    if not copy.exists():  # of another module of tests
+        copy_code(copy)
     return copy
 
 

@@ -366,10 +366,11 @@ def test_sliding_windows_are_refused(tmp_path: Path) -> None:
 def test_the_families_that_can_are_those_that_say_so() -> None:
     from freqexp.readers.families.glm4v_remote import Glm4vRemoteReader
     from freqexp.readers.recogniser.ppocr import PpocrReader
+    from freqexp.readers.served.api import ApiReader
 
     able = {Family(name) for name in NAMES if name != BUNDLED}
     assert able == PRUNES_IN_DECODER
     assert HfReader.prunes_in_decoder
-    assert set(Family) - PRUNES_IN_DECODER == {Family.glm4v_remote, Family.ppocr}
-    for other in (Glm4vRemoteReader, PpocrReader):
+    assert set(Family) - PRUNES_IN_DECODER == {Family.glm4v_remote, Family.ppocr, Family.api}
+    for other in (Glm4vRemoteReader, PpocrReader, ApiReader):
         assert not other.prunes_in_decoder

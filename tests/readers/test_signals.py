@@ -34,6 +34,7 @@ from freqexp.readers.families.qwen2_vl import Qwen2VlReader
 from freqexp.readers.families.qwen3_vl import Qwen3VlReader
 from freqexp.readers.load import load_reader
 from freqexp.readers.recogniser.ppocr import PpocrReader
+from freqexp.readers.served.api import ApiReader
 from freqexp.schemas.choices import DROPS_BEFORE_ENCODER, SIGNALS, Attention, Dtype, Family
 from freqexp.schemas.model import ModelConfig
 
@@ -54,6 +55,7 @@ READERS: dict[Family, type[Reader]] = {
     Family.llava_onevision: LlavaOnevisionReader,
     Family.glm4v_remote: Glm4vRemoteReader,
     Family.ppocr: PpocrReader,
+    Family.api: ApiReader,
 }
 
 
