@@ -109,6 +109,9 @@ class ActingReader:
     reads_lines = False
     warms_up = False
     grids_a_page = 1
+    reads_text = False
+    counts_text = False
+    requests_at_once = None
     generation: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, folder: Path) -> None:
