@@ -48,7 +48,7 @@ def test_what_was_not_measured_is_on_no_axis(tmp_path: Path) -> None:
 
 
 def test_counted_operations_are_an_axis_where_they_were_counted(tmp_path: Path) -> None:
-    *_, flops = AXES
+    flops = next(axis for axis in AXES if axis.name == "flops")
     write_run(tmp_path, "base", [1.0, 1.0], encode_flops=5 * 10**9, prefill_flops=7 * 10**9)
     less = {"encode_flops": 5 * 10**9, "prefill_flops": 2 * 10**9, "compress_flops": 10**9}
     write_run(tmp_path, "ours", [1.0, 0.5], TokenConfig(), **less)
