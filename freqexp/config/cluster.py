@@ -17,7 +17,6 @@ TIME = re.compile(r"(?:(?P<d>\d+)-)?(?P<h>\d{1,3}):(?P<m>[0-5]\d):(?P<s>[0-5]\d)
 TIME_FORMS = "minutes (90), HH:MM:SS (04:00:00) or D-HH:MM:SS (1-12:00:00), at least one minute"
 NAME = re.compile(r"[^\s'\"]+")
 SUBMITS = (
-    "nodes",
     "cpus_per_gpu",
     "mem_gb",
     "partition",
@@ -195,6 +194,8 @@ class ClusterConfig(Section):
     def _shape(self, prefix: str) -> list[str]:
         """Faults of what does not go together."""
         faults = []
+        if self.executor is not Executor.slurm and self.nodes != 1:
+            faults.append(fault(f"{prefix}.nodes", self.nodes, "1 without SLURM"))
         if self.shard and (self.nodes != 1 or self.processes not in (None, 1)):
             asked = f"{self.nodes} nodes, {self.processes} processes"
             faults.append(fault(f"{prefix}.shard", asked, "one process on one node"))

@@ -139,7 +139,7 @@ def test_time_limits(text: str, minutes: int | None) -> None:
         ({"extra": {"time": "5"}}, "cluster.extra: got 'time'"),
         (
             {"executor": Executor.local, "nodes": 2},
-            "cluster.nodes: got 2, allowed: nothing, as cluster=local",
+            "cluster.nodes: got 2, allowed: 1 without SLURM",
         ),
         ({"shard": True, "processes": 2}, "cluster.shard: got '1 nodes, 2 processes'"),
         ({"mem_gb": -1.0}, "cluster.mem_gb: got -1.0"),
