@@ -10,7 +10,7 @@ from freqexp.comparing.comparison import Comparison, Estimate, Row
 from freqexp.comparing.conditions import condition_notes
 from freqexp.comparing.deltas import with_deltas
 from freqexp.comparing.load import Loaded
-from freqexp.comparing.run import Run, cut_share, same_settings
+from freqexp.comparing.run import Run, same_settings
 from freqexp.comparing.text import plain
 from freqexp.config.differing import differing
 from freqexp.config.title import reads_text
@@ -114,8 +114,7 @@ def _row(run: Run, group: int, baseline: Run | None, encoders: Sequence[Run]) ->
     simulated = any(record.simulated for record in scored) if scored else None
     low, high = rate_interval(misses, len(scored)) if scored else (None, None)
     notes = ["simulated"] if simulated else []
-    cut = round(cut_share(run) * len(scored))
-    thinking = f" ({cut} while thinking)" if cut else ""
+    thinking = f" ({run.cut_off} while thinking)" if run.cut_off else ""
     notes += [f"{truncated} truncated{thinking}"] if truncated else []
     notes += [f"{failed} failed"] if failed else []
     notes += missing_words(means["missing_characters"], means["page_characters"])

@@ -9,7 +9,7 @@ from freqexp.comparing.draws import draw_sentences
 from freqexp.comparing.gates import Gate, gates
 from freqexp.comparing.questions import question_sentences
 from freqexp.comparing.rivals import absent_controls
-from freqexp.comparing.run import CUT_APART, cut_share
+from freqexp.comparing.run import CUT_APART
 from freqexp.comparing.text import plain
 
 
@@ -39,7 +39,7 @@ def _cut_sentences(row: Row) -> list[str]:
     """Where many more answers were cut off while thinking than the baseline's, or many fewer."""
     if row.baseline is None:
         return []
-    ours, theirs = cut_share(row.run), cut_share(row.baseline)
+    ours, theirs = row.run.cut_share, row.baseline.cut_share
     if abs(ours - theirs) <= CUT_APART:
         return []
     return [

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from freqexp.comparing.run import CUT_APART, Run, cut_share
+from freqexp.comparing.run import CUT_APART, Run
 from freqexp.config.title import TEXT
 from freqexp.schemas.compressor import COMPRESSORS, controls
 from freqexp.schemas.method import StageName
@@ -54,7 +54,7 @@ def meets(ours: Run, control: Run) -> bool:
     """Whether a control (or the baseline) that costs no more is a rival of a method. Where one of
     them was cut off while thinking far more often, it is not.
     """
-    if not is_control(control) or abs(cut_share(ours) - cut_share(control)) > CUT_APART:
+    if not is_control(control) or abs(ours.cut_share - control.cut_share) > CUT_APART:
         return False
     if not acts_on_cache(control):
         return True

@@ -79,6 +79,19 @@ class Run:
         said = {record.question for record in self.records.values()} & {"seen", "unseen"}
         return said.pop() if len(said) == 1 else None
 
+    @cached_property
+    def cut_off(self) -> int:
+        """How many scored samples ended while the model was thinking."""
+        said = self.setting("model", "answer_after")
+        mark = said if isinstance(said, str) else None
+        scored = (record for record in self.records.values() if record.score is not None)
+        return sum(cut_off(record, mark) for record in scored)
+
+    @property
+    def cut_share(self) -> float:
+        """The share of its scored samples that they are."""
+        return self.cut_off / len(self.scored) if self.cut_off else 0.0
+
     @property
     def method(self) -> str:
         """The method's name. One that saw the question is another method than one that did not."""
@@ -159,14 +172,6 @@ class Run:
         silent = self.question == "seen" and "question=seen" not in options
         shown = f" ({options})" if options else ""
         return f"{shown}, question seen" if silent else shown
-
-
-def cut_share(run: Run) -> float:
-    """The share of a run's scored samples that ended while the model was thinking."""
-    mark = run.setting("model", "answer_after")
-    scored = [record for record in run.records.values() if record.score is not None]
-    cut = sum(cut_off(record, mark if isinstance(mark, str) else None) for record in scored)
-    return cut / len(scored) if scored else 0.0
 
 
 def same_settings(run: Run) -> str:

@@ -10,22 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from freqexp.config.identity import EXECUTION
 from freqexp.errors import ConfigError, fault
 from freqexp.paths import conf_dir
 
 NAME = "saved_run"
 """Of the primary config in the ConfigStore."""
 
-HERE = (
-    "cluster",
-    "tracking",
-    "wandb_project",
-    "wandb_entity",
-    "sweep_name",
-    "tags",
-    "notes",
-    "output_dir",
-)
+HERE = (*EXECUTION, "output_dir")
 """What is not taken from the file: how and where a run is computed and shown."""
 
 GROUPS = ("model", "compressor", "profile", "needles")

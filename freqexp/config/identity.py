@@ -25,22 +25,19 @@ from freqexp.schemas.method import DRAWS
 from freqexp.schemas.served import NOT_SCORED
 from freqexp.tokens.trained.weights import path_of
 
-# Top-level keys that say where, how and how far a run is computed and shown, not what is computed.
-NOT_IN_IDENTITY = frozenset(
-    {
-        "cluster",
-        "tracking",
-        "wandb_project",
-        "wandb_entity",
-        "output_dir",
-        "encodings_cache_gb",
-        "sweep_name",
-        "baseline",
-        "samples",
-        "tags",
-        "notes",
-    }
+EXECUTION = (
+    "cluster",
+    "tracking",
+    "wandb_project",
+    "wandb_entity",
+    "sweep_name",
+    "tags",
+    "notes",
 )
+"""Top-level keys that say how and where a run is computed and shown; none can change a score."""
+
+NOT_IN_IDENTITY = frozenset({*EXECUTION, "output_dir", "encodings_cache_gb", "baseline", "samples"})
+"""Those, and the keys that say where its files are and how far it is computed."""
 
 # Rooms of code that can change what a model sees, what it answers or what is measured of it; no
 # other code can.

@@ -14,6 +14,7 @@ from freqexp.comparing.run import Run
 from freqexp.comparing.run_files import load_run
 from freqexp.comparing.text import plain
 from freqexp.composing.compose import compose
+from freqexp.config.identity import EXECUTION
 from freqexp.config.run import RunConfig, Tracking
 from freqexp.config.saved import from_yaml
 from freqexp.errors import ConfigError, UserError, fault
@@ -23,16 +24,6 @@ from freqexp.results.provenance import CONFIG, code_state, versions
 if TYPE_CHECKING:
     from freqexp.answering.session import Session
 
-# How and where a run was computed and shown; none of it can change a score.
-EXECUTION = (
-    "cluster",
-    "tracking",
-    "wandb_project",
-    "wandb_entity",
-    "sweep_name",
-    "tags",
-    "notes",
-)
 GROUP = "cluster"
 
 
