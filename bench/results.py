@@ -3,8 +3,9 @@
     python -m bench.results [--output-dir outputs] [--only TEXT] [FILE ...]
 
 In a Markdown file a table stands between `<!-- table -->` and `<!-- /table -->`, right below a code
-block with one `python -m freqexp.run ...` command. Every command is run (what is in the output
-folder is not computed again) and its table written anew; with --only those that have TEXT in them.
+block with one `python -m freqexp.run ...` or `python -m freqexp.train arms ...` command. Every
+command is run (what is in the output folder is not computed again) and its table written anew; with
+--only those that have TEXT in them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from freqexp.composing.compose import collect
+from freqexp.errors import DONE
 from freqexp.files import read_json
+from freqexp.paths import conf_dir
 from freqexp.results.draws import pooled
 from freqexp.results.provenance import PROVENANCE
 from freqexp.results.summary import Summary
@@ -30,12 +33,13 @@ from freqexp.results.table import (
     size,
 )
 from freqexp.running.sweep import run_points
+from freqexp.train.adapt import arms
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = ("docs/results.md", "docs/tiny_reader.md", "docs/adapt.md")
 TABLE = re.compile(
-    r"```sh\n(?P<command>python -m freqexp\.run [^\n]+)\n```\n\n<!-- table -->\n"
-    r"(?P<table>.*?)<!-- /table -->",
+    r"```sh\n(?P<command>python -m freqexp\.(?:run|train arms)(?: [^\n]+)?)\n```\n\n"
+    r"<!-- table -->\n(?P<table>.*?)<!-- /table -->",
     re.DOTALL,
 )
 OPENING = re.compile(r"^<!-- table -->$", re.MULTILINE)
@@ -75,10 +79,22 @@ def with_tables(text: str, output_dir: str, only: str = "") -> str:
     for match in found:
         if only not in match["command"]:
             continue
-        table = markdown_table(summaries(match["command"], output_dir), Path(output_dir))
+        table = written(match["command"], output_dir)
         pieces += [text[end : match.start("table")], table, "\n"]
         end = match.end("table")
     return "".join([*pieces, text[end:]])
+
+
+def written(command: str, output_dir: str) -> str:
+    """The table that a command's runs make, in Markdown."""
+    words = shlex.split(command)
+    if words[2] == "freqexp.run":
+        return markdown_table(summaries(command, output_dir), Path(output_dir))
+    file = conf_dir() / "train" / "arms.yaml"
+    chosen = [*words[4:], f"run=[output_dir={output_dir},tracking=off]"]
+    if arms.main(file, chosen) != DONE:
+        raise ValueError(f"did not end: {command}")
+    return (Path(arms.asked(file, chosen).out) / arms.TABLE).read_text(encoding="utf-8")
 
 
 def summaries(command: str, output_dir: str) -> list[Summary]:

@@ -176,7 +176,7 @@ def _judged(group: int, contests: Sequence[tuple[str, Axis, list[_Look]]]) -> li
             best = max(mine, key=lambda look: look.lead)
         reason = (
             f"{best.point.row.run.title()} against {best.rival.run.title()} at "
-            f"{axis.amount(best.point.cost)}: {best.lead:+.3f}, p {control[best.runs]:.2g} "
+            f"{axis.amount(best.point.cost)}: {best.lead:+z.3f}, p {control[best.runs]:.2g} "
             f"(Holm, {len(control)} looks)"
         )
         found.append(Gate(group, method, axis.title, verdict, reason))

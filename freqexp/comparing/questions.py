@@ -112,4 +112,4 @@ def _said(pair: _Pair, gained: str, later: str | None) -> str:
 
 def _words(differences: Bounded, ends: tuple[float, float]) -> str:
     low, high = ends
-    return f"{mean(differences.values) or 0.0:+.3f} [{low:+.3f}, {high:+.3f}]"
+    return f"{mean(differences.values) or 0.0:+z.3f} [{low:+z.3f}, {high:+z.3f}]"

@@ -85,7 +85,7 @@ def _cell(cell: PublishedCell, row: Row, published: Published) -> Cell:
         gap = value - cell.published
         scale = 100 if cell.figure in SCORES else 1
         unit = " points" if scale == 100 else ""
-        difference = f"{gap * scale:+.2f}{unit}, tolerance ±{allowed * scale:.2f}"
+        difference = f"{gap * scale:+z.2f}{unit}, tolerance ±{allowed * scale:.2f}"
         verdict = Verdict.reproduced if abs(gap) <= allowed else Verdict.differs
     low, high = _ends(cell, row, values)
     return Cell(
@@ -123,7 +123,7 @@ def measured_on(row: Row) -> str:
 def published_text(cell: PublishedCell) -> str:
     """A published number as it was printed."""
     if cell.figure == "delta":
-        return f"{100 * cell.published:+.2f} points"
+        return f"{100 * cell.published:+z.2f} points"
     if cell.figure == "accuracy":
         return f"{100 * cell.published:.2f} %"
     return f"{cell.published:.{cell.digits or 0}f}"
@@ -247,7 +247,7 @@ def published_significance(cells: Iterable[PublishedCell]) -> Sequence[str]:
         bound = tolerance(error, other)
         inside = "within" if abs(cell.published) <= bound else "beyond"
         said.append(
-            f"published {cell.name}: {100 * cell.published:+.2f} points is {inside} the sampling "
+            f"published {cell.name}: {100 * cell.published:+z.2f} points is {inside} the sampling "
             f"error of {cell.samples} samples (±{100 * bound:.1f} points unpaired; no paired "
             "interval is published)"
         )

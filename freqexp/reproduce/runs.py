@@ -128,7 +128,7 @@ def _score_cell(title: str, figure: str, pairs: list[tuple[float, float]], note:
     else:
         # Computed again, a sample may as well gain as lose, whatever it scored.
         low, high = interval(Bounded(changes, -1.0, 1.0))
-        gap = f"{mean(changes) or 0.0:+.4f} [{low:+.4f}, {high:+.4f}]"
+        gap = f"{mean(changes) or 0.0:+z.4f} [{low:+z.4f}, {high:+z.4f}]"
         difference = f"{gap}, {differing} of {len(pairs)} samples differ"
         one_way = min(changes) > 0 or max(changes) < 0
         verdict = Verdict.reproduced if low <= 0 <= high and not one_way else Verdict.differs

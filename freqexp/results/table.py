@@ -17,7 +17,7 @@ def number(value: float | None, digits: int, sign: bool = False) -> str:
     """A number with fixed digits, or a dash when there is none."""
     if value is None:
         return MISSING
-    return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+    return f"{value:+z.{digits}f}" if sign else f"{value:z.{digits}f}"
 
 
 def interval(value: float | None, low: float | None, high: float | None, sign: bool = False) -> str:

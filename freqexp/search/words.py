@@ -39,13 +39,13 @@ def look_line(plan: Plan, value: float, look: Look) -> str:
 def _seen(look: Look) -> str:
     if look.delta is None:
         return f"n={look.pairs}"
-    return f"n={look.pairs}, difference {look.delta:+.3f} {_interval(look)}"
+    return f"n={look.pairs}, difference {look.delta:+z.3f} {_interval(look)}"
 
 
 def _interval(look: Look) -> str:
     if look.low is None or look.high is None:
         return "[no interval]"
-    return f"[{look.low:+.3f}, {look.high:+.3f}]"
+    return f"[{look.low:+z.3f}, {look.high:+z.3f}]"
 
 
 def table(outcome: Outcome) -> str:
@@ -54,7 +54,7 @@ def table(outcome: Outcome) -> str:
     rows = [(name, "accuracy", "baseline", "difference", "n", "verdict", "run")]
     for probe in sorted(outcome.probes, key=lambda probe: probe.value):
         look = probe.last
-        difference = "-" if look.delta is None else f"{look.delta:+.3f} {_interval(look)}"
+        difference = "-" if look.delta is None else f"{look.delta:+z.3f} {_interval(look)}"
         rows.append(
             (
                 f"{probe.value:g}",

@@ -1,5 +1,5 @@
 """`python -m freqexp.train arms [key=value ...]`: the same adaptation for each of several methods,
-and what each reaches, adapted and not.
+and what each reaches, adapted and not, as a table.
 """
 
 from __future__ import annotations
@@ -10,18 +10,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from freqexp.composing.compose import compose
 from freqexp.errors import DONE, FAILED, ConfigError, UserError, fault
+from freqexp.files import write_text
+from freqexp.published.layout import Table
+from freqexp.running.execute import baseline_of
+from freqexp.tokens.trained.weights import FILE
+from freqexp.train.adapt.arms_table import Arm, arms_table, markdown, read_arm, show, to_beat
 from freqexp.train.adapt.config import PREFIX, load
+from freqexp.train.adapt.output import PROVENANCE
 from freqexp.train.config import read
 
 Start = Callable[[Sequence[str]], int]
 
+TABLE = "arms.md"
+
 
 @dataclass
 class ArmsConfig:
-    """out: folder of the arms' folders and of the runs. only: names of arms; []: all. train: false:
-    only what was trained before is evaluated. needles, samples: of the runs. common: overrides of
-    every training. run: overrides of every run. arms: overrides of each, by name.
+    """What is trained, and what is run.
+
+    out: folder of the arms' folders and of the table. only: names of arms; []: all. train: false:
+    none is trained. evaluate: false: no run is made, and the table is of those there are. needles,
+    samples: of the runs. common: overrides of every training. run: overrides of every run. arms:
+    overrides of each, by name.
     """
 
     out: str = "outputs/train/arms"
@@ -41,8 +53,7 @@ def main(file: Path, overrides: Sequence[str], start: Start | None = None) -> in
     Overrides that begin with `adapt.` are added to `common`. start: runs `python -m ARGUMENTS`.
     Gives the exit code. Raises ConfigError for faults of any arm, before the first one starts.
     """
-    config = read(ArmsConfig, file, [each for each in overrides if not each.startswith(PREFIX)])
-    config.common += [each for each in overrides if each.startswith(PREFIX)]
+    config = asked(file, overrides)
     strange = sorted(set(config.only) - set(config.arms))
     if strange:
         raise ConfigError([fault("only", strange, f"names of arms: {', '.join(config.arms)}")])
@@ -57,7 +68,37 @@ def main(file: Path, overrides: Sequence[str], start: Start | None = None) -> in
             raise UserError(f"arm {name}: its training did not end; the same command goes on")
         if config.evaluate and start(["freqexp.run", *evaluation(config, name)]) != DONE:
             return FAILED
+    found = tables(config, list(chosen))
+    print(show(found))
+    write_text(Path(config.out).expanduser() / TABLE, markdown(found))
     return DONE
+
+
+def asked(file: Path, overrides: Sequence[str]) -> ArmsConfig:
+    """The settings in a file with these overrides. Raises UserError for strange keys."""
+    config = read(ArmsConfig, file, [each for each in overrides if not each.startswith(PREFIX)])
+    config.common += [each for each in overrides if each.startswith(PREFIX)]
+    return config
+
+
+def tables(config: ArmsConfig, names: Sequence[str]) -> list[tuple[Table, str | None]]:
+    """For each number of needles what these arms reach, and what a method has to beat."""
+    found = []
+    for count in config.needles:
+        arms = [_arm(config, name, count) for name in names]
+        title = f"{count} needles, {config.samples} samples"
+        found.append((arms_table(title, arms), to_beat(arms)))
+    return found
+
+
+def _arm(config: ArmsConfig, name: str, count: int) -> Arm:
+    folder = Path(config.out).expanduser() / name
+    given = [*_of_run(config, name), f"needles={count}"]
+    before = compose(given)
+    if not (folder / PROVENANCE).is_file():
+        return read_arm(folder, before, None, None)
+    adapted = compose([*given, f"model.adapter={folder}", *_weights(folder)])
+    return read_arm(folder, before, adapted, baseline_of(adapted) or adapted)
 
 
 def training(config: ArmsConfig, name: str, adapting: Path) -> list[str]:
@@ -72,23 +113,23 @@ def training(config: ArmsConfig, name: str, adapting: Path) -> list[str]:
 
 def evaluation(config: ArmsConfig, name: str) -> list[str]:
     """Arguments of one arm's runs, with the reader as it was and adapted."""
-    folder = f"{config.out}/{name}"
-    needles = ",".join(map(str, config.needles))
-    weights = ["compressor.weights=${model.adapter}"] if _has_weights(folder) else []
+    folder = Path(config.out).expanduser() / name
     return [
         "-m",
-        "experiment=learned",
-        *config.arms[name],
+        *_of_run(config, name),
         f"model.adapter=null,{folder}",
-        *weights,
-        f"needles={needles}",
-        f"samples={config.samples}",
-        *config.run,
+        *_weights(folder),
+        f"needles={','.join(map(str, config.needles))}",
     ]
 
 
-def _has_weights(folder: str) -> bool:
-    return (Path(folder).expanduser() / "compressor.safetensors").is_file()
+def _of_run(config: ArmsConfig, name: str) -> list[str]:
+    samples = f"samples={config.samples}"
+    return ["experiment=learned", *config.arms[name], samples, *config.run]
+
+
+def _weights(folder: Path) -> list[str]:
+    return ["compressor.weights=${model.adapter}"] if (folder / FILE).is_file() else []
 
 
 def _started(arguments: Sequence[str]) -> int:
