@@ -7,8 +7,8 @@ from pathlib import Path
 
 from freqexp import __version__
 
-GROUPS = ("model", "compressor", "profile", "needles", "cluster", "render", "experiment")
-WIDTH = len("aggressive_code")
+GROUPS = ("model", "compressor", "profile", "needles", "cluster", "render", "arm", "experiment")
+WIDTH = len("llava_onevision_7b")
 COLUMNS = 100
 
 HEAD = """\

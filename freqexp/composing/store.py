@@ -10,6 +10,7 @@ from freqexp.config.saved import compressor_schema
 from freqexp.schemas.compressor import COMPRESSORS
 from freqexp.schemas.model import ModelConfig
 from freqexp.schemas.needles import NeedlesConfig
+from freqexp.schemas.outside_model import OutsideModelConfig
 from freqexp.schemas.profile import ProfileConfig
 from freqexp.schemas.render import RENDERS
 from freqexp.schemas.section import option_name
@@ -29,6 +30,7 @@ def register() -> None:
     for name, section in (
         ("model", ModelConfig),
         ("served", ServedConfig),
+        ("outside_model", OutsideModelConfig),
         ("profile", ProfileConfig),
         ("needles", NeedlesConfig),
         ("cluster", ClusterConfig),

@@ -11,26 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from freqexp.config.budget import acting_budget
+from freqexp.config.model_check import input_faults, model_faults
 from freqexp.config.run import RunConfig, Tracking
 from freqexp.errors import fault
-from freqexp.readers.adapter_file import faults as adapter_faults
-from freqexp.readers.bundled import decoder_layers
-from freqexp.readers.folder_check import folder_faults
-from freqexp.schemas.choices import (
-    COMPRESSES_CACHE,
-    DROPS_BEFORE_ENCODER,
-    PRUNES_IN_DECODER,
-    SHOWS_LAYERS,
-    SIGNALS,
-    Family,
-    Input,
-)
 from freqexp.schemas.compressor import adaptive_options
-from freqexp.schemas.in_decoder import InDecoderConfig
-from freqexp.schemas.kv import KVConfig
-from freqexp.schemas.kv_codes import LowRankConfig
 from freqexp.schemas.method import CompressorConfig
-from freqexp.schemas.model import ModelConfig
 from freqexp.schemas.render import RenderConfig
 from freqexp.schemas.section import Section, option_name
 
@@ -55,7 +40,7 @@ def check(cfg: RunConfig) -> list[str]:
         section = getattr(cfg, field.name)
         if isinstance(section, Section):
             faults += _section_faults(section, field.name, cfg)
-    faults += unknown_keys(cfg) + _input_faults(cfg) + _model_faults(cfg)
+    faults += unknown_keys(cfg) + input_faults(cfg) + model_faults(cfg)
     counted = acting_budget(cfg)
     if 0 < cfg.keep_ratio <= 1 and counted.keep_tokens is None and counted.keep_like is None:
         for part in cfg.compressor.parts(cfg.keep_ratio):
@@ -115,90 +100,6 @@ def unknown_key(prefix: str, key: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(key, known, n=1)
     hint = f", did you mean {prefix}{close[0]}" if close else ""
     return f"{prefix}{key}: no such key{hint}; known: {', '.join(known)}"
-
-
-def _model_faults(cfg: RunConfig) -> list[str]:
-    """What a method needs and the chosen model can't give, by name."""
-    family = cfg.model.family
-    faults = [] if family in (Family.ppocr, Family.api) else adapter_faults(cfg.model.adapter)
-    faults += folder_faults(cfg.model)
-    configs = [part.config for part in cfg.compressor.parts(cfg.keep_ratio)]
-    counts = adaptive_options().get(cfg.keep_like or "")
-    if counts is not None and cfg.compressor.uses_budget:
-        configs.append(counts)
-    for config in configs:
-        missing = [name for name in config.signals if name not in SIGNALS[family]]
-        if missing:
-            able = ", ".join(f.value for f in Family if not set(missing) - set(SIGNALS[f]))
-            allowed = f"families that give {' and '.join(missing)}: {able}"
-            name = f"{family.value} with compressor {config.name}"
-            faults.append(fault("model.family", name, allowed))
-        elif config.before_encoder and family not in DROPS_BEFORE_ENCODER:
-            able = ", ".join(f.value for f in Family if f in DROPS_BEFORE_ENCODER)
-            name = f"{family.value} with compressor {config.name} before the encoder"
-            faults.append(fault("model.family", name, able))
-        elif isinstance(config, InDecoderConfig):
-            faults += _layer_faults(config, cfg.model)
-        elif config.stage == "token" and family is Family.api:
-            name = f"{family.value} with compressor {config.name} on vision tokens"
-            able = ", ".join(f.value for f in Family if f is not Family.api)
-            faults.append(fault("model.family", name, able))
-        elif isinstance(config, KVConfig):
-            faults += _cache_faults(config, family)
-            if isinstance(config, LowRankConfig):
-                faults += _basis_faults(config, cfg.model)
-    return faults
-
-
-def _input_faults(cfg: RunConfig) -> list[str]:
-    """A method on pages or their tokens where there are none, and one on text beside pages."""
-    as_text = cfg.model.input is Input.text
-    for part in cfg.compressor.parts(cfg.keep_ratio):
-        method = part.config
-        if as_text and method.stage not in ("text", "kv"):
-            allowed = (
-                "none, truncate or a method on the KV cache with model.input=text, which leaves no "
-                "pages and no vision tokens"
-            )
-            return [fault("compressor", f"{method.name} (stage {method.stage})", allowed)]
-        if method.stage == "text" and not as_text:
-            allowed = f"text for compressor {method.name}, which drops turns of a text"
-            return [fault("model.input", cfg.model.input.value, allowed)]
-        if method.stage == "text" and cfg.model.family is Family.api and cfg.keep_tokens:
-            allowed = "null with model=api, whose tokens can't be counted here: keep_ratio"
-            return [fault("keep_tokens", cfg.keep_tokens, allowed)]
-    return []
-
-
-def _cache_faults(method: KVConfig, family: Family) -> list[str]:
-    """A family whose cache can't be compressed, or not by a method that looks into its layers."""
-    inside = bool(method.queries) or method.layer_budgets or method.library is not None
-    able = SHOWS_LAYERS if inside else COMPRESSES_CACHE
-    if family in able:
-        return []
-    name = f"{family.value} with compressor {method.name} on the KV cache"
-    return [fault("model.family", name, ", ".join(f.value for f in Family if f in able))]
-
-
-def _basis_faults(method: LowRankConfig, model: ModelConfig) -> list[str]:
-    """Bases of another number of layers than local weights have."""
-    layers = decoder_layers(model)
-    return [] if layers is None else method.check_layers(layers, "compressor")
-
-
-def _layer_faults(method: InDecoderConfig, model: ModelConfig) -> list[str]:
-    """A family whose decoder can't drop tokens, and a layer outside local weights; those of the hub
-    say how many layers they have when they are loaded.
-    """
-    if model.family not in PRUNES_IN_DECODER:
-        able = ", ".join(f.value for f in Family if f in PRUNES_IN_DECODER)
-        name = f"{model.family.value} with compressor {method.name} inside the decoder"
-        return [fault("model.family", name, able)]
-    layers = decoder_layers(model)
-    if layers is None or method.layer < layers:
-        return []
-    allowed = f"1 to {layers - 1} for these weights of {layers} layers"
-    return [fault("compressor.layer", method.layer, allowed)]
 
 
 def _tracking_faults(cfg: RunConfig) -> list[str]:

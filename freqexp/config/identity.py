@@ -18,10 +18,12 @@ from freqexp.code import files_digest
 from freqexp.config.budget import acting_budget
 from freqexp.config.run import RunConfig
 from freqexp.errors import UserError
+from freqexp.outside.offered import READER
 from freqexp.outside.source import Source, source_of
 from freqexp.paths import package_dir
 from freqexp.readers.adapter_file import content_hash
 from freqexp.schemas.method import DRAWS
+from freqexp.schemas.outside_model import OutsideModelConfig
 from freqexp.schemas.served import NOT_SCORED
 from freqexp.tokens.trained.weights import path_of
 
@@ -73,7 +75,8 @@ def run_id(cfg: RunConfig) -> str:
 
 
 def outside_sources(cfg: RunConfig) -> dict[str, Source]:
-    """Where the methods of a run that are not this package's are written, by name.
+    """Where the methods of a run that are not this package's are written, by name; its reader by
+    the key that names it.
 
     Raises UserError for one without a file.
     """
@@ -82,11 +85,15 @@ def outside_sources(cfg: RunConfig) -> dict[str, Source]:
         source = source_of(type(part.config))
         if source is not None:
             found[part.config.name] = source
+    if isinstance(cfg.model, OutsideModelConfig):
+        from freqexp.readers.outside import source_code
+
+        found[READER.field] = source_code(cfg.model.source)
     return found
 
 
 def all_outside(cfg: RunConfig) -> list[Source]:
-    """Everything from outside that a run needs: its methods' sources, and its benchmark's."""
+    """Everything from outside that a run needs: sources of methods, reader and benchmark."""
     found = list(outside_sources(cfg).values())
     if cfg.needles.source is not None:
         from freqexp.benchmarks.outside import source_code

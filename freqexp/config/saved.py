@@ -12,12 +12,15 @@ from freqexp.schemas.choices import Family
 from freqexp.schemas.compressor import CombinedConfig, chosen
 from freqexp.schemas.method import CompressorConfig
 from freqexp.schemas.model import ModelConfig
+from freqexp.schemas.outside_model import OutsideModelConfig
 from freqexp.schemas.render import RENDERS, RenderConfig
 from freqexp.schemas.section import option_name
 from freqexp.schemas.served import ServedConfig
 
 if TYPE_CHECKING:
     from omegaconf import Container
+
+_MODELS = {Family.api.name: ServedConfig, Family.outside.name: OutsideModelConfig}
 
 
 def to_yaml(cfg: RunConfig) -> str:
@@ -45,8 +48,7 @@ def from_yaml(path: str | Path, folders: Sequence[Path | str] = ()) -> RunConfig
         for place in _places(method):
             key = f"compressor.{place}"
             OmegaConf.update(schema, key, _method(saved, f"{key}.name", folders))
-        served = OmegaConf.select(saved, "model.family") == Family.api.name
-        schema.model = ServedConfig if served else ModelConfig
+        schema.model = _MODELS.get(OmegaConf.select(saved, "model.family"), ModelConfig)
         schema.model.render = _render(saved, "model.render.name")
         cfg = OmegaConf.to_object(OmegaConf.merge(schema, saved))
     except OSError as error:

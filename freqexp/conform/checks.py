@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from freqexp.conform import codec_checks, kv_checks, layer_checks, text_checks, token_checks
 from freqexp.conform.cases import Case
@@ -11,6 +12,16 @@ from freqexp.conform.expect import NotHereError
 from freqexp.conform.kv_tools import kv_cases, stores
 from freqexp.errors import UserError
 
+
+class Named(Protocol):
+    """What checks are made of."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+
+
+Checked = TypeVar("Checked", bound=Named)
 Check = Callable[[Case], None]
 
 
@@ -41,12 +52,12 @@ def pairs(cases: Sequence[Case]) -> Iterator[tuple[Case, Check]]:
         yield from ((case, check) for check in found)
 
 
-def title(check: Check) -> str:
+def title(check: Callable[[Checked], None]) -> str:
     """A check in words: its function's name."""
     return check.__name__.replace("_", " ")
 
 
-def tried(case: Case, check: Check) -> Result:
+def tried(case: Checked, check: Callable[[Checked], None]) -> Result:
     """Make a check; whatever it raises is the fault."""
     try:
         check(case)

@@ -82,6 +82,8 @@ def geometry_of(model: ModelConfig) -> Geometry:
         raise NoGeometryError("ppocr: a recogniser of lines, without a decoder")
     if model.family is Family.api:
         raise NoGeometryError("api: a server has the model")
+    if model.family is Family.outside:
+        raise NoGeometryError("outside: its reader alone knows its sizes")
     try:
         with quiet():
             return _built(AutoConfig.from_pretrained(source, revision=model.revision))

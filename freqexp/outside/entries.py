@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 CODECS, TOKENS, KV = "freqexp.codecs", "freqexp.tokens", "freqexp.kv"
-BENCHMARKS = "freqexp.benchmarks"
+BENCHMARKS, READERS = "freqexp.benchmarks", "freqexp.readers"
 METHODS = (CODECS, TOKENS, KV)
 """Groups whose entries are options of `compressor`."""
+GROUPS = (*METHODS, BENCHMARKS, READERS)
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def offering(module: str) -> Entry | None:
 def _entries(path: Sequence[str]) -> tuple[Entry, ...]:
     """path: that of this process; packages are looked for again when it changes."""
     found = []
-    for group in (*METHODS, BENCHMARKS):
+    for group in GROUPS:
         for point in importlib.metadata.entry_points(group=group):
             dist = point.dist
             package, version = ("?", "?") if dist is None else (dist.name, dist.version)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from freqexp.code import code_digest
 from freqexp.errors import UserError
-from freqexp.outside.entries import BENCHMARKS, METHODS, entries, offering
+from freqexp.outside.entries import GROUPS, entries, offering
 from freqexp.outside.own import MODULES
 
 OURS = __name__.partition(".")[0]
@@ -48,7 +48,7 @@ class Source:
         folder = f"{entry.package.replace('-', '_')}-{entry.version}.dist-info"
         said = f"Metadata-Version: 2.1\nName: {entry.package}\nVersion: {entry.version}\n"
         lines = []
-        for group in (*METHODS, BENCHMARKS):
+        for group in GROUPS:
             offered = [each for each in entries(group) if each.package == entry.package]
             if offered:
                 lines += [f"[{group}]", *(f"{each.name} = {each.value}" for each in offered)]

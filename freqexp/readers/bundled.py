@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from freqexp.errors import UserError
 from freqexp.schemas.choices import Family
+from freqexp.schemas.outside_model import OutsideModelConfig
 from freqexp.schemas.served import ServedConfig
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def folder() -> Path:
 def weights_hash(model: ModelConfig) -> str:
     """sha256 over a local checkpoint's files (names and contents), or `hub:<id>@<revision>` of a
     hub model; of the family ppocr over the one file in rapidocr's package; `served:<name>` of a
-    model whose weights a server has, which can't be hashed.
+    model whose weights a server has, which can't be hashed. Of a reader from outside over the same
+    files of its folder, `none` without a path.
 
     Raises UserError for a local folder that holds no weights, and without that package.
     """
@@ -39,11 +41,14 @@ def weights_hash(model: ModelConfig) -> str:
         return _hash_files(file.parent, ((str(file), stat.st_size, stat.st_mtime_ns),))
     if isinstance(model, ServedConfig):
         return f"served:{model.served}"
+    outside = isinstance(model, OutsideModelConfig)
+    if outside and model.path is None:
+        return "none"
     path = folder() if model.path is None else Path(model.path).expanduser()
     if model.path is not None and not path.exists():
         return f"hub:{model.path}@{model.revision or 'main'}"
     files = sorted(file for file in path.rglob("*") if file.is_file() and _counts(file, path))
-    if not any(f.suffix in (".safetensors", ".bin") for f in files):
+    if not outside and not any(f.suffix in (".safetensors", ".bin") for f in files):
         raise UserError(
             f"model.path: got {str(path)!r}, allowed: a folder with weights (*.safetensors)"
         )
@@ -59,9 +64,11 @@ def _counts(file: Path, root: Path) -> bool:
 
 
 def decoder_layers(model: ModelConfig) -> int | None:
-    """Decoder layers of local weights by their config.json; None where it can't be read, and of a
-    hub model.
+    """Decoder layers of local weights by their config.json; None where it can't be read, of a hub
+    model, and of a reader from outside.
     """
+    if isinstance(model, OutsideModelConfig):
+        return None
     path = folder() if model.path is None else Path(model.path).expanduser()
     try:
         config = json.loads((path / "config.json").read_bytes())

@@ -25,9 +25,9 @@ _TEMPLATES = ("chat_template.jinja", "chat_template.json")
 
 def folder_faults(model: ModelConfig) -> list[str]:
     """What a local checkpoint lacks, a line each that names the file; nothing of a hub id, which
-    is not here to be looked at.
+    is not here to be looked at, and of what a reader from outside loads by itself.
     """
-    if model.path is None or model.family is Family.ppocr:
+    if model.path is None or model.family in (Family.ppocr, Family.outside):
         return []
     folder = Path(model.path).expanduser()
     if not folder.is_dir():

@@ -45,3 +45,9 @@ def load_reader(config: ModelConfig) -> Reader:
             from freqexp.readers.served.api import ApiReader
 
             return ApiReader.load(config)
+        case Family.outside:
+            from freqexp.readers.outside import load_from
+            from freqexp.schemas.outside_model import OutsideModelConfig
+
+            assert isinstance(config, OutsideModelConfig)
+            return load_from(config)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from freqexp.comparing.text import plain
 from freqexp.config.identity import outside_code
 from freqexp.errors import ConfigError
+from freqexp.outside.offered import READER
 from freqexp.schemas.compressor import chosen
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def absent(provenance: Mapping[str, Any], folders: Sequence[Path | str]) -> list
     """
     found = []
     for name, note in noted(provenance).items():
+        if name == READER.field:
+            continue  # the check of the configuration says so of a reader
         try:
             chosen(name, folders)
         except ConfigError as error:

@@ -21,6 +21,7 @@ class Family(Enum):
     glm4v_remote = "glm4v_remote"
     ppocr = "ppocr"
     api = "api"
+    outside = "outside"
 
 
 _TOWERS: tuple[Signal, ...] = ("pixels", "attention", "keys", "question")
@@ -33,6 +34,7 @@ SIGNALS: Mapping[Family, tuple[Signal, ...]] = {
     Family.glm4v_remote: ("pixels", "question"),
     Family.ppocr: (),
     Family.api: (),
+    Family.outside: (),
 }
 """What the reader of a family can give a compressor beside vision tokens."""
 

@@ -83,8 +83,10 @@ class ModelConfig(Section):
     def _check_family(self, prefix: str) -> list[str]:
         if self.family is Family.ppocr:
             return self._check_ppocr(prefix)
-        if self.family is Family.api:
-            return [fault(f"{prefix}.family", "api", "what model=api sets, not a family by itself")]
+        if self.family in (Family.api, Family.outside):
+            name = self.family.value
+            allowed = f"what model={name} sets, not a family by itself"
+            return [fault(f"{prefix}.family", name, allowed)]
         faults = []
         if self.path is None and self.family is not Family.glm4v:
             allowed = f"glm4v while {prefix}.path is null (the bundled weights), ppocr"

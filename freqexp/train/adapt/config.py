@@ -158,8 +158,8 @@ def load(path: Path, overrides: Sequence[str]) -> tuple[AdaptConfig, RunConfig]:
 
 def _run_faults(config: AdaptConfig, run: RunConfig) -> list[str]:
     faults = []
-    if run.model.family in (Family.ppocr, Family.api):
-        allowed = "a family with a decoder"
+    if run.model.family in (Family.ppocr, Family.api, Family.outside):
+        allowed = "a family with a decoder, of this package"
         faults.append(fault("model.family", run.model.family.value, allowed))
     if config.model is Trained.decoder and run.model.dtype is not Dtype.float32:
         allowed = "float32 with adapt.model=decoder: steps are lost in the rounding of less"
