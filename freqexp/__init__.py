@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from freqexp.config.run import RunConfig as RunConfig
     from freqexp.errors import ConfigError as ConfigError
     from freqexp.errors import UserError as UserError
+    from freqexp.front.searching import find_budget as find_budget
     from freqexp.front.views import compare_runs as compare_runs
     from freqexp.front.views import draw_pages as draw_pages
     from freqexp.front.views import repeat_runs as repeat_runs
@@ -68,6 +69,7 @@ _WHERE = {
     "compare_runs": "front.views",
     "compose": "composing.compose",
     "draw_pages": "front.views",
+    "find_budget": "front.searching",
     "load_runs": "comparing.frame",
     "repeat_runs": "front.views",
 }

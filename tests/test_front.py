@@ -178,3 +178,35 @@ def test_a_comparison_shows_itself(counting: Counting, settings: list[str], tmp_
     compared = freqexp.compare_runs(str(tmp_path / "outputs"))
     assert "| token |" in compared._repr_markdown_()
     assert "compressor" in str(compared)
+
+
+def test_a_search_in_python_is_that_of_the_command(
+    counting: Counting, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = freqexp.find_budget(
+        ["compressor=norm_prune", f"output_dir={tmp_path}", "tracking=off"],
+        margin=0.9,
+        low=0.5,
+        high=1,
+        resolution=0.5,
+        samples=[4, 8],
+        session=counting.session(),
+    )
+    assert found.value == 0.5
+    assert {probe.value for probe in found.outcome.probes} >= {0.5}
+    assert counting.loaded == ["tiny"]
+    assert (found.folder / "search.json").is_file()
+    assert "keep_ratio" in str(found)
+    assert str(found).splitlines()[0] in found._repr_markdown_()
+
+
+def test_a_search_in_python_refuses_all_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        freqexp.find_budget(
+            ["compressor=nothing", f"output_dir={tmp_path}"], margin=2, samples=[8, 4]
+        )
+    said = str(caught.value)
+    assert all(word in said for word in ("--margin", "--samples", "nothing"))
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ConfigError, match="a flag that shows something"):
+        freqexp.find_budget(["compressor=token", "--cfg", "job"])

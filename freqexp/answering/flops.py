@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from freqexp.nouns.page import Pixels
-from freqexp.nouns.vision import keep_all
+from freqexp.nouns.vision import CompressedTokens, keep_all
 from freqexp.readers.base import Answer, Request
 
 if TYPE_CHECKING:
@@ -40,11 +40,19 @@ class Flops:
         """Of the vision encoder, for whole pages: each is encoded by itself."""
         if not self._reader.warms_up or not pages:
             return None
-        if not self._fitted:
-            self._fitted = True
-            self._fit(pages[0])
+        self._fit(lambda: [Request(text, self._tokens(pages[0])) for text in QUESTIONS])
         found = [self._once(("page", page.shape), self._encoding(page)) for page in pages]
         return None if None in found else sum(count or 0 for count in found)
+
+    def text(self) -> int | None:
+        """Of a conversation as text, which no encoder sees: none. Called for `prefill` to know the
+        decoder where there are no pages.
+        """
+        if not self._reader.warms_up:
+            return None
+        ids = self._reader.text_ids
+        self._fit(lambda: [Request("?", [], text=ids(text)) for text in QUESTIONS])
+        return 0 if self._parabola is not None else None
 
     def compress(self, key: Hashable, work: Callable[[], object]) -> int | None:
         """Of a token compressor. key: what its shapes follow from. work: calls it."""
@@ -71,16 +79,17 @@ class Flops:
             self._known[key] = counted(work)
         return self._known[key]
 
-    def _fit(self, page: Pixels) -> None:
-        """Count the decoder over sequences of three lengths."""
+    def _tokens(self, page: Pixels) -> list[CompressedTokens]:
+        return [keep_all(grid) for grid in self._reader.encode([page])]
+
+    def _fit(self, requests: Callable[[], Sequence[Request]]) -> None:
+        """Count the decoder over sequences of three lengths, once."""
         decoder = getattr(self._reader, "text_model", None)
-        if decoder is None:
+        if decoder is None or self._fitted:
             return
+        self._fitted = True
         try:
-            tokens = [keep_all(grid) for grid in self._reader.encode([page])]
-            found = [
-                _first_pass(decoder, self._reader, Request(text, tokens)) for text in QUESTIONS
-            ]
+            found = [_first_pass(decoder, self._reader, request) for request in requests()]
         except Exception as error:
             log.debug("operations of the decoder are not counted: %s", error)
             return

@@ -195,6 +195,7 @@ class Pipeline:
         try:
             if self._text.acts:
                 self._text.prepare(work)
+                work.found["encode_flops"] = self._flops.text()
                 return work
             work.images = self._pages(work)
             work.found["text_tokens"] = self._text.count(work.sample)

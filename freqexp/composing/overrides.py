@@ -22,7 +22,7 @@ from freqexp.schemas.needles import NeedlesConfig
 PRIMARY = "run"
 # What stands before `codec` or `token` where Hydra chooses the parts of a combination.
 PLACE = "compressor@compressor."
-FREE_FORM = ("cluster.extra.", "model.settings.")
+FREE_FORM = ("cluster.extra.", "model.settings.", "model.extra_body.")
 # Hydra also raises plain ValueErrors, and lets those of the YAML parser through.
 COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, ValueError, YAMLError)
 # What Hydra would read as a number or a truth, or could not read, where text is meant.

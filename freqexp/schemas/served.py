@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any
 from urllib.parse import urlsplit
 
 from freqexp.errors import fault
@@ -26,6 +27,7 @@ NOT_SCORED = frozenset(
 )
 """Settings that say where and how a model is called, not which one or what it is asked."""
 
+_OURS = frozenset({"model", "messages", "stream"})
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -38,6 +40,7 @@ class ServedConfig(ModelConfig):
     concurrency: requests in flight at once. retries: how often a request is made again after the
         first time. timeout_s: seconds that one may take. backoff_s: seconds before the first retry,
         twice as many before each further one, where the server names none.
+    extra_body: what else a request holds, or holds in place of what it has; null takes a key out.
     price_in, price_out: of a million prompt and completion tokens; None: no cost is told.
     """
 
@@ -48,6 +51,7 @@ class ServedConfig(ModelConfig):
     retries: int = 6
     timeout_s: float = 600.0
     backoff_s: float = 1.0
+    extra_body: dict[str, Any] = field(default_factory=dict)
     price_in: float | None = None
     price_out: float | None = None
 
@@ -63,27 +67,30 @@ class ServedConfig(ModelConfig):
         if not self.served.strip():
             allowed = "the name by which the server knows the model"
             faults.append(fault(f"{prefix}.served", self.served, allowed))
+        for name in sorted(_OURS & set(self.extra_body)):
+            allowed = f"other keys than {', '.join(sorted(_OURS))}, which requests are made of"
+            faults.append(fault(f"{prefix}.extra_body.{name}", self.extra_body[name], allowed))
         return faults + self._check_endpoint(prefix) + self._check_key(prefix)
 
     def _check_endpoint(self, prefix: str) -> list[str]:
         """Never with the value of one that holds a secret: faults are shown and logged."""
-        field = f"{prefix}.endpoint"
+        key = f"{prefix}.endpoint"
         if self.endpoint is None:
             allowed = "the URL of a server, as in http://localhost:8000/v1; nothing else is called"
-            return [fault(field, None, allowed)]
+            return [fault(key, None, allowed)]
         try:
             parts = urlsplit(self.endpoint)
             _ = parts.port
         except ValueError as error:
-            return [f"{field}: no URL ({error})"]
+            return [f"{key}: no URL ({error})"]
         if "@" in parts.netloc or parts.query or parts.fragment:
             allowed = (
                 f"one without user, password, '?' and '#': it is written down, and a key is taken "
                 f"from the variable that {prefix}.key_env names"
             )
-            return [fault(field, f"{parts.scheme}://{parts.hostname}...", allowed)]
+            return [fault(key, f"{parts.scheme}://{parts.hostname}...", allowed)]
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            return [fault(field, self.endpoint, "a URL that begins with http:// or https://")]
+            return [fault(key, self.endpoint, "a URL that begins with http:// or https://")]
         return []
 
     def _check_key(self, prefix: str) -> list[str]:
@@ -108,17 +115,17 @@ class ServedConfig(ModelConfig):
         if self.family is not Family.api:
             return [fault(f"{prefix}.family", self.family.value, "api with model=api")]
         faults = []
-        for field in fields(ModelConfig):
-            if field.name not in _OF_WEIGHTS:
+        for each in fields(ModelConfig):
+            if each.name not in _OF_WEIGHTS:
                 continue
-            value = getattr(self, field.name)
-            usual = _USUAL.get(field.name, field.default)
+            value = getattr(self, each.name)
+            usual = _USUAL.get(each.name, each.default)
             assert usual is not MISSING
             if value != usual:
-                shown, word = (getattr(each, "value", each) for each in (value, usual))
+                shown, word = (getattr(one, "value", one) for one in (value, usual))
                 word = "null" if word is None else str(word).lower()
                 allowed = f"{word} for api: the server decides"
-                faults.append(fault(f"{prefix}.{field.name}", shown, allowed))
+                faults.append(fault(f"{prefix}.{each.name}", shown, allowed))
         return faults
 
 

@@ -1,4 +1,4 @@
-"""From a command line to a checked search, and its answer printed."""
+"""From overrides to a checked search, made and perhaps printed."""
 
 from __future__ import annotations
 
@@ -24,14 +24,30 @@ if TYPE_CHECKING:
     from freqexp.search.outcome import Outcome
 
 
-def searched(
-    wanted: Wanted, overrides: Sequence[str], arguments: Sequence[str] = ()
-) -> Outcome | None:
-    """Search, print what came of it and give it; None where a flag only asked to show something.
+def searched(wanted: Wanted, overrides: Sequence[str], arguments: Sequence[str] = ()) -> None:
+    """Search, and print what came of it. Raises what `search` raises."""
+    found = search(wanted, overrides, arguments)
+    if found is None:
+        return
+    outcome, folder = found
+    print(f"\n{table(outcome)}\n")
+    for sentence in sentences(outcome):
+        print(sentence)
+    print(f"\nsearch: {folder / SEARCH}\nreport: python -m freqexp.report {folder}")
+
+
+def search(
+    wanted: Wanted,
+    overrides: Sequence[str],
+    arguments: Sequence[str] = (),
+    session: Session | None = None,
+) -> tuple[Outcome, Path] | None:
+    """Search; gives what came of it and the folder of its sweep, None where a flag only asked to
+    show something.
 
     overrides: of the run whose budget is looked for, with flags of `freqexp.run`. arguments: the
-    command as typed. Raises ConfigError before any work, with every fault, and what `Search.run`
-    raises.
+    command as typed. session: whose loaded model is used. Raises ConfigError before any work, with
+    every fault, and what `Search.run` raises.
     """
     plan, asked, faults = _checked(wanted, overrides)
     if asked is not None and not asked.points:
@@ -39,10 +55,10 @@ def searched(
     if plan is None or asked is None or faults:
         raise ConfigError(faults)
     point, events = asked.points[0], asked.events
-    search = Search(
+    searching = Search(
         plan,
         point.config,
-        Session(),
+        session or Session(),
         make_progress(),
         Mirrors(),
         point.overrides,
@@ -50,13 +66,8 @@ def searched(
         events if events is not None and events.acts else None,
     )
     with nullcontext() if events is None else events.command():
-        outcome = search.run()
-    folder = Path(point.config.output_dir) / "sweeps" / outcome.name
-    print(f"\n{table(outcome)}\n")
-    for sentence in sentences(outcome):
-        print(sentence)
-    print(f"\nsearch: {folder / SEARCH}\nreport: python -m freqexp.report {folder}")
-    return outcome
+        outcome = searching.run()
+    return outcome, Path(point.config.output_dir) / "sweeps" / outcome.name
 
 
 def _checked(

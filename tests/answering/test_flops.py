@@ -83,6 +83,18 @@ def test_a_cache_compressed_between_two_passes_is_not_counted(session: Session) 
     assert unseen.encode_flops == seen.encode_flops
 
 
+@pytest.mark.parametrize("keep", [0.5, 1.0])
+def test_text_goes_through_the_decoder_alone(keep: float) -> None:
+    """In a session of its own: here the decoder is counted on text, elsewhere on pages."""
+    chosen = ("model.input=text", "compressor=truncate", f"keep_ratio={keep}")
+    ours = record(Session(), *chosen)
+    assert ours.decoder_tokens is not None
+    assert ours.text_tokens is not None
+    assert ours.encode_flops == 0
+    assert ours.prefill_flops == decoder(ours.decoder_tokens)
+    assert ours.compress_flops is None
+
+
 def test_every_shape_is_counted_once(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
 

@@ -356,3 +356,38 @@ def test_a_key_that_is_gone_is_missed_when_the_model_is_loaded(
     monkeypatch.delenv(VARIABLE)
     with pytest.raises(RunError, match=r"model\.key_env"):
         load_reader(model)
+
+
+def test_requests_can_hold_more_and_less(double: Double, reader: Callable[..., ApiReader]) -> None:
+    asked = {"max_tokens": None, "max_completion_tokens": 9, "temperature": 1, "seed": None}
+    chosen = reader(extra_body={**asked, "stream_options": None, "top_k": 1})
+    assert chosen.generation == {"temperature": 1, "max_completion_tokens": 9, "top_k": 1}
+    ask(chosen)
+    (body,) = double.bodies
+    assert {name: value for name, value in body.items() if name not in ("model", "messages")} == {
+        "stream": True,
+        "temperature": 1,
+        "max_completion_tokens": 9,
+        "top_k": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        ("Use 'max_completion_tokens' instead.", "model.extra_body.max_tokens=null model.extra"),
+        ("'temperature' does not support 0", r"model\.extra_body\.temperature=null leaves it out"),
+        ("too long a prompt", "too long a prompt$"),
+    ],
+)
+def test_a_refused_parameter_is_answered_with_what_to_type(
+    double: Double,
+    reader: Callable[..., ApiReader],
+    said: str,
+    advice: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    double.status = 400
+    monkeypatch.setattr("freqexp.readers.served.client._body", lambda response: said)
+    with pytest.raises(UserError, match=advice):
+        ask(reader())

@@ -53,6 +53,10 @@ def test_nothing_is_called_that_nobody_named() -> None:
         ("model.concurrency=0", "model.concurrency: got 0, allowed: an integer from 1"),
         ("model.retries=-1", "model.retries: got -1"),
         ("model.timeout_s=0", "model.timeout_s: got 0.0, allowed: a finite number above 0"),
+        (
+            "model.extra_body.stream=false",
+            "model.extra_body.stream: got False, allowed",
+        ),
         ("model.price_in=-1", "model.price_in: got -1.0, allowed: a finite number, 0 or more"),
         ("compressor=token", "model.family: got 'api with compressor token on vision tokens'"),
         ("compressor=pool", "model.family: got 'api with compressor pool on vision tokens'"),
@@ -63,6 +67,14 @@ def test_nothing_is_called_that_nobody_named() -> None:
 )
 def test_what_a_server_does_not_give_is_refused_by_name(override: str, told: str) -> None:
     assert any(each.startswith(told) for each in faults_of(*SERVER, override))
+
+
+def test_what_a_request_holds_besides_is_part_of_the_run() -> None:
+    cfg = compose([*SERVER, QUIET])
+    other = compose([*SERVER, QUIET, "model.extra_body.temperature=null"])
+    assert isinstance(other.model, ServedConfig)
+    assert other.model.extra_body == {"temperature": None}
+    assert run_id(other) != run_id(cfg)
 
 
 def test_a_part_of_a_combination_is_refused_like_the_method_alone() -> None:

@@ -52,7 +52,9 @@ class ApiReader(Reader):
     @property
     def generation(self) -> Mapping[str, Any]:
         """What every request asks for."""
-        return {"temperature": 0, "max_tokens": self._config.max_new_tokens, "seed": SEED}
+        usual = {"temperature": 0, "max_tokens": self._config.max_new_tokens, "seed": SEED}
+        asked = {**usual, **self._config.extra_body}
+        return {name: value for name, value in asked.items() if value is not None}
 
     def encode(
         self,
@@ -88,13 +90,15 @@ class ApiReader(Reader):
         else:
             images = [{"type": "image_url", "image_url": {"url": _url(p)}} for p in request.vision]
             content = [*images, {"type": "text", "text": request.question}]
-        return {
+        body = {
             "model": self._config.served,
             "messages": [{"role": "user", "content": content}],
-            **self.generation,
             "stream": True,
             "stream_options": {"include_usage": True},
+            **self.generation,
         }
+        without = {name for name, value in self._config.extra_body.items() if value is None}
+        return {name: value for name, value in body.items() if name not in without}
 
     def _answer(self, request: Request) -> Answer:
         reply = self._client.ask(self.body(request))

@@ -142,7 +142,7 @@ class Client:
             )
         if status in _BUSY or status >= 500:
             raise _AgainError(f"it answers {status} {words}".rstrip(), _wait(response))
-        raise UserError(f"server: it answers {status} {words}".rstrip())
+        raise UserError(f"server: it answers {status} {words}".rstrip() + _advice(words))
 
     def _pause(self, retries: int) -> float:
         """Seconds, not the same in all threads."""
@@ -172,6 +172,17 @@ def _body(response: requests.Response) -> str:
         text = response.raw.read(_PIECE).decode("utf-8", "replace")
         return said(json.loads(text))
     return said(text)
+
+
+def _advice(words: str) -> str:
+    """How to ask a server that does not take what is usual, by what it says of that."""
+    if "max_completion_tokens" in words:
+        key = "model.extra_body"
+        return f" ({key}.max_tokens=null {key}.max_completion_tokens=NUMBER)"
+    for name in ("temperature", "seed", "stream_options"):
+        if name in words:
+            return f" (model.extra_body.{name}=null leaves it out)"
+    return ""
 
 
 def _wait(response: requests.Response) -> float | None:
