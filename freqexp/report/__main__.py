@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,9 @@ from freqexp.errors import DONE, UserError, exit_code, fault
 from freqexp.paths import OUTPUT_DIR, with_output_dir
 from freqexp.report.pages import IMAGES, SECONDS, Limits
 from freqexp.results.stats import MARGIN
+
+RUNS = "runs"
+"""The folder of an output folder that runs lie in."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +42,8 @@ def report(options: argparse.Namespace) -> int:
     comparison = compare(loaded, options.baseline, options.margin)
     print(terminal(comparison))
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", loaded.name).strip("-.") or "report"
-    folder = Path(options.out) if options.out else Path(options.outputs) / "reports" / name
+    beside = output_folder([run.folder for run in loaded.runs]) or Path(options.outputs)
+    folder = Path(options.out) if options.out else beside / "reports" / name
     # Who asks for a number of images waits for them.
     limits = Limits() if options.images is None else Limits(options.images, seconds=math.inf)
     written = write_report(comparison, folder, limits)
@@ -55,6 +60,17 @@ def report(options: argparse.Namespace) -> int:
     return DONE
 
 
+def output_folder(runs: Sequence[Path]) -> Path | None:
+    """The one output folder that all these runs lie in, where it can be written; None: there is
+    none.
+    """
+    found = {run.parent.parent for run in runs if run.parent.name == RUNS}
+    if len(found) != 1 or any(run.parent.name != RUNS for run in runs):
+        return None
+    (folder,) = found
+    return folder if os.access(folder, os.W_OK) else None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m freqexp.report",
@@ -69,7 +85,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         *OUTPUT_DIR, default="outputs", dest="outputs", help="where names are looked up"
     )
-    parser.add_argument("--out", help="folder to write (default: OUTPUTS/reports/<name>)")
+    parser.add_argument(
+        "--out",
+        help="folder to write (default: reports/<name> in the output folder that the runs lie in)",
+    )
     parser.add_argument("--baseline", help="run id to compare all runs with")
     parser.add_argument(
         "--margin", type=float, default=MARGIN, help="non-inferiority margin (default: %(default)s)"

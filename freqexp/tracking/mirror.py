@@ -18,6 +18,7 @@ from freqexp.results.record import Record, first, settle
 from freqexp.results.record_file import RECORDS, load_records
 from freqexp.results.summary import Summary
 from freqexp.tracking.client import IMAGE_PAGES, Client, shut_down
+from freqexp.tracking.decided import unheeded, who_decided
 from freqexp.tracking.server import has_key, reachable
 
 if TYPE_CHECKING:
@@ -50,9 +51,17 @@ class Mirrors:
         import wandb
 
         settings = wandb.setup(settings=wandb.Settings(silent=True)).settings
+        ignored = unheeded()
+        if ignored:
+            counts = "does not count" if len(ignored) == 1 else "do not count"
+            log.warning("W&B: %s %s: each run has its own", ", ".join(ignored), counts)
         if settings.mode == "disabled":
+            log.warning("W&B: disabled by %s, so nothing is mirrored", who_decided(settings))
             return "off"
-        if cfg.tracking.name == "offline" or settings.mode in ("offline", "dryrun"):
+        if cfg.tracking.name == "offline":
+            return "offline"
+        if settings.mode in ("offline", "dryrun"):
+            log.warning("W&B: offline by %s", who_decided(settings))
             return "offline"
         base_url = str(settings.base_url)
         if not has_key(base_url):

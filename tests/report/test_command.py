@@ -36,6 +36,26 @@ def test_the_default_folder_is_named_after_the_sweep(
     capsys.readouterr()
 
 
+def test_a_report_lies_beside_its_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("here", "there"):
+        write_run(tmp_path / name, f"{name}-base", [1.0, 1.0])
+        write_run(tmp_path / name, f"{name}-ours", [1.0, 0.5], TokenConfig())
+    assert main(["there", "--images", "0"]) == 0
+    assert (tmp_path / "there" / "reports" / "there" / "report.html").is_file()
+    assert main(["here/runs/here-ours", "--images", "0"]) == 0
+    assert (tmp_path / "here" / "reports" / "here-ours").is_dir()
+    # Of several folders, and where nothing may be written, in the folder of the command.
+    assert main(["here", "there", "--images", "0"]) == 0
+    assert (tmp_path / "outputs" / "reports" / "here-there").is_dir()
+    monkeypatch.setattr("freqexp.report.__main__.os.access", lambda path, mode: False)
+    assert main(["there", "--images", "0"]) == 0
+    assert (tmp_path / "outputs" / "reports" / "there").is_dir()
+    capsys.readouterr()
+
+
 @pytest.mark.parametrize(
     "arguments", [["nothing"], ["--margin", "0"], ["--images", "-1"], ["--baseline", "no"]]
 )

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from freqexp.schemas.kv import KVRandomConfig
 from freqexp.schemas.tokens import TokenConfig
 from freqexp.tracking import client as wandb_client
 from freqexp.tracking import server as wandb_server
+from freqexp.tracking.decided import who_decided
 from freqexp.tracking.mirror import Mirrors
 from freqexp.tracking.server import has_key, reachable, within
 
@@ -483,3 +485,37 @@ def test_the_users_own_switch_counts(
     run(config, counting, Tracking.auto)
     assert server.runs == {}
     assert len(offline_folders(tmp_path)) == (2 if mode == "offline" else 0)
+
+
+def test_what_decided_is_said_once(
+    config: Any,
+    counting: Counting,
+    server: Double,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    monkeypatch.setenv("WANDB_RUN_ID", "left-over")
+    monkeypatch.setenv("WANDB_RESUME", "must")
+    run(config, counting, Tracking.auto)
+    said = [record.getMessage() for record in caplog.records if "W&B" in record.getMessage()]
+    assert said == [
+        "W&B: WANDB_RUN_ID, WANDB_RESUME do not count: each run has its own",
+        "W&B: disabled by WANDB_MODE=disabled, so nothing is mirrored",
+    ]
+
+
+@pytest.mark.parametrize("word", ["disabled", "offline"])
+def test_a_switch_left_in_a_folder_is_named(
+    word: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = tmp_path / "settings"
+    file.write_text(f"[default]\nmode = {word}\n")
+    settings = SimpleNamespace(settings_workspace=str(file), settings_system="/nowhere")
+    for name in ("WANDB_MODE", "WANDB_DISABLED"):
+        monkeypatch.delenv(name, raising=False)
+    assert who_decided(settings) == f"{file} (`wandb online` takes it back)"
+    file.write_text("[default]\nproject = x\n")
+    assert who_decided(settings) is None
