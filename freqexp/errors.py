@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import TextIO
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
 """Exit codes of all commands."""
@@ -37,11 +38,13 @@ def fault(field: str, value: object, allowed: str) -> str:
 
 def exit_code(work: Callable[[], int], name: str = "freqexp", again: str = "") -> int:
     """Do the work of a command; give its exit code. A fault that the user can mend, and Ctrl-C,
-    become a line on stderr; a reader who has seen enough, as in `... | head`, ends it in silence.
+    become a line on stderr, and so does a full disk behind standard output; a reader who has seen
+    enough, as in `... | head`, ends it in silence. Arguments that are no text are refused.
 
     name: the command's. again: what the same command does after Ctrl-C.
     """
     try:
+        _check_arguments(sys.argv[1:])
         code = work()
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -58,6 +61,32 @@ def exit_code(work: Callable[[], int], name: str = "freqexp", again: str = "") -
     except KeyboardInterrupt:
         print(f"{name}: interrupted{'; ' if again else ''}{again}", file=sys.stderr)
         return INTERRUPTED
+    except OSError as error:
+        if not _is_stuck(sys.stdout):
+            raise
+        _write_to_nobody()
+        reason = error.strerror or type(error).__name__
+        print(f"{name}: standard output can't be written: {reason}", file=sys.stderr)
+        return FAILED
+
+
+def _check_arguments(arguments: Sequence[str]) -> None:
+    """Bytes that are no UTF-8 come as lone surrogates, which no file of a run could hold."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise UserError(fault("argument", argument, "text in UTF-8")) from None
+
+
+def _is_stuck(stream: TextIO | None) -> bool:
+    """Whether nothing can be written to it, tried with an empty line."""
+    try:
+        if stream is not None:
+            print(file=stream, flush=True)
+    except OSError:
+        return True
+    return False
 
 
 def _write_to_nobody() -> None:

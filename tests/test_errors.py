@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -73,3 +74,46 @@ def test_nobody_to_print_to_is_no_fault() -> None:
         ["sh", "-c", f'exec "{sys.executable}" -c "$0" >&-', PRINTS], capture_output=True
     )
     assert (done.returncode, done.stderr) == (DONE, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("lines", [1, 50_000])
+def test_a_full_disk_behind_standard_output_is_a_line(lines: int) -> None:
+    script = PRINTS.replace("50_000", str(lines))
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == FAILED
+    said = "freqexp: standard output can't be written: No space left on device\n"
+    assert done.stderr == said
+
+
+def test_a_full_disk_elsewhere_is_what_it_was() -> None:
+    def work() -> int:
+        raise OSError(28, "No space left on device", "somewhere")
+
+    with pytest.raises(OSError, match="somewhere"):
+        exit_code(work)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["freqexp.run", b"output_dir=caf\xe9"],
+        ["freqexp.status", b"caf\xe9"],
+        ["freqexp.report", b"--out", b"caf\xe9"],
+        ["freqexp.train", "adapt", b"adapt.out=caf\xe9"],
+    ],
+)
+def test_bytes_that_are_no_text_are_refused_by_every_command(
+    command: list[str | bytes], tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *command], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == BAD_INPUT
+    assert "argument: got " in done.stderr
+    assert done.stderr.endswith("allowed: text in UTF-8\n")
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
