@@ -69,7 +69,7 @@ def _fitted(path: str, character: str, width: int, height: int, font_px: float) 
     return font if share >= 1 else _other_font(path, font_px * share)
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=4096)
 def _tile(
     character: str, width: int, height: int, font_px: float, fallback: tuple[str, ...]
 ) -> Pixels:
