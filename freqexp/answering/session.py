@@ -285,5 +285,6 @@ def _check_missing(pages: Sequence[Page]) -> None:
         shown = "".join(dict.fromkeys(missing))[:20]
         raise UserError(
             f"{len(missing)} characters can't be shown as they should look, such as {shown!r}; "
-            "another model.render.font_path, or model.render.missing=mark"
+            "a font that has them in model.render.fallback, model.render.layout=raqm (glyph) for "
+            "letters that join or run from right to left, or model.render.missing=mark"
         )

@@ -126,8 +126,9 @@ def render_conversation(turns: Sequence[Turn]) -> Page:
 
     18 px DejaVu Sans Mono bold, margins of 20 px, 12 px between lines.
     """
-    from freqexp.pages.glyph import GlyphRenderer, Typeface
+    from freqexp.pages.glyph import GlyphRenderer
     from freqexp.pages.layout import conversation_text, drawable_lines, wrap
+    from freqexp.pages.typeface import Typeface
 
     face = Typeface(font_path(), FONT_PX)
     line_px = math.ceil(face.ascent_px + face.descent_px) + LINE_SPACING_PX

@@ -134,9 +134,10 @@ def identity(cfg: RunConfig) -> dict[str, Any]:
     adapter = kept["model"].pop("adapter")
     if adapter is not None:
         kept["model"]["adapter"] = content_hash(adapter)
-    font = kept["model"]["render"].get("font_path")
-    if font is not None:
-        kept["model"]["render"]["font_path"] = _file_hash(font)
+    render = kept["model"]["render"]
+    if render.get("font_path") is not None:
+        render["font_path"] = _file_hash(render["font_path"])
+    render["fallback"] = [_file_hash(font) for font in render["fallback"]]
     return kept
 
 

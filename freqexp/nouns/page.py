@@ -13,6 +13,11 @@ Pixels = npt.NDArray[np.uint8]
 Lines = tuple[tuple[float, float], ...]
 """Where each line of a page's text is: its first row of pixels and the one after its last."""
 
+LONGEST = 190
+"""How many times as long as the other a side of a page may be. Image processors refuse a page above
+200, as it is or after they enlarged it to whole pixels.
+"""
+
 
 @dataclass(frozen=True, eq=False)
 class Page:

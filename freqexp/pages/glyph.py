@@ -2,47 +2,26 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import importlib.util
 import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from freqexp.errors import ConfigError, UserError, fault
-from freqexp.nouns.page import Lines, Page, Pixels
+from freqexp.nouns.page import LONGEST, Lines, Page, Pixels
 from freqexp.nouns.render import Renderer
 from freqexp.nouns.sample import Turn
-from freqexp.pages.layout import (
-    REPLY_MARK,
-    USER_MARK,
-    conversation_text,
-    drawable_lines,
-    needs_shaping,
-    wrap,
-)
-
-if TYPE_CHECKING:
-    from PIL.ImageFont import FreeTypeFont
+from freqexp.pages.layout import REPLY_MARK, USER_MARK, conversation_text
+from freqexp.pages.typeface import PHASES, Ink, Typeface
+from freqexp.pages.typesetter import CharacterSetter, Line, Typesetter
 
 POINTS_PER_INCH = 72
 INK_TOLERANCE = 5
-REPLACEMENTS = ("\N{REPLACEMENT CHARACTER}", "?")
-
-# Glyphs are drawn `_ZOOM` times too large and averaged down, so that they keep the outline's true
-# shape and width (hinting at 9 px would change both) and can stand at quarters of a pixel.
-_ZOOM = 8
-_PHASES = 4
-# Widths are measured at a size at which their rounding to whole pixels does not matter.
-_RULER_PX = 2048
-_NOWHERE = "\U0010ffff"
-
-_Ink = npt.NDArray[np.uint32]
 
 
 def default_font_path() -> Path:
@@ -66,70 +45,7 @@ def font_hash(font_path: str | None) -> str:
         raise UserError(fault("font_path", str(path), allowed)) from error
 
 
-class Typeface:
-    """Advance widths and small antialiased pictures of a font's characters, without kerning or
-    ligatures.
-
-    A character the font lacks is shown as U+FFFD, or "?" where that is lacking too.
-    """
-
-    def __init__(self, path: Path, size_px: float) -> None:
-        self._font = _load_font(path, size_px * _ZOOM)
-        self._ruler = _load_font(path, _RULER_PX)
-        self._size_px = size_px
-        ascent, descent = self._font.getmetrics()
-        self.ascent_px = ascent / _ZOOM
-        self.descent_px = descent / _ZOOM
-        self._absent = self._picture(_NOWHERE)
-        present = [c for c in REPLACEMENTS if self._picture(c) != self._absent]
-        self._fallback = present[0] if present else REPLACEMENTS[-1]
-        # lru_cache on methods would keep every typeface alive.
-        self.shown = functools.cache(self._shown)
-        self.advance_px = functools.cache(self._advance_px)
-        self.ink = functools.cache(self._ink)
-
-    def _picture(self, character: str) -> tuple[float, bytes]:
-        return self._font.getlength(character), bytes(self._font.getmask(character))
-
-    def _shown(self, character: str) -> str:
-        if character == " " or self._picture(character) != self._absent:
-            return character
-        return self._fallback
-
-    def _advance_px(self, character: str) -> float:
-        return float(self._ruler.getlength(character)) * self._size_px / _RULER_PX
-
-    def _ink(self, character: str, phase: int) -> tuple[_Ink, int, int] | None:
-        """Coverage 0..255 [h, w] of a character `phase` quarter pixels right of the pixel grid, and
-        its top left corner relative to the pen on the baseline; None when it has none.
-        """
-        mask, (left, top) = self._font.getmask2(character, mode="L", anchor="ls")
-        width, height = mask.size
-        if not width or not height:
-            return None
-        left += phase * _ZOOM // _PHASES
-        x, y = math.floor(left / _ZOOM), math.floor(top / _ZOOM)
-        pad_x, pad_y = left - x * _ZOOM, top - y * _ZOOM
-        columns, rows = -(-(pad_x + width) // _ZOOM), -(-(pad_y + height) // _ZOOM)
-        large = np.zeros((rows * _ZOOM, columns * _ZOOM), dtype=np.uint32)
-        large[pad_y : pad_y + height, pad_x : pad_x + width] = np.frombuffer(
-            bytes(mask), dtype=np.uint8
-        ).reshape(height, width)
-        sums = large.reshape(rows, _ZOOM, columns, _ZOOM).sum(axis=(1, 3))
-        return (sums + _ZOOM * _ZOOM // 2) // (_ZOOM * _ZOOM), x, y
-
-
-def _load_font(path: Path, size_px: float) -> FreeTypeFont:
-    from PIL import ImageFont
-
-    try:
-        return ImageFont.truetype(str(path), size_px, layout_engine=ImageFont.Layout.BASIC)
-    except OSError as error:
-        allowed = f"a TrueType or OpenType font file; {error}"
-        raise UserError(fault("font_path", str(path), allowed)) from error
-
-
-def _stamp(page: _Ink, picture: _Ink, left: int, top: int) -> None:
+def _stamp(page: Ink, picture: Ink, left: int, top: int) -> None:
     """Add `picture` [h, w] to `page` at a corner that may lie outside; what lies outside is cut
     off.
     """
@@ -145,11 +61,14 @@ class GlyphRenderer(Renderer):
     The default is Glyph's best searched configuration for English with DejaVu Sans in place of
     Verdana, which is not free. Cropping cuts empty columns right of the longest line of each page,
     and empty rows below the last line of the last page, down to the margin; ink is what differs
-    from white by more than 5.
+    from white by more than 5. It leaves as much white as keeps a page's longer side at most 190
+    times its shorter one, for image processors refuse longer pages.
 
     width, height, margin_x, margin_y, font_pt, line_height_pt: points (1/72 inch).
     dpi: pixels per inch; 72 makes a point a pixel.
     font_path: TrueType or OpenType file; None is DejaVu Sans.
+    fallback: more such files, asked in this order for what the font lacks.
+    shapes: letters are joined, kerned and put in order by libraqm; if not, each stands by itself.
     """
 
     marks = (USER_MARK, REPLY_MARK)
@@ -165,6 +84,8 @@ class GlyphRenderer(Renderer):
         line_height_pt: float = 10,
         crop: bool = True,
         font_path: str | None = None,
+        fallback: Sequence[str] = (),
+        shapes: bool = False,
     ) -> None:
         self._scale = dpi / POINTS_PER_INCH
         self._size = (round(height * self._scale), round(width * self._scale))
@@ -173,7 +94,9 @@ class GlyphRenderer(Renderer):
         self._line_px = line_height_pt * self._scale
         self._crop = crop
         path = Path(font_path).expanduser() if font_path is not None else default_font_path()
-        self._face = Typeface(path, font_pt * self._scale)
+        others = [Path(other).expanduser() for other in fallback]
+        self._face = Typeface(path, font_pt * self._scale, others)
+        self._setter = self._typesetter(shapes, font_pt * self._scale)
         self._width_px = (width - 2 * margin_x) * self._scale
         self.lines_per_page = math.floor((height - 2 * margin_y) / line_height_pt)
         faults = []
@@ -192,43 +115,46 @@ class GlyphRenderer(Renderer):
         """Any text as gray pages, at least one. A page's text is what is drawn, replacements
         included.
         """
-        lines: list[str] = []
-        face = self._face
-        for line in drawable_lines(text):
-            lines.extend(wrap(line, lambda c: face.advance_px(face.shown(c)), self._width_px))
+        lines = self._setter.lines(text, self._width_px)
         chunks = [
             lines[start : start + self.lines_per_page]
             for start in range(0, len(lines), self.lines_per_page)
         ]
         pages = []
         for number, chunk in enumerate(chunks, start=1):
-            shown = ["".join(map(face.shown, line)) for line in chunk]
-            pixels = self._draw(shown, last=number == len(chunks))
-            missing = [c for c in "".join(chunk) if face.shown(c) != c or needs_shaping(c)]
-            places = self._lines(len(chunk), len(pixels))
-            pages.append(Page(pixels, "\n".join(shown), places, "".join(missing)))
+            pixels = self._draw(chunk, last=number == len(chunks))
+            shown = "\n".join(line.text for line in chunk)
+            missing = "".join(line.missing for line in chunk)
+            pages.append(Page(pixels, shown, self._lines(len(chunk), len(pixels)), missing))
         return pages
+
+    def _typesetter(self, shapes: bool, size_px: float) -> Typesetter[Any]:
+        if not shapes:
+            return CharacterSetter(self._face)
+        from freqexp.pages.shaped import ShapedSetter
+
+        return ShapedSetter(self._face, size_px)
 
     def _lines(self, count: int, height: int) -> Lines:
         """Where the lines of a page are; cropping may have cut room below the letters."""
         edges = [min(height, self._margin_y_px + n * self._line_px) for n in range(count + 1)]
         return tuple(itertools.pairwise(edges))
 
-    def _draw(self, lines: Sequence[str], last: bool) -> Pixels:
+    def _draw(self, lines: Sequence[Line[Any]], last: bool) -> Pixels:
         """One page: uint8 [height, width] before cropping."""
-        face = self._face
+        face, setter = self._face, self._setter
         ink = np.zeros(self._size, dtype=np.uint32)
         above = (self._line_px - face.ascent_px - face.descent_px) / 2 + face.ascent_px
         for number, line in enumerate(lines):
             baseline = round(self._margin_y_px + number * self._line_px + above)
             pen = self._margin_x_px
-            for character in line:
-                quarters = round(pen * _PHASES)
-                drawn = face.ink(character, quarters % _PHASES)
+            for piece in line.pieces:
+                quarters = round(pen * PHASES)
+                drawn = setter.ink(piece, quarters % PHASES)
                 if drawn is not None:
                     picture, x, y = drawn
-                    _stamp(ink, picture, quarters // _PHASES + x, baseline + y)
-                pen += face.advance_px(character)
+                    _stamp(ink, picture, quarters // PHASES + x, baseline + y)
+                pen += setter.advance_px(piece)
         pixels = (255 - np.minimum(ink, 255)).astype(np.uint8)
         return self._cropped(pixels, last) if self._crop else pixels
 
@@ -238,4 +164,7 @@ class GlyphRenderer(Renderer):
             return pixels
         right = int(np.flatnonzero(inked.any(axis=0))[-1]) + 1 + round(self._margin_x_px)
         bottom = int(np.flatnonzero(inked.any(axis=1))[-1]) + 1 + round(self._margin_y_px)
-        return np.ascontiguousarray(pixels[: bottom if last else None, :right])
+        height, width = pixels.shape
+        height = min(height, bottom) if last else height
+        width = min(width, max(right, math.ceil(height / LONGEST)))
+        return np.ascontiguousarray(pixels[: max(height, math.ceil(width / LONGEST)), :width])

@@ -12,6 +12,14 @@ TAB_COLUMNS = 4
 
 USER_MARK, REPLY_MARK = "User: ", "Assistant: "
 
+JOINERS = "\u200c\u200d\u200e\u200f\u061c"
+"""Characters without a picture that say how those around them join and in which direction they run;
+text that is shaped needs them.
+"""
+
+VIRAMA = 9
+"""The combining class of the signs that join two consonants."""
+
 _LINE_END = re.compile(r"\r\n|[\n\r\v\f\x85\u2028\u2029]")
 _WORD = re.compile(r"( *)([^ ]+)")
 
@@ -21,15 +29,15 @@ def conversation_text(turns: Iterable[Turn]) -> str:
     return "\n".join(f"{USER_MARK}{turn.user}\n{REPLY_MARK}{turn.assistant}" for turn in turns)
 
 
-def drawable_lines(text: str) -> list[str]:
+def drawable_lines(text: str, keep: str = "") -> list[str]:
     """Lines of composed characters (NFC), tabs expanded, other white space as spaces, invisible
-    characters left out.
+    characters left out but those to `keep`.
     """
     lines = _LINE_END.split(unicodedata.normalize("NFC", text))
-    return ["".join(_visible(line.expandtabs(TAB_COLUMNS))) for line in lines]
+    return ["".join(_visible(line.expandtabs(TAB_COLUMNS), keep)) for line in lines]
 
 
-def _visible(line: str) -> Iterator[str]:
+def _visible(line: str, keep: str) -> Iterator[str]:
     for character in line:
         if character.isspace():
             yield " "
@@ -37,16 +45,18 @@ def _visible(line: str) -> Iterator[str]:
             yield "\N{REPLACEMENT CHARACTER}"  # half of a surrogate pair
         # Control and format characters (zero-width joiners, direction marks, soft hyphens) have
         # no picture.
-        elif character.isprintable() or unicodedata.category(character) not in ("Cc", "Cf"):
+        elif character in keep or unicodedata.category(character) not in ("Cc", "Cf"):
             yield character
 
 
 def needs_shaping(character: str) -> bool:
     """Whether a character is drawn wrongly where each one stands by itself, from left to right:
-    letters that are written from right to left, and vowels that join the letter before them.
+    letters that are written from right to left, vowels that join the letter before them, and signs
+    that join two consonants.
     """
     backwards = unicodedata.bidirectional(character) in ("R", "AL")
-    return backwards or unicodedata.category(character) == "Mc"
+    joins = unicodedata.category(character) == "Mc" or unicodedata.combining(character) == VIRAMA
+    return backwards or joins
 
 
 def wrap(line: str, advance: Callable[[str], float], width: float) -> list[str]:

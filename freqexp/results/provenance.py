@@ -60,10 +60,17 @@ def versions() -> dict[str, str]:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    # Compiled into Pillow: what draws the letters.
+    # Compiled into Pillow, or found by it: what draws the letters.
     from PIL import features
 
-    return found | {"freetype": str(features.version("freetype2"))}
+    drawing = {
+        "freetype": "freetype2",
+        "raqm": "raqm",
+        "harfbuzz": "harfbuzz",
+        "fribidi": "fribidi",
+    }
+    there = {name: features.version(feature) for name, feature in drawing.items()}
+    return found | {name: version for name, version in there.items() if version is not None}
 
 
 def _git(*arguments: str) -> str | None:

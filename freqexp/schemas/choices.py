@@ -261,6 +261,13 @@ class Scale(Enum):
     tensor = "tensor"
 
 
+class Layout(Enum):
+    """How characters stand in a line: each by itself, or shaped by libraqm."""
+
+    basic = "basic"
+    raqm = "raqm"
+
+
 class Missing(Enum):
     """What becomes of a sample with characters that pages can't show as they should look."""
 

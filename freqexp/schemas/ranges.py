@@ -52,6 +52,20 @@ def readable(path: str | Path, field: str) -> list[str]:
         return [fault(field, str(path), f"a file that can be read ({reason})")]
 
 
+def font(path: str | Path, field: str) -> list[str]:
+    """The path of a font whose letters can be drawn at any size."""
+    faults = readable(path, field)
+    if faults:
+        return faults
+    from PIL import ImageFont
+
+    try:
+        ImageFont.truetype(str(Path(path).expanduser()), 16)
+    except OSError as error:
+        return [fault(field, str(path), f"a TrueType or OpenType font file ({error})")]
+    return []
+
+
 def weights(path: str | None, revision: str | None, prefix: str) -> list[str]:
     """Weights are the package's own, a folder, or a hub id pinned to one commit."""
     if path is None or Path(path).expanduser().is_dir():

@@ -13,6 +13,7 @@ from freqexp.config.identity import code_hash, run_id
 from freqexp.config.run import RunConfig
 from freqexp.config.saved import from_yaml, to_yaml
 from freqexp.errors import UserError
+from freqexp.pages.glyph import default_font_path
 from freqexp.paths import package_dir
 from freqexp.schemas.choices import Attention, Dtype, Fit, Form, Threshold
 from freqexp.schemas.codecs import BlockDctConfig
@@ -134,7 +135,8 @@ def test_data_counts_and_its_path_does_not(composed: Composed, tmp_path: Path) -
 
 def test_a_font_counts_by_its_content(composed: Composed, tmp_path: Path) -> None:
     ids = []
-    for name, content in (("a", b"1"), ("b", b"1"), ("c", b"2")):
+    font = default_font_path().read_bytes()
+    for name, content in (("a", font), ("b", font), ("c", font + b"2")):
         (tmp_path / name).write_bytes(content)
         ids.append(run_id(composed("render=glyph", f"model.render.font_path={tmp_path / name}")))
     assert ids[0] == ids[1]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import features
 
 from freqexp.config.saved import from_yaml
 from freqexp.results import provenance
@@ -45,6 +46,10 @@ def test_the_first_start_says_where_everything_comes_from(
     assert found["host_kind"] == "cpu here"
     assert found["versions"]["python"] == sys.version.split()[0]
     assert "numpy" in found["versions"]
+    drawing = {"raqm": "raqm", "harfbuzz": "harfbuzz", "fribidi": "fribidi"}
+    drawing["freetype"] = "freetype2"
+    for name, feature in drawing.items():
+        assert found["versions"].get(name) == features.version(feature)
     assert found["command"] == "python -m freqexp.run 'output_dir=my runs'"
     assert (found["finished"], found["resumed"]) == (None, [])
     assert from_yaml(folder / "config.yaml") == config(seed=7)

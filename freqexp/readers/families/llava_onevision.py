@@ -109,7 +109,9 @@ class LlavaOnevisionReader(HfReader):
         color = page[..., None].repeat(3, axis=-1) if page.ndim == 2 else page
         model = self.model.model
         try:
-            inputs = self.processor(images=[color], return_tensors="pt").to(self.device)
+            inputs = self.processor(
+                images=[color], return_tensors="pt", input_data_format="channels_last"
+            ).to(self.device)
             crops, sizes = inputs["pixel_values"], inputs["image_sizes"]
             with tap(model) if of_attention(signals) else nullcontext() as seen:
                 output = model.get_image_features(crops.to(self.model.dtype), sizes)

@@ -78,7 +78,9 @@ class MropeReader(HfReader):
             raise UserError(f"got {width} x {height} px, allowed: {allowed}")
         color = page[..., None].repeat(3, axis=-1) if page.ndim == 2 else page
         try:
-            inputs = self.processor(images=[color], return_tensors="pt").to(self.device)
+            inputs = self.processor(
+                images=[color], return_tensors="pt", input_data_format="channels_last"
+            ).to(self.device)
         except ValueError as error:
             raise UserError(f"got {width} x {height} px: {error}") from error
         return inputs["pixel_values"], inputs["image_grid_thw"]
