@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TextIO
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
@@ -53,21 +54,28 @@ def exit_code(work: Callable[[], int], name: str = "freqexp", again: str = "") -
         _write_to_nobody()
         return UNREAD
     except ConfigError as error:
-        print(f"{name}: nothing was computed\n{error}", file=sys.stderr)
+        _tell(f"{name}: nothing was computed\n{error}")
         return BAD_INPUT
     except UserError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        _tell(f"{name}: {error}")
         return BAD_INPUT
     except KeyboardInterrupt:
-        print(f"{name}: interrupted{'; ' if again else ''}{again}", file=sys.stderr)
+        _tell(f"{name}: interrupted{'; ' if again else ''}{again}")
         return INTERRUPTED
     except OSError as error:
         if not _is_stuck(sys.stdout):
             raise
         _write_to_nobody()
         reason = error.strerror or type(error).__name__
-        print(f"{name}: standard output can't be written: {reason}", file=sys.stderr)
+        _tell(f"{name}: standard output can't be written: {reason}")
         return FAILED
+
+
+def _tell(line: str) -> None:
+    """On standard error, where that can be written: the exit code says it, too."""
+    if sys.stderr is not None:
+        with suppress(OSError):
+            print(line, file=sys.stderr, flush=True)
 
 
 def _check_arguments(arguments: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -117,3 +118,13 @@ def test_bytes_that_are_no_text_are_refused_by_every_command(
     assert done.stderr.endswith("allowed: text in UTF-8\n")
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("closed", [">&-", ">/dev/full"])
+def test_the_exit_code_needs_no_standard_error(closed: str) -> None:
+    script = (
+        "import sys\nfrom freqexp.errors import UserError, exit_code\n"
+        "def work():\n    raise UserError('x')\nsys.exit(exit_code(work))"
+    )
+    line = f"{shlex.quote(sys.executable)} -c {shlex.quote(script)} 2{closed}"
+    assert subprocess.run(["sh", "-c", line]).returncode == BAD_INPUT

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TextIO
 
 LINE_SECONDS = 5.0
@@ -62,8 +63,9 @@ class Lines(Progress):
         yield advance
 
     def note(self, line: str) -> None:
-        """See `Progress`."""
-        print(line, file=self._stream, flush=True)
+        """See `Progress`. What nobody can read stops no run."""
+        with suppress(OSError):
+            print(line, file=self._stream, flush=True)
 
 
 class Bar(Progress):
@@ -90,6 +92,10 @@ class Bar(Progress):
 
 
 def make_progress(stream: TextIO | None = None) -> Progress:
-    """A bar if `stream` (default: stderr) is a terminal, else lines."""
+    """A bar if `stream` (default: stderr) is a terminal, else lines; nothing shows where standard
+    error was closed.
+    """
     stream = sys.stderr if stream is None else stream
+    if stream is None:
+        return Lines(io.StringIO())
     return Bar(stream) if stream.isatty() else Lines(stream)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
+
+import pytest
 
 from freqexp.running.progress import Bar, Lines, make_progress
 
@@ -76,3 +79,16 @@ def test_a_terminal_gets_a_bar() -> None:
 
 def test_a_log_gets_lines() -> None:
     assert isinstance(make_progress(io.StringIO()), Lines)
+
+
+def test_a_stream_that_cannot_be_written_stops_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with make_progress(Full()).run("none", 2, 0) as advance:
+        advance()
+        advance()
+    monkeypatch.setattr("sys.stderr", None)
+    with make_progress().run("none", 1, 0) as advance:
+        advance()
