@@ -75,9 +75,9 @@ def geometry_of(model: ModelConfig) -> Geometry:
     """
     from transformers import AutoConfig, Glm4vConfig
 
-    source = source_of(model)
+    name = str(model.path)
     if model.family is Family.glm4v_remote:
-        raise NoGeometryError(f"{source}: its layers are code that comes with the weights")
+        raise NoGeometryError(f"{name}: its layers are code that comes with the weights")
     if model.family is Family.ppocr:
         raise NoGeometryError("ppocr: a recogniser of lines, without a decoder")
     if model.family is Family.api:
@@ -86,11 +86,11 @@ def geometry_of(model: ModelConfig) -> Geometry:
         raise NoGeometryError("outside: its reader alone knows its sizes")
     try:
         with quiet():
-            return _built(AutoConfig.from_pretrained(source, revision=model.revision))
-    except LOAD_ERRORS as error:
-        if source.startswith(_GLM_41V_9B) and not Path(source).exists():
+            return _built(AutoConfig.from_pretrained(source_of(model), revision=model.revision))
+    except (*LOAD_ERRORS, UserError) as error:
+        if name.startswith(_GLM_41V_9B) and not Path(name).exists():
             return replace(_built(Glm4vConfig()), context=None, assumed=_ASSUMED)
-        raise NoGeometryError(f"{source}: no config ({first_line(error)})") from error
+        raise NoGeometryError(f"{name}: no config ({first_line(error)})") from error
 
 
 def _built(config: Any) -> Geometry:

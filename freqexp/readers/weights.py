@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import requests
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
@@ -36,6 +37,9 @@ LOAD_ERRORS = (
 
 _DERIVED = ("inv_freq", "position_ids")
 
+REACH_SECONDS = 5.0
+"""How long the hub has to answer at all."""
+
 _spread: ContextVar[bool] = ContextVar("spread", default=False)
 
 
@@ -49,11 +53,40 @@ class Parts:
 
 
 def source_of(config: ModelConfig) -> str:
-    """Folder or hub id of the weights."""
+    """Folder or hub id of the weights; of a hub id that the cache has, while the hub does not
+    answer, the folder there.
+
+    Raises UserError for one that the cache has not, either.
+    """
     if config.path is None:
         return str(bundled.folder())
     folder = Path(config.path).expanduser()
-    return str(folder) if folder.is_dir() else config.path
+    return str(folder) if folder.is_dir() else _on_hub(config.path, config.revision)
+
+
+def _on_hub(name: str, revision: str | None) -> str:
+    """Asked first, because each file of a hub that does not answer is tried for a minute."""
+    from huggingface_hub import constants, snapshot_download
+
+    if not constants.HF_HUB_OFFLINE and _answers(constants.ENDPOINT):
+        return name
+    try:
+        return str(snapshot_download(name, revision=revision, local_files_only=True))
+    except (OSError, ValueError) as error:
+        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "it does not answer"
+        raise UserError(
+            f"model.path: {name!r} is not in this machine's cache, and can't be fetched from "
+            f"{constants.ENDPOINT}: {why}. Where it can: hf download {name} --revision "
+            f"{revision or 'COMMIT'} --local-dir FOLDER; then model.path=FOLDER"
+        ) from error
+
+
+def _answers(url: str) -> bool:
+    try:
+        requests.head(url, timeout=REACH_SECONDS)
+    except requests.RequestException:
+        return False
+    return True
 
 
 def load_parts(

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from freqexp.errors import UserError
 from freqexp.readers.load import load_reader
+from freqexp.readers.weights import source_of
 from freqexp.schemas.choices import Attention, Device, Family
 from freqexp.schemas.model import ModelConfig
 
@@ -147,6 +149,7 @@ from dataclasses import replace
 from freqexp.composing.compose import compose
 from freqexp.errors import UserError
 from freqexp.readers.load import load_reader
+from freqexp.readers.weights import source_of
 local = compose(["model.path={folder}"]).model
 assert load_reader(local).max_new_tokens == 64
 try:
@@ -165,8 +168,52 @@ def test_offline_works_from_a_folder_and_says_what_is_not_there(random_checkpoin
         text=True,
         check=True,
     )
-    assert done.stdout.startswith("model.path: can't load 'nobody/no-such-model': ")
+    said = "model.path: 'nobody/no-such-model' is not in this machine's cache, and can't be fetched"
+    assert done.stdout.startswith(said)
+    assert "HF_HUB_OFFLINE is set" in done.stdout
+    assert f"hf download nobody/no-such-model --revision {'0' * 40}" in done.stdout
     assert done.stdout.count("\n") == 1
+
+
+def test_a_hub_that_does_not_answer_is_not_waited_for(
+    model_config: Callable[..., ModelConfig],
+    random_checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the cache has is loaded from there, what it has not is refused at once."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    revision = "a" * 40
+    config = replace(model_config(random_checkpoint), path="some/model", revision=revision)
+    started = time.monotonic()
+    with pytest.raises(UserError, match=r"it does not answer.*: hf download some/model"):
+        load_reader(config)
+    folder = tmp_path / "models--some--model" / "snapshots" / revision
+    shutil.copytree(random_checkpoint, folder)
+    assert source_of(config) == str(folder)
+    assert load_reader(config)
+    assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{% for %}", "chat template: can't be applied: "),
+        ("{{ raise_exception('no images') }}", "chat template: can't be applied: no images"),
+        ("{{ messages[0].role }}", "chat template: puts 0 of the model's image tokens for a page"),
+    ],
+)
+def test_a_template_that_fails_is_said_once_and_not_at_every_sample(
+    loaded: Loaded, copy: Path, template: str, said: str
+) -> None:
+    (copy / "chat_template.json").unlink(missing_ok=True)
+    (copy / "chat_template.jinja").write_text(template)
+    with pytest.raises(UserError) as caught:
+        load_reader(configure(loaded.kind, copy))
+    assert str(caught.value).startswith(said)
+    assert "model.path" in str(caught.value)
 
 
 def test_a_family_of_none_of_the_readers_is_refused(

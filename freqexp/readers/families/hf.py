@@ -33,6 +33,7 @@ from freqexp.readers.decoding import (
 from freqexp.readers.families.generating import alone, answers, generate
 from freqexp.readers.families.signals import question_words
 from freqexp.readers.families.teaching import teach
+from freqexp.readers.families.template import chat_text, check_template
 from freqexp.readers.families.text_input import around, text_prompt, tokens_of
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class HfReader(Reader):
         self._set_aside = set_aside(self._generation, own)
         # `generate` fills from it what it is not told.
         self.model.generation_config = type(own)(eos_token_id=own.eos_token_id)
+        check_template(self.tokenizer, self.image_id)
 
     @property
     def generation(self) -> Mapping[str, Any]:
@@ -145,12 +147,9 @@ class HfReader(Reader):
         """Token ids int64 [length] of the chat: all pages, then the question; `sizes[i]`
         placeholders for page i.
         """
-        content = [{"type": "image"} for _ in sizes] + [{"type": "text", "text": question}]
-        text = self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-        )
         # One placeholder a page is tokenized and then repeated, which is the same and fast.
-        encoded = self.tokenizer(str(text), add_special_tokens=False, return_tensors="pt")
+        text = chat_text(self.tokenizer, question, len(sizes))
+        encoded = self.tokenizer(text, add_special_tokens=False, return_tensors="pt")
         ids = torch.as_tensor(encoded["input_ids"])[0]
         is_image = ids == self.image_id
         if int(is_image.sum()) != len(sizes):
