@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import ast
+import importlib.metadata
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -34,6 +37,39 @@ def test_every_requirement_is_pinned_within_its_range(project: dict, pinned: dic
             assert requirement.extras <= set(project["project"]["optional-dependencies"])
             continue
         assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), text
+
+
+# Distributions that a command asks for by itself and names when they are missing.
+OPTIONAL = ("ocr", "convbench", "pandas", "workspace")
+
+
+def imported(folder: Path) -> dict[str, str]:
+    """Top-level modules that files below a folder import anywhere, each with one such file."""
+    found: dict[str, str] = {}
+    for file in sorted(folder.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                names.append(node.module)
+            found |= {name.partition(".")[0]: file.relative_to(ROOT).as_posix() for name in names}
+    return found
+
+
+def test_what_is_imported_is_required(project: dict) -> None:
+    """By this project itself: what another one happens to bring along may leave with it."""
+    extras = project["project"]["optional-dependencies"]
+    lists = [project["project"]["dependencies"], *(extras[name] for name in OPTIONAL)]
+    required = {canonicalize_name(Requirement(text).name) for texts in lists for text in texts}
+    ours = {"freqexp", "freqexp_cluster", "hydra_plugins", *sys.stdlib_module_names}
+    owners = importlib.metadata.packages_distributions()
+    modules = imported(ROOT / "freqexp") | imported(ROOT / "launchers")
+    missing = {
+        name: file
+        for name, file in modules.items()
+        if name not in ours
+        and not required & {canonicalize_name(owner) for owner in owners.get(name, [name])}
+    }
+    assert missing == {}
 
 
 def test_pins_are_plain_sorted_versions(pinned: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -128,7 +129,7 @@ class Session:
         self._pages: ByteLru[Rendered] = ByteLru(PAGES_BYTES)
         self._encodings: ByteLru[list[VisionTokens]] = ByteLru(encodings_bytes)
         self._disk: DiskEncodings | None = None
-        self._text_tokens: dict[int, int] = {}
+        self._text_tokens: dict[bytes, int] = {}
 
     def run_id(self, cfg: RunConfig) -> str:
         """The run id of `cfg`, fixed when first asked for: later edits of code do not change it."""
@@ -211,7 +212,7 @@ class Session:
 
     def text_tokens(self, reader: Reader, text: str) -> int:
         """How many tokens a text takes with the loaded model's tokenizer, counted once."""
-        key = hash(text)
+        key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         if key not in self._text_tokens:
             self._text_tokens[key] = len(reader.text_ids(text))
         return self._text_tokens[key]
