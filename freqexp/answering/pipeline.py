@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from freqexp.answering.cache_stage import CacheStage
 from freqexp.answering.faults import describe, is_out_of_memory
 from freqexp.answering.in_flight import in_flight
-from freqexp.answering.measure import PeakMemory, free_cuda_cache, stopwatch
-from freqexp.answering.storage import (
-    Stored,
-    kept_bitmaps,
-    kept_of,
-    stored_pages,
-    stored_tokens,
-)
+from freqexp.answering.measure import PeakMemory, free_cuda_cache
+from freqexp.answering.page_stage import PageStage
+from freqexp.answering.storage import Stored, kept_bitmaps, kept_of, stored_tokens
 from freqexp.answering.text_stage import TextStage
 from freqexp.answering.token_stage import TokenStage
 from freqexp.answering.work import PageImages, Work, figures, graded
@@ -26,7 +20,6 @@ from freqexp.codecs.base import Codec
 from freqexp.config.budget import acting_budget
 from freqexp.errors import BudgetError, ConfigError, RunError
 from freqexp.kv.base import KVMethod
-from freqexp.nouns.page import Lines, Page, Pixels, png_size_bytes, scaled_lines
 from freqexp.nouns.vision import VisionTokens
 from freqexp.results.record import Record
 from freqexp.tokens.base import TokenCompressor
@@ -40,9 +33,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-WARM_UP_PAGES = 4
-"""Of hundreds of pages all would take as long as the sample itself."""
-
 
 class Pipeline:
     """Takes samples of one run through every stage. Making it loads the model.
@@ -54,7 +44,6 @@ class Pipeline:
     """
 
     def __init__(self, cfg: RunConfig, session: Session) -> None:
-        self._cfg = cfg
         self._session = session
         built = {
             part.config.stage: part.build(cfg.profile)
@@ -63,7 +52,8 @@ class Pipeline:
         codec, compressor = built.get("codec"), built.get("token")
         assert codec is None or isinstance(codec, Codec)
         assert compressor is None or isinstance(compressor, TokenCompressor)
-        self._codec, self._compressor = codec, compressor
+        # Pages and tokens are stored in different places: bytes of two parts have no sum.
+        self._alone = codec is None or compressor is None
         pruner = built.get("decoder")
         assert pruner is None or isinstance(pruner, LayerMethod)
         self._pruner = pruner
@@ -72,6 +62,9 @@ class Pipeline:
         newest = built.get("text")
         assert newest is None or isinstance(newest, Truncate)
         self._reader = session.reader(cfg)
+        # No other run asks for what a codec alone made; token compressors behind it do.
+        share = codec is None or compressor is not None
+        self._pages = PageStage(cfg, codec, session, share)
         self._text = TextStage(cfg, newest, self._reader, session.text_tokens)
         self._flops = session.flops(self._reader)
         self._method = repr((cfg.compressor, cfg.profile, acting_budget(cfg)))
@@ -107,15 +100,9 @@ class Pipeline:
             if self._text.acts:
                 self._warm_up_with_text(sample)
                 return
-            drawn = self._cfg.model.render.build().render(sample.turns)
-            pages = drawn[:WARM_UP_PAGES]
-            pixels = [page.pixels for page in pages]
-            if self._codec is not None:
-                pixels = [self._codec.compress(page).pixels for page in pixels]
-            if self._reader.reads_lines:
-                vision = self._reader.encode_lines(pixels, _lines_after(pages, pixels))
-            else:
-                vision = self._reader.encode(pixels, self._stage.page_signals, self._stage.chooser)
+            vision, whole = self._pages.first_tokens(
+                sample, self._stage.page_signals, self._stage.chooser
+            )
             found = self._stage.shorten(vision, sample.question)
             request = self._cache.request(sample.question, found.tokens, self._pruner, found.budget)
             if self._reader.warms_up:
@@ -123,7 +110,7 @@ class Pipeline:
                     self._reader.warm_up(request)
                 except BudgetError:
                     # Fewer pages have fewer tokens in the cache than the whole sample.
-                    if len(pages) == len(drawn):
+                    if whole:
                         raise
         except (BudgetError, ConfigError):
             raise
@@ -197,49 +184,15 @@ class Pipeline:
                 self._text.prepare(work)
                 work.found["encode_flops"] = self._flops.text()
                 return work
-            work.images = self._pages(work)
+            stored = self._pages.draw(work)
+            if stored is not None:
+                self._note("codec", *stored, work.found)
             work.found["text_tokens"] = self._text.count(work.sample)
-            chooser = self._stage.chooser
-            if chooser is not None:
-                chooser.restart()
-            vision, encode_ms = self._session.encode(
-                self._reader,
-                work.images.after,
-                _lines_after(work.pages, work.images.after),
-                signals=self._stage.page_signals,
-                chooser=chooser,
-                # No other run asks for what a codec alone made; token compressors behind it do.
-                share=self._codec is None or self._compressor is not None,
-            )
-            if encode_ms is not None and chooser is not None:
-                encode_ms -= chooser.taken_ms
-            work.found["encode_ms"] = encode_ms
-            if chooser is None:
-                work.found["encode_flops"] = self._flops.encode(work.images.after)
+            vision = self._pages.encode(work, self._stage.page_signals, self._stage.chooser)
             self._shorten(work, vision)
         except Exception as error:
             work.fail(describe(error))
         return work
-
-    def _pages(self, work: Work) -> PageImages:
-        """Draw the pages and put them through the codec, if there is one."""
-        rendered, render_ms = self._session.render(self._cfg.model.render, work.sample)
-        work.pages, found = rendered.pages, work.found
-        before = [page.pixels for page in rendered.pages]
-        found.update(
-            pages=len(before),
-            png_bytes_after=rendered.sizes.png_bytes,
-            render_ms=render_ms,
-            **asdict(rendered.sizes),
-        )
-        if self._codec is None:
-            return PageImages(before, before)
-        with stopwatch() as watch:
-            results = [self._codec.compress(pixels) for pixels in before]
-        after = [result.pixels for result in results]
-        found["png_bytes_after"] = sum(png_size_bytes(pixels) for pixels in after)
-        self._note("codec", watch.ms, stored_pages(before, results), found)
-        return PageImages(before, after)
 
     def _shorten(self, work: Work, vision: Sequence[VisionTokens]) -> None:
         """Put a sample's tokens through the token compressor, if there is one."""
@@ -259,15 +212,12 @@ class Pipeline:
             found["simulated"] = result.simulated or found.get("codec_simulated", False)
 
     def _note(self, stage: str, ms: float, stored: Stored, found: dict[str, Any]) -> None:
-        """Write down what one part took and made, and the run's own figures where they follow.
-
-        Pages and tokens are stored in different places: bytes and ratios of two parts have no sum.
-        """
+        """Write down what one part took and made, and the run's own figures where they follow."""
         found[f"{stage}_ms"] = ms
         found[f"{stage}_stored_bytes"] = stored.stored_bytes
         found[f"{stage}_nominal_ratio"] = stored.nominal_ratio
         found["compress_ms"] = found.get("compress_ms", 0.0) + ms
-        if self._codec is None or self._compressor is None:
+        if self._alone:
             found["stored_bytes"] = stored.stored_bytes
             found["nominal_ratio"] = stored.nominal_ratio
             found.update(stored.components)
@@ -336,11 +286,3 @@ class Pipeline:
                 work.found["prefill_flops"] = self._flops.prefill(answer, pruned)
             work.found.update(graded(grade, answer, work.sample))
         return None
-
-
-def _lines_after(pages: Sequence[Page], after: Sequence[Pixels]) -> list[Lines]:
-    """Where the lines of pages are when a codec has changed their height."""
-    return [
-        scaled_lines(page.lines, pixels.shape[0] / page.pixels.shape[0])
-        for page, pixels in zip(pages, after, strict=True)
-    ]

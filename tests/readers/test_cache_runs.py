@@ -9,7 +9,7 @@ import glm4v_remote_checkpoint as ckpt
 import pytest
 import torch
 
-from freqexp.answering import pipeline
+from freqexp.answering import page_stage
 from freqexp.answering.session import Session
 from freqexp.composing.compose import collect
 from freqexp.errors import UserError
@@ -126,7 +126,7 @@ def test_a_warm_up_over_fewer_pages_refuses_no_budget(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of two pages, one is read beforehand; the budget is more than it has tokens."""
-    monkeypatch.setattr(pipeline, "WARM_UP_PAGES", 1)
+    monkeypatch.setattr(page_stage, "WARM_UP_PAGES", 1)
     ((summary, records),) = run(tmp_path, "compressor=keydiff", "keep_tokens=200", "baseline=false")
     assert summary.failed == 0
     assert {record.pages for record in records} == {2}
