@@ -32,6 +32,7 @@ from freqexp_cluster.todo import noted_job
 
 if TYPE_CHECKING:
     from freqexp.config.cluster import ClusterConfig
+    from freqexp.outside.source import Source
 
 RESULT = "adapt.json"
 
@@ -96,10 +97,16 @@ def _leave(environment: Any, came: Sequence[int], requeue: Any) -> None:
     sys.exit(0 if told and environment.cluster == "local" else TERMINATED)
 
 
-def launch(arguments: Sequence[str], cluster: ClusterConfig, folder: Path, plan: str) -> int:
+def launch(
+    arguments: Sequence[str],
+    cluster: ClusterConfig,
+    folder: Path,
+    plan: str,
+    outside: Sequence[Source] = (),
+) -> int:
     """Submit `python -m ARGUMENTS` as one job whose files are in `folder`. Gives the exit code.
 
-    plan: what it will take, for `cluster.dry_run`.
+    plan: what it will take, for `cluster.dry_run`. outside: packages that its copy takes along.
     Raises UserError when nothing was submitted, and when it is queued or running already.
     """
     name = f"adapt-{folder.name}"
@@ -114,14 +121,20 @@ def launch(arguments: Sequence[str], cluster: ClusterConfig, folder: Path, plan:
     words = f"freqexp: another command is submitting {folder}; waiting for it"
     with locked(folder / LOCK, lambda: print(words, file=sys.stderr)):
         before = _written(folder)
-        key = _submit(arguments, cluster, folder, name)
+        key = _submit(arguments, cluster, folder, name, outside)
     if not cluster.wait:
         return SUBMITTED
     wait([key])
     return FAILED if _written(folder) == before else SUBMITTED
 
 
-def _submit(arguments: Sequence[str], cluster: ClusterConfig, folder: Path, name: str) -> str:
+def _submit(
+    arguments: Sequence[str],
+    cluster: ClusterConfig,
+    folder: Path,
+    name: str,
+    outside: Sequence[Source],
+) -> str:
     """Submit the job, and say so. Gives its key."""
     from freqexp_cluster.submitter import Submitter
 
@@ -132,7 +145,7 @@ def _submit(arguments: Sequence[str], cluster: ClusterConfig, folder: Path, name
     warning = warn_of_place(folder)
     if warning:
         print(f"freqexp: {warning}", file=sys.stderr)
-    executor = Submitter(cluster, name, folder / "jobs", snapshot(folder))
+    executor = Submitter(cluster, name, folder / "jobs", snapshot(folder, outside))
     try:
         job: Any = executor.submit(TrainingTask(tuple(arguments)))
     except RefusedError as error:

@@ -18,6 +18,7 @@ import pytest
 import torch
 from adapt_settings import TINY, same_tensors, timeless, tiny
 from slurm_fixture import Slurm, until
+from their_package import install
 
 from freqexp.errors import DONE, FAILED, INTERRUPTED, UserError
 from freqexp.train.adapt import command
@@ -26,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "launchers"))
 
 from freqexp_cluster import training
 from freqexp_cluster.leaving import TERMINATED
+from freqexp_cluster.sbatch import RefusedError
 from freqexp_cluster.training import TrainingTask
 
 STEPS = 40
@@ -232,7 +234,7 @@ def test_whoever_waits_is_told_how_it_ended(
 
     monkeypatch.setattr("freqexp_cluster.partitions.require_slurm", lambda cluster: None)
     monkeypatch.setattr("freqexp_cluster.queue.active_jobs", lambda clusters: {})
-    monkeypatch.setattr(training, "snapshot", lambda folder: folder)
+    monkeypatch.setattr(training, "snapshot", lambda folder, outside: folder)
     monkeypatch.setattr("freqexp_cluster.submitter.Submitter", lambda *given: Executor())
     monkeypatch.setattr(training, "wait", wait)
     monkeypatch.chdir(tmp_path.parent)
@@ -249,3 +251,28 @@ def test_a_training_is_one_job_of_slurm_or_none(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cluster: got workers, allowed: local, slurm"):
         command.main([*TINY, *MERGE, "cluster=workers", f"adapt.out={tmp_path}"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_package_with_the_method_travels_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Down to the point where a job would be handed to sbatch."""
+    monkeypatch.syspath_prepend(str(install(tmp_path / "site").parent))
+    copies: list[Path] = []
+
+    class Refuses:
+        def __init__(self, cluster: object, name: str, jobs: Path, code: Path) -> None:
+            copies.append(code)
+
+        def submit(self, task: object) -> object:
+            raise RefusedError("no")
+
+    monkeypatch.setattr("freqexp_cluster.submitter.Submitter", Refuses)
+    monkeypatch.setattr(training.partitions, "require_slurm", lambda cluster: None)
+    monkeypatch.setattr(training.queue, "active_jobs", lambda clusters: [])
+    asked = ["compressor=variance", "keep_ratio=0.5", f"adapt.out={tmp_path / 'out'}", *JOB]
+    with pytest.raises(UserError, match="nothing was submitted: no"):
+        command.main([*TINY, *asked])
+    (code,) = copies
+    assert (code / "outside" / "their_methods" / "variance.py").is_file()
+    assert (code / "freqexp" / "train").is_dir()

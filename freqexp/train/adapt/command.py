@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from freqexp.config.cluster import Executor
+from freqexp.config.identity import all_outside
 from freqexp.config.run import RunConfig
 from freqexp.errors import DONE, INTERRUPTED, UserError
 from freqexp.paths import conf_dir
@@ -46,7 +47,9 @@ def main(overrides: Sequence[str]) -> int:
     kept = [each for each in overrides if not each.startswith(("cluster", "adapt.out="))]
     here = ["freqexp.train", "adapt", *kept, f"adapt.out={folder}"]
     plan = plan_text(config, run) if run.cluster.dry_run else ""
-    return launch(here, run.cluster, folder, plan)
+    # A file of the user's own is found where the typed hydra.searchpath says.
+    packages = [source for source in all_outside(run) if not source.is_own]
+    return launch(here, run.cluster, folder, plan, packages)
 
 
 def adapt(config: AdaptConfig, run: RunConfig) -> bool:
