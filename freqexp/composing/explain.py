@@ -6,6 +6,7 @@ itself on top of those that work, so that all faults of all points of a sweep co
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -174,7 +175,9 @@ def _override_fault(text: str, options: list[str], base: DictConfig, error: Exce
             return fault(key, value, "only with compressor=combined")
         options = names_at(key.rpartition(".")[2])
     if options and value not in options:
-        return fault(key, value, ", ".join(sorted(options)))
+        close = difflib.get_close_matches(str(value), options, n=1)
+        meant = f" (did you mean {close[0]}?)" if close else ""
+        return fault(key, value, ", ".join(sorted(options)) + meant)
     if options or key.startswith("hydra."):
         return f"{text}: {one_line(error)}"
     return _value_fault(key, value, base) or f"{label([text])}: {one_line(error)}"

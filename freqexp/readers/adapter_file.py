@@ -67,9 +67,9 @@ def faults(adapter: str | None) -> list[str]:
         return []
     folder = folder_of(adapter)
     if not folder.is_dir():
-        allowed = "a folder that exists"
+        allowed = f"null, {', '.join(BUNDLED)} or a folder that exists"
         if adapter in BUNDLED:
-            allowed += " (this package comes without that adapter)"
+            allowed = "a folder that exists (this package comes without that adapter)"
         return [fault(FIELD, adapter, allowed)]
     there = [kind for kind, files in FORMATS.items() if all((folder / f).is_file() for f in files)]
     if len(there) > 1:

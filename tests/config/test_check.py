@@ -60,7 +60,10 @@ def test_an_adapter_is_a_folder_with_its_files(cfg: RunConfig, tmp_path: Path) -
         return [line for line in check(replace(cfg, model=model)) if "adapter" in line]
 
     assert faults("bundled") == []
-    assert "allowed: a folder that exists" in faults(str(tmp_path / "none"))[0]
+    assert (
+        "allowed: null, bundled, bundled_text or a folder that exists"
+        in faults(str(tmp_path / "none"))[0]
+    )
     (found,) = faults(str(tmp_path))
     assert "allowed: a folder with adapt.json and either adapter_config.json and" in found
     for name in ("adapt.json", "decoder.safetensors"):
