@@ -65,7 +65,7 @@ class Loop:
         if not self._begun:
             self._begin(say)
         while self.step < config.steps and not self._peers.any(self.leaving):
-            for name, value in self._advance().items():
+            for name, value in self.advance().items():
                 self._seen.setdefault(name, []).append(value)
             if self.step % SAID_EVERY == 0 or self.step == config.steps:
                 means = {name: sum(each) / len(each) for name, each in self._seen.items()}
@@ -157,7 +157,8 @@ class Loop:
         if self.step == freeze:
             self._student.freeze_codes(self._drawn(self._config.start_lessons))
 
-    def _advance(self) -> Mapping[str, float]:
+    def advance(self) -> Mapping[str, float]:
+        """One step; its losses and the size of its gradient. Raises UserError, see `run`."""
         config, student = self._config, self._student
         rng = random.Random(f"adapt:{config.seed}:{self.step}")
         shape = rng.choice(self._shapes)

@@ -43,14 +43,14 @@ def test_a_training_that_was_cut_gives_the_same_codebooks(
     def say(line: str) -> None:
         """Nothing is said."""
 
-    advance = first._advance
+    advance = first.advance
 
     def until() -> Any:
         found = advance()
         first.leaving = first.step == cut
         return found
 
-    first._advance = until  # type: ignore[method-assign]
+    first.advance = until  # type: ignore[method-assign]
     assert not first.run(say)
     student = student_of(*GIVEN)
     second, curve = loop_of(student, tmp_path)

@@ -446,7 +446,7 @@ def uncompressed(loop: Any, steps: int) -> list[bool]:
         patch.setattr("freqexp.train.adapt.loop.draw", lambda *given: [])
         patch.setattr(loop, "step", 0)
         for _ in range(steps):
-            loop._advance()
+            loop.advance()
     return flags
 
 

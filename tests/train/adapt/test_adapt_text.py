@@ -50,7 +50,7 @@ def test_pages_are_not_drawn_for_nobody(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setattr(
         student.reader, "encode", lambda *given, **more: drawn.append(given) or encode(*given)
     )
-    loop._advance()
+    loop.advance()
     assert drawn == []
     student.read(draw(Shape(1, 1, "short"), 1, 1, "text"))
     assert len(drawn) == 1
