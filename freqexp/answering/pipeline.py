@@ -16,6 +16,7 @@ from freqexp.answering.text_stage import TextStage
 from freqexp.answering.token_stage import TokenStage
 from freqexp.answering.work import PageImages, Work, figures, graded
 from freqexp.benchmarks.legibility import character_error_rate
+from freqexp.benchmarks.outside import grader
 from freqexp.codecs.base import Codec
 from freqexp.config.budget import acting_budget
 from freqexp.errors import BudgetError, ConfigError, RunError
@@ -61,6 +62,8 @@ class Pipeline:
         assert cache is None or isinstance(cache, KVMethod)
         newest = built.get("text")
         assert newest is None or isinstance(newest, Truncate)
+        source = cfg.needles.source
+        self._grader = None if source is None else grader(source)
         self._reader = session.reader(cfg)
         # No other run asks for what a codec alone made; token compressors behind it do.
         share = codec is None or compressor is not None
@@ -263,7 +266,7 @@ class Pipeline:
             else:
                 answers = self._reader.answer_batch(requests)
             grades = [
-                self._session.grade(answer.text, work.sample)
+                (self._grader or self._session.grade)(answer.text, work.sample)
                 for work, answer in zip(works, answers, strict=True)
             ]
             for work, answer in zip(works, answers, strict=True):
@@ -284,5 +287,5 @@ class Pipeline:
             if work.found.get("question") != "unseen":
                 pruned = self._pruner is not None
                 work.found["prefill_flops"] = self._flops.prefill(answer, pruned)
-            work.found.update(graded(grade, answer, work.sample))
+            work.found.update(graded(grade, answer, work.sample, later=self._grader is None))
         return None

@@ -109,8 +109,11 @@ def _cache(answer: Answer) -> dict[str, Any]:
     }
 
 
-def graded(grade: Grade, answer: Answer, sample: Sample) -> dict[str, Any]:
-    """What an answer is worth and what that is made of, by the names of a record."""
+def graded(grade: Grade, answer: Answer, sample: Sample, later: bool = True) -> dict[str, Any]:
+    """What an answer is worth and what that is made of, by the names of a record.
+
+    later: whether MRCR's grader made the grade, and says what the answer's later part is worth.
+    """
     parts = grade.parts
     found = {
         "score": float(grade.score),
@@ -118,7 +121,7 @@ def graded(grade: Grade, answer: Answer, sample: Sample) -> dict[str, Any]:
         "similarity": float(grade.similarity),
         "chance": grade.chance,
     }
-    if answer.first_text is not None:
+    if later and answer.first_text is not None:
         first = answer.first_text
         found["later_score"] = float(later_score(answer.text, first, sample, grade.score))
     if parts is None:

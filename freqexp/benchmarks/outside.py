@@ -1,17 +1,18 @@
-"""Samples that an installed package makes or reads, graded as all others are.
+"""Samples that an installed package makes or reads, and perhaps grades.
 
 A package offers them under a name in the entry-point group `freqexp.benchmarks`: a module, an
 object, or a class that needs no arguments, with `load(needles, samples, seed)`, which gives up to
-`samples` of `freqexp.nouns.sample.Sample`. More of them only add samples at the end.
+`samples` of `freqexp.nouns.sample.Sample`. More of them only add samples at the end. It may have
+`grade(answer, sample)`, which gives a `Grade`; without one answers are graded as MRCR's are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from freqexp.errors import UserError
-from freqexp.nouns.sample import Sample
+from freqexp.nouns.sample import Grade, Sample
 from freqexp.outside.entries import Entry
 from freqexp.outside.offered import BENCHMARK
 from freqexp.outside.source import Source
@@ -52,6 +53,25 @@ def load_from(name: str, needles: Any, samples: int, seed: int) -> list[Sample]:
         allowed = f"samples, each with an id of its own (it gave {len(found)})"
         raise BENCHMARK.refused(entry, allowed)
     return found
+
+
+def grader(name: str) -> Callable[[str, Sample], Grade] | None:
+    """What grades a benchmark's answers; None where it leaves that to MRCR's grader.
+
+    The grader raises UserError, which names the package, for what is no grade.
+    """
+    entry, benchmark = _loaded(name)
+    own = getattr(benchmark, "grade", None)
+    if own is None:
+        return None
+
+    def graded(answer: str, sample: Sample) -> Grade:
+        found = own(answer, sample)
+        if not isinstance(found, Grade) or not 0 <= found.score <= 1:
+            raise BENCHMARK.refused(entry, "a `grade` that gives a Grade with a score from 0 to 1")
+        return found
+
+    return graded
 
 
 def _loaded(name: str) -> tuple[Entry, Any]:

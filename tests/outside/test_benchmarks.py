@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from run_fakes import FakeReader
 from their_package import install_text
 
-from freqexp.answering.session import load_samples
+from freqexp.answering.pipeline import Pipeline
+from freqexp.answering.session import Session, load_samples
 from freqexp.benchmarks.mrcr import grade
+from freqexp.benchmarks.outside import grader
 from freqexp.benchmarks.samples import samples_hash
 from freqexp.composing.compose import compose
 from freqexp.config.identity import all_outside, run_id
 from freqexp.errors import ConfigError, UserError
+from freqexp.nouns.vision import CompressedTokens
+from freqexp.readers.base import Answer
 from freqexp.schemas.needles import NeedlesConfig
 
 
@@ -65,6 +72,39 @@ def test_a_bad_benchmark_is_named(site: Path, text: str, said: str) -> None:
     with pytest.raises(UserError, match=f"needles.source: got 'bad', allowed: .*{said}") as caught:
         load_samples(NeedlesConfig(count=2, source="bad"), 2, 0)
     assert "package badly 0.1" in str(caught.value)
+
+
+def test_it_grades_its_answers_itself(theirs: Path, tmp_path: Path) -> None:
+    given = grader("clocks")
+    assert given is not None
+    sample = load_samples(NeedlesConfig(count=3, source="clocks"), 3, 0)[2]
+    hour = sample.answer.partition(":")[0]
+    assert [given(f"{hour}:99", sample).score, given("x", sample).score] == [0.5, 0.0]
+
+    class Tells(FakeReader):
+        def answer(self, question: str, vision: Sequence[CompressedTokens]) -> Answer:
+            return replace(super().answer(question, vision), text=f"{hour}:99")
+
+    chosen = ("needles.source=clocks", "needles.count=3", "samples=3", "compressor=none")
+    cfg = compose((*chosen, f"output_dir={tmp_path}", "tracking=off"))
+    session = Session(reader=lambda config: Tells())
+    ((record, _), *_) = Pipeline(cfg, session).run([sample])
+    assert (record.score, record.chance, record.later_score) == (0.5, None, None)
+
+
+@pytest.mark.parametrize(
+    "gives", ["0.5", "Grade(1.5, True, 1.0, None)", "Grade(-1, True, 0, None)"]
+)
+def test_what_is_no_grade_is_the_samples_error(site: Path, gives: str) -> None:
+    text = (
+        "from freqexp.nouns.sample import Grade\ndef load(*a): return []\n"
+        f"def grade(*a): return {gives}\n"
+    )
+    install_text(site, "badly", text, {"freqexp.benchmarks": "bad = badly"})
+    given = grader("bad")
+    assert given is not None
+    with pytest.raises(UserError, match=r"a `grade` that gives a Grade .*of package badly 0\.1"):
+        given("x", load_samples(NeedlesConfig(count=2), 1, 0)[0])
 
 
 def test_settings_are_checked(theirs: Path, tmp_path: Path) -> None:

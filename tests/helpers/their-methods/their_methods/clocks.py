@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from freqexp.nouns.sample import Sample, Turn
+from freqexp.nouns.sample import Grade, Sample, Turn
 
 
 def load(needles: Any, samples: int, seed: int) -> list[Sample]:
@@ -19,3 +19,11 @@ def _sample(number: int, count: int) -> Sample:
     return Sample(
         f"clock-{number}", count, "", turns, question, f"{number:04d}{wanted}", f"{number:04d}"
     )
+
+
+def grade(answer: str, sample: Sample) -> Grade:
+    """Half for the hour, half for the minutes."""
+    said, wanted = (text[4:].partition(":") for text in (answer, sample.answer))
+    right = [said[place] == wanted[place] for place in (0, 2)]
+    hit = answer.startswith(sample.prefix or "")
+    return Grade(sum(right) / 2 if hit else 0.0, hit, sum(right) / 2, chance=None)
