@@ -83,12 +83,13 @@ def test_it_grades_its_answers_itself(theirs: Path, tmp_path: Path) -> None:
 
     class Tells(FakeReader):
         def answer(self, question: str, vision: Sequence[CompressedTokens]) -> Answer:
-            return replace(super().answer(question, vision), text=f"{hour}:99")
+            return replace(super().answer("sample-1?", vision), text=f"{hour}:99")
 
     chosen = ("needles.source=clocks", "needles.count=3", "samples=3", "compressor=none")
     cfg = compose((*chosen, f"output_dir={tmp_path}", "tracking=off"))
     session = Session(reader=lambda config: Tells())
     ((record, _), *_) = Pipeline(cfg, session).run([sample])
+    assert record.error is None
     assert (record.score, record.chance, record.later_score) == (0.5, None, None)
 
 
