@@ -11,7 +11,8 @@ from run_fakes import FakeReader
 from their_package import install_text
 
 from freqexp.answering.pipeline import Pipeline
-from freqexp.answering.session import Session, load_samples
+from freqexp.answering.session import Session
+from freqexp.answering.sources import load_samples
 from freqexp.benchmarks.mrcr import grade
 from freqexp.benchmarks.outside import grader
 from freqexp.benchmarks.samples import samples_hash
