@@ -31,9 +31,9 @@ HALF = 0.5
 class Arm:
     """The runs of one arm over the same samples; None where there is no record yet.
 
-    learned: whether its compressor was trained, too. held: share of held-out answers that it had
-    right to the letter when its training ended. before: the reader as it was. whole: the adapted
-    reader, without the compressor.
+    learned: whether its compressor has parameters, which were trained, too. held: share of held-out
+    answers that it had right to the letter when its training ended. before: the reader as it was.
+    whole: the adapted reader, without the compressor.
     """
 
     name: str
@@ -62,10 +62,20 @@ def read_arm(
     right = held.get("held_exact", held.get("whole_exact")) if isinstance(held, Mapping) else None
     return Arm(
         folder.name,
-        (folder / FILE).is_file(),
+        _has_parameters(folder / FILE),
         right,
         *(None if cfg is None else _run(cfg) for cfg in (before, adapted, whole)),
     )
+
+
+def _has_parameters(file: Path) -> bool:
+    """Whether a compressor's file holds any: averaging without a learned part has none."""
+    if not file.is_file():
+        return False
+    from safetensors import safe_open
+
+    with safe_open(file, framework="numpy") as tensors:
+        return bool(list(tensors.keys()))
 
 
 def _run(cfg: RunConfig) -> Run | None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from report_runs import write_run
+from safetensors.numpy import save_file
 
 from freqexp.comparing.run import Run
 from freqexp.comparing.run_files import load_run
 from freqexp.comparing.text import markdown as escaped
+from freqexp.composing.compose import compose
+from freqexp.config.identity import run_id
 from freqexp.train.adapt import arms
 from freqexp.train.adapt.arms import ArmsConfig
 from freqexp.train.adapt.arms_table import (
@@ -19,6 +23,7 @@ from freqexp.train.adapt.arms_table import (
     arms_table,
     best_learned,
     markdown,
+    read_arm,
     show,
     to_beat,
 )
@@ -116,11 +121,17 @@ def test_arms_that_were_never_trained_have_rows(tmp_path: Path) -> None:
     assert said is None
 
 
+def test_averaging_without_parameters_is_a_control(tmp_path: Path) -> None:
+    cfg = compose(["compressor=merge", "samples=3", f"output_dir={tmp_path}"])
+    for name, tensors in (("mean", {}), ("map", {"weight": np.ones((2, 2), np.float32)})):
+        (tmp_path / name).mkdir()
+        save_file(tensors, tmp_path / name / "compressor.safetensors")
+    made = {name: read_arm(tmp_path / name, cfg, None, None) for name in ("mean", "map", "none")}
+    assert [name for name, arm in made.items() if arm.learned] == ["map"]
+
+
 @pytest.mark.parametrize("count", [2, 8])
 def test_runs_of_the_reader_as_it_was_are_found(tmp_path: Path, count: int) -> None:
-    from freqexp.composing.compose import compose
-    from freqexp.config.identity import run_id
-
     given = ["experiment=learned", "compressor=pool", "keep_tokens=72", f"needles={count}"]
     cfg = compose([*given, "samples=3", f"output_dir={tmp_path}"])
     write_run(tmp_path, run_id(cfg), [1.0, 0.5, 0.0], vision_tokens_out=72)
