@@ -21,7 +21,7 @@ from freqexp.tokens.trained.weights import FILE
 from freqexp.train.adapt.output import PROVENANCE
 
 HEADS = (
-    *("arm", "vision tokens", "bytes a page", "as it was [95 %]", "adapted [95 %]"),
+    *("arm", "vision tokens", "bytes a page + codebook", "as it was [95 %]", "adapted [95 %]"),
     *("same reader, all tokens [95 %]", "held out", "lead of the best learned [95 %]"),
 )
 HALF = 0.5
@@ -139,7 +139,6 @@ def markdown(tables: Sequence[tuple[Table, str | None]]) -> str:
 
 def _row(arm: Arm, best: Arm | None) -> list[str]:
     tokens = table.change(arm.mean("vision_tokens_in"), arm.mean("vision_tokens_out"), table.count)
-    stored, pages = arm.mean("stored_bytes"), arm.mean("pages")
     lead = "-"
     if arm is best:
         lead = "the best learned"
@@ -148,11 +147,21 @@ def _row(arm: Arm, best: Arm | None) -> list[str]:
     return [
         arm.name,
         tokens,
-        "-" if stored is None or not pages else f"{stored / pages:,.0f}",
+        _bytes(arm),
         *(_accuracy(run) for run in (arm.before, arm.adapted, arm.whole)),
         table.number(arm.held, 3),
         lead,
     ]
+
+
+def _bytes(arm: Arm) -> str:
+    """Of a page's tokens, and the share of a codebook that is counted beside them."""
+    stored, pages = arm.mean("stored_bytes"), arm.mean("pages")
+    if stored is None or not pages:
+        return table.MISSING
+    shared = arm.mean("codebook_bytes") or 0.0
+    own = f"{(stored - shared) / pages:,.0f}"
+    return f"{own} + {shared / pages:,.0f}" if shared else own
 
 
 def _lead(ours: Arm, other: Run) -> tuple[float, float, float]:

@@ -32,7 +32,15 @@ GOOD, MIDDLE, BAD = [1.0, 0.9] * 20, [0.7, 0.5] * 20, [0.1, 0.3] * 20
 
 
 def of_run(outputs: Path, name: str, scores: Sequence[float], tokens: int = 72) -> Run:
-    folder = write_run(outputs, name, scores, vision_tokens_out=tokens, stored_bytes=190, pages=2)
+    folder = write_run(
+        outputs,
+        name,
+        scores,
+        vision_tokens_out=tokens,
+        stored_bytes=190,
+        codebook_bytes=30,
+        pages=2,
+    )
     run = load_run(folder)
     assert run is not None
     return run
@@ -55,7 +63,8 @@ def cells(arm: Arm, arms: Sequence[Arm]) -> dict[str, str]:
 def test_a_row_says_what_an_arm_costs_and_reaches(tmp_path: Path) -> None:
     ours, control = of_arm(tmp_path, "learned", GOOD), of_arm(tmp_path, "pool", MIDDLE)
     row = cells(ours, [ours, control])
-    assert (row["arm"], row["vision tokens"], row["bytes a page"]) == ("learned", "144 -> 72", "95")
+    assert (row["arm"], row["vision tokens"]) == ("learned", "144 -> 72")
+    assert row["bytes a page + codebook"] == "80 + 15"
     assert row["as it was [95 %]"].startswith("0.200 [")
     assert row["adapted [95 %]"].startswith("0.950 [")
     assert row["held out"] == "0.500"
