@@ -110,13 +110,16 @@ def to_beat(arms: Sequence[Arm]) -> str | None:
         if not arm.learned and arm.adapted is not None and (arm.kept or 1.0) <= HALF
     ]
     best = max(controls, key=lambda arm: arm.mean("score") or 0.0, default=None)
-    if best is None or best.before is None or len(best.before.scored) < 2:
+    if best is None:
         return None
+    reached = table.number(best.mean("score"), 3)
+    said = f"To beat at half of the tokens: {best.name}, trained alike, with {reached}."
+    if best.before is None or len(best.before.scored) < 2:
+        return said
     low, high = _lead(best, best.before)[1:]
-    reached, width = table.number(best.mean("score"), 3), (high - low) / 2
     return (
-        f"To beat at half of the tokens: {best.name}, trained alike, with {reached}. Its own "
-        f"difference to itself untrained is known to ±{width:.3f}, so smaller leads do not show."
+        f"{said} Its own difference to itself untrained is known to ±{(high - low) / 2:.3f}, so "
+        "smaller leads do not show."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +98,10 @@ def test_what_is_to_beat_is_the_best_control_at_half_of_the_tokens(tmp_path: Pat
     said = to_beat(arms)
     assert said is not None
     assert said.startswith("To beat at half of the tokens: pool, trained alike, with 0.600.")
+    assert "Its own difference to itself untrained is known to ±" in said
     assert to_beat(arms[:1]) is None
+    once = replace(arms[1], before=None)
+    assert to_beat([once]) == said.partition(" Its own")[0]
 
 
 def test_what_was_not_run_is_a_dash(tmp_path: Path) -> None:
