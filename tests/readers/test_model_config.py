@@ -16,7 +16,7 @@ from freqexp.schemas.model import ModelConfig
 from freqexp.schemas.ranges import COMMIT
 
 OPTIONS = sorted(file.stem for file in (conf_dir() / "model").glob("*.yaml"))
-PINNED = [name for name in OPTIONS if name != "api"]
+PINNED = [name for name in OPTIONS if name not in ("api", "outside")]
 INSTALLED = ("ppocr", "tiny")
 QUIET = "tracking=off"
 PIN = "model.revision=" + "0" * 40
@@ -25,8 +25,8 @@ TRUST = "model.trust_remote_code=true"
 
 def test_the_options_are_all_there() -> None:
     names = (
-        "api glm41v_9b glm4v_9b glyph llava_onevision_7b ppocr qwen2_5_vl_3b qwen2_5_vl_7b "
-        "qwen3_vl_8b tiny"
+        "api glm41v_9b glm4v_9b glyph llava_onevision_7b outside ppocr qwen2_5_vl_3b "
+        "qwen2_5_vl_7b qwen3_vl_8b tiny"
     )
     assert " ".join(OPTIONS) == names
 

@@ -16,7 +16,15 @@ from freqexp.files import write_text
 from freqexp.published.layout import Table
 from freqexp.running.execute import baseline_of
 from freqexp.tokens.trained.weights import FILE
-from freqexp.train.adapt.arms_table import Arm, arms_table, markdown, read_arm, show, to_beat
+from freqexp.train.adapt.arms_table import (
+    Arm,
+    arms_table,
+    markdown,
+    origin,
+    read_arm,
+    show,
+    to_beat,
+)
 from freqexp.train.adapt.config import PREFIX, load
 from freqexp.train.adapt.output import PROVENANCE
 from freqexp.train.config import read
@@ -70,7 +78,9 @@ def main(file: Path, overrides: Sequence[str], start: Start | None = None) -> in
             return FAILED
     found = tables(config, list(chosen))
     print(show(found))
-    write_text(Path(config.out).expanduser() / TABLE, markdown(found))
+    out = Path(config.out).expanduser()
+    said = origin([out / name for name in chosen])
+    write_text(out / TABLE, markdown(found) + f"{said}\n" * bool(said))
     return DONE
 
 

@@ -123,6 +123,19 @@ def to_beat(arms: Sequence[Arm]) -> str | None:
     )
 
 
+def origin(folders: Sequence[Path]) -> str:
+    """With which commit and versions these arms were trained, a sentence; "" for none."""
+    found = set()
+    for folder in folders:
+        said = read_json(folder / PROVENANCE)
+        if said is not None:
+            versions = said.get("versions", {})
+            names = " ".join(f"{name} {versions.get(name)}" for name in ("torch", "transformers"))
+            changed = " and changes" * bool(said.get("dirty"))
+            found.add(f"commit {str(said.get('commit'))[:7]}{changed}, {names}")
+    return f"Trained at {'; '.join(sorted(found))}." if found else ""
+
+
 def show(tables: Sequence[tuple[Table, str | None]]) -> str:
     """For a terminal."""
     lines: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from freqexp.train.adapt.arms_table import (
     arms_table,
     best_learned,
     markdown,
+    origin,
     read_arm,
     show,
     to_beat,
@@ -141,6 +143,17 @@ def test_averaging_without_parameters_is_a_control(tmp_path: Path) -> None:
         save_file(tensors, tmp_path / name / "compressor.safetensors")
     made = {name: read_arm(tmp_path / name, cfg, None, None) for name in ("mean", "map", "none")}
     assert [name for name, arm in made.items() if arm.learned] == ["map"]
+
+
+def test_where_arms_were_trained_is_said(tmp_path: Path) -> None:
+    assert origin([tmp_path / "none"]) == ""
+    for name, commit in (("one", "a" * 40), ("two", "a" * 40), ("three", "b" * 40)):
+        (tmp_path / name).mkdir()
+        said = {"commit": commit, "dirty": name == "three", "versions": {"torch": "2.13.0"}}
+        (tmp_path / name / "adapt.json").write_text(json.dumps(said))
+    found = origin([tmp_path / name for name in ("one", "two", "three")])
+    a, b = "commit aaaaaaa, torch 2.13.0", "commit bbbbbbb and changes, torch 2.13.0"
+    assert found == f"Trained at {a} transformers None; {b} transformers None."
 
 
 @pytest.mark.parametrize("count", [2, 8])
