@@ -64,18 +64,18 @@ def loop_of(student: Student, folder: Path) -> tuple[Loop, Curve]:
 
 def run_to(loop: Loop, step: int) -> bool:
     """Train, and leave in that step; whether the end was reached."""
-    advance = loop._advance
+    advance = loop.advance
 
     def counted() -> Mapping[str, float]:
         loop.leaving = loop.step + 1 >= step
         return advance()
 
-    loop._advance = counted  # type: ignore[method-assign]
+    loop.advance = counted  # type: ignore[method-assign]
     loop.leaving = step == 0
     try:
         return loop.run(lambda line: None)
     finally:
-        loop._advance = advance  # type: ignore[method-assign]
+        loop.advance = advance  # type: ignore[method-assign]
         loop.leaving = False
 
 
