@@ -85,6 +85,13 @@ def answer_text(tokenizer: Any, ids: Tensor, mark: str | None) -> str:
     return text.rpartition(mark)[2].lstrip() if mark in text else text
 
 
+def readable(text: str) -> str:
+    """A text with U+FFFD for halves of surrogate pairs, which tokenizers refuse; pages show the
+    same.
+    """
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def answer_ids(tokenizer: Any, answer: str, end: int) -> Tensor:
     """Tokens int64 [length] of an answer, its end among them."""
     ids = tokenizer(answer, add_special_tokens=False)["input_ids"]

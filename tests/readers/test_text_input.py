@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import glm4v_remote_checkpoint
+import numpy as np
 import pytest
 import torch
 from reader_checkpoints import KINDS, configure, noise_pages, write_checkpoint
 from test_in_decoder import config_of
 
+from freqexp.composing.compose import compose
 from freqexp.errors import UserError
 from freqexp.kv.evict import Eviction
 from freqexp.kv.kivi import Kivi
@@ -20,6 +22,7 @@ from freqexp.kv.kv_random import KVRandom
 from freqexp.nouns.teaching import Exercise
 from freqexp.nouns.vision import keep_all
 from freqexp.readers.base import Request
+from freqexp.readers.decoding import readable
 from freqexp.readers.load import load_reader
 from freqexp.schemas.choices import Family, Form
 from freqexp.schemas.model import ModelConfig
@@ -201,3 +204,13 @@ def test_a_template_that_drops_the_text_is_refused(tmp_path: Path) -> None:
     reader.tokenizer.chat_template = "<|user|><|assistant|>"  # type: ignore[attr-defined]
     with pytest.raises(UserError, match="must write a text once; it wrote it 0 times"):
         reader.answer_batch([Request(QUESTION, (), text=reader.text_ids(TEXT))])
+
+
+def test_half_of_a_surrogate_pair_is_read_as_pages_show_it() -> None:
+    """JSON can hold one; tokenizers refuse it."""
+    assert readable("a\ud800b \U0001f600") == "a\ufffdb \U0001f600"
+    reader = load_reader(compose(("tracking=off",)).model)
+    assert torch.equal(reader.text_ids("a\ud800b"), reader.text_ids("a\ufffdb"))
+    tokens = [keep_all(page) for page in reader.encode([np.full((336, 336), 255, np.uint8)])]
+    one, other = (reader.answer(f"which {mark}?", tokens) for mark in ("\udc00", "\ufffd"))
+    assert one.text == other.text

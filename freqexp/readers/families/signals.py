@@ -16,6 +16,7 @@ from torch import Tensor
 
 from freqexp.errors import UserError
 from freqexp.nouns.vision import Signal
+from freqexp.readers.decoding import readable
 
 MAP_ELEMENTS = 1 << 24
 """Most entries of an attention map that are held at once (64 MiB)."""
@@ -141,7 +142,7 @@ def block_pixels(patches: Tensor, processor: Any) -> Tensor:
 
 def question_words(model: Any, tokenizer: Any, question: str) -> Tensor:
     """Word embeddings [words, channels] of a question without chat template and special tokens."""
-    ids = tokenizer(question, add_special_tokens=False)["input_ids"]
+    ids = tokenizer(readable(question), add_special_tokens=False)["input_ids"]
     with torch.inference_mode():
         ids = torch.tensor(ids, dtype=torch.int64, device=model.device)
         words: Tensor = model.get_input_embeddings()(ids)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from freqexp.errors import UserError
+from freqexp.readers.decoding import readable
 from freqexp.readers.weights import first_line
 
 
 def chat_text(tokenizer: Any, question: str, pages: int) -> str:
     """The chat with so many pages and then the question, as text with a placeholder a page."""
-    content = [{"type": "image"} for _ in range(pages)] + [{"type": "text", "text": question}]
+    content = [{"type": "image"} for _ in range(pages)] + [
+        {"type": "text", "text": readable(question)}
+    ]
     chat = [{"role": "user", "content": content}]
     return str(tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from freqexp.errors import UserError
 from freqexp.readers.base import SEPARATOR
-from freqexp.readers.decoding import Prompt
+from freqexp.readers.decoding import Prompt, readable
 
 _SLOT = "\ufdd0"
 """Stands for the conversation while the chat is written; Unicode gives it to no text."""
@@ -35,7 +35,7 @@ class _Asked(Protocol):
 def tokens_of(tokenizer: Any, text: str) -> Tensor:
     """Tokens int64 [n] of a text by itself, without special tokens, however long it is."""
     # `verbose` warns of texts beyond the context, which nobody may be about to read.
-    ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    ids = tokenizer(readable(text), add_special_tokens=False, verbose=False)["input_ids"]
     return torch.tensor(ids, dtype=torch.int64)
 
 
@@ -44,7 +44,7 @@ def around(tokenizer: Any, question: str) -> tuple[Tensor, Tensor]:
 
     Raises UserError for a chat template that doesn't write what it is given.
     """
-    content = [{"type": "text", "text": f"{_SLOT}{SEPARATOR}{question}"}]
+    content = [{"type": "text", "text": f"{_SLOT}{SEPARATOR}{readable(question)}"}]
     text = str(
         tokenizer.apply_chat_template(
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
