@@ -18,7 +18,6 @@ import pytest
 import torch
 from adapt_settings import TINY, same_tensors, timeless, tiny
 from slurm_fixture import Slurm, until
-from their_package import install
 
 from freqexp.errors import DONE, FAILED, INTERRUPTED, UserError
 from freqexp.train.adapt import command
@@ -254,10 +253,9 @@ def test_a_training_is_one_job_of_slurm_or_none(tmp_path: Path) -> None:
 
 
 def test_a_package_with_the_method_travels_along(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, theirs: Path
 ) -> None:
     """Down to the point where a job would be handed to sbatch."""
-    monkeypatch.syspath_prepend(str(install(tmp_path / "site").parent))
     copies: list[Path] = []
 
     class Refuses:
