@@ -24,6 +24,17 @@ def launchers_dir() -> Path:
     return _PACKAGE.parent / "launchers"
 
 
+BUNDLED = {"bundled": "adapted", "bundled_half": "adapted_half", "bundled_text": "adapted_text"}
+"""Folders of this package's own adapters, by the names that stand for them."""
+
+
+def adapted_dir(name: str) -> Path:
+    """The folder of what training made: one of this package's own by its name, or any other."""
+    if name in BUNDLED:
+        return _PACKAGE / "models" / BUNDLED[name]
+    return Path(name).expanduser()
+
+
 OUTPUT_DIR = ("--output-dir", "--outputs")
 """How the folder of results is spelled for commands that are no Hydra applications."""
 

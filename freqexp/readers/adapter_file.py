@@ -3,7 +3,8 @@
 A folder holds adapt.json and one of
 - adapter_config.json and adapter_model.safetensors: a LoRA (arXiv 2106.09685) in peft's own format,
 - decoder.safetensors: the decoder's changed parameters by their names in the model, and the entry
-  "decoder" of its header.
+  "decoder" of its header. Those in its "scales" are differences to the base's, in 8 bits, whose
+  unit the scale is.
 
 adapt.json says which base it is for (`Base`), the sha256 of the other files, by which half a folder
 and a mixture of two are told, and whatever else who wrote it had to say. It is no part of a run's
@@ -24,19 +25,18 @@ from typing import TYPE_CHECKING, Any
 
 from freqexp.errors import UserError, fault
 from freqexp.files import read_json
+from freqexp.paths import BUNDLED, adapted_dir
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 FIELD = "model.adapter"
-BUNDLED: Mapping[str, str] = {"bundled": "adapted", "bundled_text": "adapted_text"}
-"""Folders of this package's own adapters, by the names that stand for them."""
 ABOUT, LORA_CONFIG = "adapt.json", "adapter_config.json"
 LORA, FULL = "adapter_model.safetensors", "decoder.safetensors"
 FORMATS = {LORA: (LORA, LORA_CONFIG), FULL: (FULL,)}
 """Files of either kind, by the one with its tensors."""
 # One entry of FULL's header: safetensors writes several in any order.
-ENTRY, VERSION = "decoder", {"version": 1}
+ENTRY, VERSION, SCALES = "decoder", 1, "scales"
 _NEEDED = f"a folder with {ABOUT} and either {LORA_CONFIG} and {LORA}, or {FULL}"
 
 
@@ -56,9 +56,7 @@ class Base:
 
 def folder_of(adapter: str) -> Path:
     """The folder that `model.adapter` names."""
-    if adapter in BUNDLED:
-        return Path(__file__).resolve().parent.parent / "models" / BUNDLED[adapter]
-    return Path(adapter).expanduser()
+    return adapted_dir(adapter)
 
 
 def faults(adapter: str | None) -> list[str]:
@@ -132,16 +130,19 @@ def write(
     base: Base,
     said: Mapping[str, object],
     config: str | None = None,
+    scales: Mapping[str, float] | None = None,
 ) -> None:
     """Write an adapter, in the place of one that is there, which stays whole until the new one is.
 
-    said: JSON values for adapt.json. config: text of LORA_CONFIG for a LoRA.
+    said: JSON values for adapt.json. config: text of LORA_CONFIG for a LoRA. scales: of those
+    tensors of FULL that are differences in 8 bits.
     Raises UserError when it can't be written; nothing has changed then.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    metadata = {"format": "pt"} if kind == LORA else {ENTRY: json.dumps(VERSION)}
+    entry = {"version": VERSION, **({SCALES: dict(scales)} if scales else {})}
+    metadata = {"format": "pt"} if kind == LORA else {ENTRY: json.dumps(entry)}
     parts = {name: folder / f".{name}.{os.getpid()}" for name in (*FORMATS[kind], ABOUT)}
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,8 @@ without it. Reading one changes the weights themselves: inference takes what it 
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -36,10 +38,13 @@ def apply(model: Any, config: ModelConfig) -> None:
         return
     kind, base = adapter_file.kind_of(config.adapter), adapter_file.base_of(config.adapter)
     _check_base(config.adapter, base, base_of(model, config))
-    tensors = _read(config.adapter, kind)
+    tensors, scales = _read(config.adapter, kind)
     asked = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     with torch.no_grad():
-        (_merge if kind == LORA else _put)(model, config.adapter, tensors)
+        if kind == LORA:
+            _merge(model, config.adapter, tensors)
+        else:
+            _put(model, config.adapter, tensors, scales)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(asked[name])
 
@@ -96,8 +101,11 @@ def _short(hashed: str) -> str:
     return hashed if hashed.startswith("hub:") else hashed[:12]
 
 
-def _read(adapter: str, kind: str) -> dict[str, Tensor]:
-    """Tensors of an adapter. Raises UserError for a file that is none, and for NaN and infinity."""
+def _read(adapter: str, kind: str) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """Tensors of an adapter, and the scales of those that are differences.
+
+    Raises UserError for a file that is none, and for NaN and infinity.
+    """
     from safetensors import SafetensorError, safe_open
 
     file, tensors = folder_of(adapter) / kind, {}
@@ -110,10 +118,25 @@ def _read(adapter: str, kind: str) -> dict[str, Tensor]:
         raise refused(adapter, f"{file.name} can't be read: {error}") from error
     if kind == FULL and adapter_file.ENTRY not in said:
         raise refused(adapter, f"the header of {file.name} has no {adapter_file.ENTRY!r}")
+    scales = _scales(adapter, said[adapter_file.ENTRY]) if kind == FULL else {}
     for name, tensor in tensors.items():
-        if not tensor.is_floating_point() or not bool(torch.isfinite(tensor).all()):
+        whole = name in scales and tensor.dtype == torch.int8
+        if not whole and not (tensor.is_floating_point() and bool(torch.isfinite(tensor).all())):
             raise refused(adapter, f"{name} holds what is no finite number")
-    return tensors
+    return tensors, scales
+
+
+def _scales(adapter: str, entry: str) -> dict[str, float]:
+    """What the entry of a file's header says of scales. Raises UserError for what are none."""
+    try:
+        found = json.loads(entry).get(adapter_file.SCALES, {})
+        scales = {str(name): float(scale) for name, scale in found.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise refused(adapter, "its header says nothing of a decoder") from error
+    for name, scale in scales.items():
+        if not 0 < scale < math.inf:
+            raise refused(adapter, f"the scale of {name} is {scale}, not a number above 0")
+    return scales
 
 
 def _merge(model: Any, adapter: str, tensors: Mapping[str, Tensor]) -> None:
@@ -136,13 +159,18 @@ def _merge(model: Any, adapter: str, tensors: Mapping[str, Tensor]) -> None:
     tuner.merge_and_unload()
 
 
-def _put(model: Any, adapter: str, tensors: Mapping[str, Tensor]) -> None:
-    """Put parameters in place of the model's."""
+def _put(
+    model: Any, adapter: str, tensors: Mapping[str, Tensor], scales: Mapping[str, float]
+) -> None:
+    """Put parameters in place of the model's, or, where there is a scale, add what they differ."""
     own = decoder_parameters(model)
     _check_names(model, adapter, tensors, {n: own[n] for n in tensors if n in own})
     differs = False
     for name, tensor in tensors.items():
         new = tensor.to(own[name])
+        if name in scales:
+            difference = scales[name] * tensor.to(own[name].device, torch.float32)
+            new = (own[name].float() + difference).to(own[name])
         differs = differs or not torch.equal(new, own[name])
         own[name].copy_(new)
     if not differs:

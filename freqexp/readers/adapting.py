@@ -29,6 +29,8 @@ from freqexp.readers.bundled import folder as bundled_folder
 if TYPE_CHECKING:
     from freqexp.schemas.model import ModelConfig
 
+LEVELS = 127
+"""Of 8 bits, on either side of 0."""
 OUTPUTS = {"lm_head", "output_layer"}
 """Output layers, which a LoRA leaves alone."""
 
@@ -95,10 +97,13 @@ def save_full(
     said: Mapping[str, object],
     names: Collection[str] | None = None,
     dtype: torch.dtype | None = None,
+    base: Any = None,
 ) -> None:
     """Write changed parameters of the decoder.
 
-    names: which; None: those that ask for gradients. Otherwise as `save_lora`.
+    names: which; None: those that ask for gradients. base: the model as it was; matrices are then
+    written as their differences to its own, in 8 bits, with one scale each. Otherwise as
+    `save_lora`.
     """
     _check_place(config, folder)
     own = decoder_parameters(model)
@@ -108,7 +113,12 @@ def save_full(
     if strange or not names:
         raise UserError(fault("names", strange[:NAMED], "one parameter of the decoder or more"))
     tensors = {name: _stored(name, own[name], dtype) for name in names}
-    adapter_file.write(folder, FULL, tensors, base_of(model, config), said)
+    scales = {}
+    if base is not None:
+        was = decoder_parameters(base)
+        for name in [name for name in names if own[name].dim() > 1]:
+            tensors[name], scales[name] = _difference(tensors[name], was[name])
+    adapter_file.write(folder, FULL, tensors, base_of(model, config), said, scales=scales)
 
 
 def _targets(model: Any) -> str:
@@ -131,6 +141,13 @@ def _stored(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     if not bool(torch.isfinite(stored).all()):
         raise UserError(f"{name} holds what is no finite number and is not saved")
     return stored
+
+
+def _difference(tensor: Tensor, base: Tensor) -> tuple[Tensor, float]:
+    """What a tensor differs by from another one, as int8 of the same shape, and their unit."""
+    difference = tensor.float() - base.detach().to("cpu", torch.float32)
+    unit = float(difference.abs().max()) / LEVELS or 1.0
+    return (difference / unit).round().to(torch.int8).contiguous(), unit
 
 
 def _check_place(config: ModelConfig, folder: Path) -> None:

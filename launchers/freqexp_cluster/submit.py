@@ -12,10 +12,9 @@ from freqexp.answering.session import Session
 from freqexp.codecs.external.settings import with_files
 from freqexp.config.cluster import Executor
 from freqexp.errors import ConfigError, fault
-from freqexp.readers.adapter_file import BUNDLED as ADAPTERS
+from freqexp.paths import BUNDLED
 from freqexp.running.plan import plan
 from freqexp.running.sweep_file import check_same_sweep, sweep_name
-from freqexp.tokens.trained.weights import BUNDLED
 from freqexp_cluster import dry_run, slurm, workers
 from freqexp_cluster.todo import Sweep
 
@@ -72,7 +71,7 @@ def absolute(cfg: RunConfig) -> RunConfig:
     # A hub id looks like a path, and is none as long as there is no such folder.
     if model.path is not None and Path(model.path).expanduser().exists():
         model = replace(model, path=_full(model.path))
-    if model.adapter is not None and model.adapter not in ADAPTERS:
+    if model.adapter is not None and model.adapter not in BUNDLED:
         model = replace(model, adapter=_full(model.adapter))
     font = getattr(model.render, "font_path", None)
     if font is not None:
@@ -96,7 +95,7 @@ def _with_full_paths(method: Any) -> Any:
         value = getattr(method, item.name)
         if is_dataclass(value):
             found[item.name] = _with_full_paths(value)
-        elif item.name in METHOD_FILES and value not in (None, BUNDLED):
+        elif item.name in METHOD_FILES and value not in (None, *BUNDLED):
             found[item.name] = [*map(_full, value)] if isinstance(value, list) else _full(value)
         elif item.name in METHOD_COMMANDS and value is not None:
             found[item.name] = with_files(value, _full)

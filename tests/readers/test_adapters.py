@@ -169,6 +169,31 @@ def test_changed_parameters_come_back_bit_by_bit(subject: Subject, tmp_path: Pat
     assert all(any(part in name for part in parts) for name in towers)
 
 
+def test_differences_in_8_bits_are_a_quarter_and_no_further_off_than_half_a_unit(
+    subject: Subject, tmp_path: Path
+) -> None:
+    base, reader = subject.load(), subject.load()
+    decoder = decoder_parameters(reader.model)
+    reader.model.requires_grad_(False)
+    for parameter in decoder.values():
+        parameter.requires_grad_(True)
+    train(subject, reader, list(decoder.values()), 2)
+    save_full(reader.model, subject.config, tmp_path / "whole", {})
+    save_full(reader.model, subject.config, tmp_path / "small", {}, base=base.model)
+    again = subject.load(adapter=str(tmp_path / "small"))
+    was, own = decoder_parameters(base.model), decoder_parameters(again.model)
+    for name, wanted in decoder.items():
+        most = float((wanted - was[name]).detach().abs().max())
+        off = float((own[name] - wanted).detach().abs().max())
+        assert off <= (most / 254 * 1.001 + 1e-7 if wanted.dim() > 1 else 0.0), name
+    changed = (subject.logits(reader) - subject.logits(base)).abs().max()
+    assert (subject.logits(again) - subject.logits(reader)).abs().max() < 0.05 * changed
+    parts = [load_file(tmp_path / name / "decoder.safetensors") for name in ("whole", "small")]
+    sizes = [sum(tensor.nbytes for tensor in part.values()) for part in parts]
+    flat = sum(tensor.nbytes for tensor in parts[0].values() if tensor.dim() == 1)
+    assert sizes[1] == (sizes[0] - flat) // 4 + flat
+
+
 @dataclass(frozen=True, eq=False)
 class Saved:
     """An adapter of each kind of one checkpoint."""
@@ -388,6 +413,20 @@ def test_tensors_that_are_not_the_model_s_are_refused(saved: Saved, tmp_path: Pa
     plain = shutil.copytree(saved.full, tmp_path / "plain")
     save_file(load_file(plain / "decoder.safetensors"), plain / "decoder.safetensors")
     refused(saved, resealed(plain), "header of decoder.safetensors has no 'decoder'")
+    name, header = first(load_file(plain / "decoder.safetensors")), "its header says nothing of a"
+    for entry, said in (
+        ("no JSON", header),
+        ("3", header),
+        ('{"scales": [1]}', header),
+        ('{"scales": {"x": null}}', header),
+        ('{"scales": {"x": 0}}', "the scale of x is 0.0, not a number above 0"),
+        ('{"scales": {"x": NaN}}', "the scale of x is nan, not a number above 0"),
+        ("{}", f"{name} holds what is no finite number"),
+    ):
+        tensors = load_file(saved.full / "decoder.safetensors")
+        tensors[name] = tensors[name].to(torch.int8)
+        save_file(tensors, plain / "decoder.safetensors", {"decoder": entry})
+        refused(saved, resealed(plain), said)
 
 
 def test_other_settings_of_peft_are_refused(saved: Saved, tmp_path: Path) -> None:

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING
 
 from freqexp.coding.tensor_header import header_entry
 from freqexp.errors import UserError, fault
-from freqexp.paths import package_dir
+from freqexp.paths import adapted_dir
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 FILE = "compressor.safetensors"
 ENTRY = "compressor"
-BUNDLED = "bundled"
 FIELD = "compressor."
 CODE_WORDS = ".codes"
 """How buffers are called that are learned as parameters are."""
@@ -38,9 +37,8 @@ class Said:
 
 
 def path_of(weights: str) -> Path:
-    """The file in a folder, or, of "bundled", in the package."""
-    folder = package_dir() / "models" / "adapted" if weights == BUNDLED else Path(weights)
-    return folder.expanduser() / FILE
+    """The file in a folder, or, of "bundled_half", in the package."""
+    return adapted_dir(weights) / FILE
 
 
 def header(weights: str, prefix: str = FIELD) -> Said:

@@ -31,6 +31,15 @@ class Trained(Enum):
     nothing = "nothing"
 
 
+class Store(Enum):
+    """How a decoder that was trained in full is written: its weights, or what they differ by from
+    the ones it had, in 8 bits with a scale for each matrix, which takes a quarter of the bytes.
+    """
+
+    float32 = "float32"
+    int8 = "int8"
+
+
 @dataclass
 class AdaptConfig(Section):
     """How a reader is adapted.
@@ -54,6 +63,7 @@ class AdaptConfig(Section):
     start_lessons: conversations that codebooks begin from (k-means).
     checkpoint_every, validate_every: in steps. held: conversations of each shape to watch on.
     recompute: layers are computed again for the gradient, which saves memory (checkpointing).
+    store: how a decoder that was trained in full is written.
     split: of the generated sentences. seed: of the draws. threads: of torch, on a CPU.
     """
 
@@ -85,6 +95,7 @@ class AdaptConfig(Section):
     validate_every: int = 50
     held: int = 8
     recompute: bool = False
+    store: Store = Store.float32
     split: str = FIT
     seed: int = 0
     threads: int | None = None
@@ -198,6 +209,9 @@ def _run_faults(config: AdaptConfig, run: RunConfig) -> list[str]:
     if config.model is Trained.nothing and not (learned and config.compressor is not False):
         allowed = "decoder or lora where no compressor is trained"
         faults.append(fault("adapt.model", config.model.value, allowed))
+    if config.store is not Store.float32 and config.model is not Trained.decoder:
+        allowed = "float32, or adapt.model=decoder"
+        faults.append(fault("adapt.store", config.store.value, allowed))
     tasks = run.cluster.tasks
     if config.per_pass >= 1 and config.conversations // config.per_pass % tasks:
         allowed = f"one that makes adapt.conversations / adapt.per_pass a multiple of {tasks}"

@@ -11,7 +11,7 @@ import torch
 from freqexp.files import write_json
 from freqexp.readers.adapting import save_full, save_lora
 from freqexp.results.provenance import code_state, command, now, versions
-from freqexp.train.adapt.config import Trained
+from freqexp.train.adapt.config import Store, Trained
 from freqexp.train.adapt.curve import Row
 from freqexp.train.adapt.student import Student
 
@@ -20,10 +20,11 @@ PROVENANCE = "adapt.json"
 
 def write(student: Student, folder: Path, step: int, rows: Sequence[Row]) -> None:
     """Write what the student holds. Raises UserError when it can't be written."""
-    said = provenance(student, step, rows)
-    if student.config.model is Trained.decoder:
-        save_full(student.reader.model, student.run.model, folder, said, student.weights)
-    elif student.config.model is Trained.lora:
+    said, config = provenance(student, step, rows), student.config
+    if config.model is Trained.decoder:
+        model, base = student.reader.model, student.base if config.store is Store.int8 else None
+        save_full(model, student.run.model, folder, said, student.weights, base=base)
+    elif config.model is Trained.lora:
         save_lora(student.reader.model, student.run.model, folder, said)
     else:
         write_json(folder / PROVENANCE, said)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from freqexp.config.run import RunConfig
     from freqexp.train.adapt.config import AdaptConfig
 
-# What changes no weight but by rounding.
-NOT_IN_IDENTITY = ("out", "threads", "checkpoint_every", "recompute")
+# What changes no step but by rounding.
+NOT_IN_IDENTITY = ("out", "threads", "checkpoint_every", "recompute", "store")
 
 
 def settings(config: AdaptConfig, run: RunConfig) -> dict[str, Any]:

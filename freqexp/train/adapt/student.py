@@ -75,6 +75,11 @@ class Student:
         return self.reading.learned
 
     @property
+    def base(self) -> Any:
+        """The model as it was before; None where it is this one without its LoRA."""
+        return None if self._full_copy is None else self._full_copy.model
+
+    @property
     def compresses(self) -> bool:
         """Whether anything acts between pages and decoder."""
         return self.reading.acts

@@ -121,6 +121,7 @@ def test_without_any_loss_there_is_nothing_to_train() -> None:
             [MERGE, "adapt.model=decoder", "model.dtype=bfloat16"],
             "model.dtype: got 'bfloat16', allowed: float32 with adapt.model=decoder",
         ),
+        ([MERGE, "adapt.store=int8"], "adapt.store: got 'int8', allowed: float32, or adapt.model="),
         ([MERGE, "model=ppocr"], "model.family: got 'ppocr', allowed: a family with a decoder"),
         ([MERGE, "needles.text=random"], "needles.text: got 'random', allowed: english: "),
         ([MERGE, "needles.near=0.25"], "needles.near: got 0.25, allowed: 0.5: "),

@@ -36,6 +36,7 @@ from freqexp.readers.load import load_reader
 from freqexp.schemas.choices import Dtype, Form
 from freqexp.train import checkpoint
 from freqexp.train.adapt import command, curve, losses
+from freqexp.train.adapt.config import Store
 from freqexp.train.adapt.curve import Curve
 from freqexp.train.adapt.loop import BEST, CHECKPOINT, refuse_other, schedule
 from freqexp.train.adapt.said import settings
@@ -249,6 +250,7 @@ def test_what_changes_no_weight_may_change(fresh: Student) -> None:
     own = settings(config, run)
     assert own == fresh.said
     here = replace(config, checkpoint_every=7, threads=2, recompute=True, out="elsewhere")
+    here.store = Store.int8
     assert settings(here, run) == own
     for other in (
         replace(config, steps=6),
@@ -498,8 +500,9 @@ def test_compressors_without_parameters_stand_in_the_loop(name: str, tmp_path: P
 
 
 def test_the_decoder_is_trained_beside_a_copy_of_itself(tmp_path: Path) -> None:
-    given = ("compressor=blank_prune", "adapt.model=decoder", "adapt.steps=2")
-    assert command.adapt(*tiny(*given, f"adapt.out={tmp_path}", "adapt.validate_every=1"))
+    given = ["compressor=blank_prune", "adapt.model=decoder", "adapt.steps=2"]
+    given += [f"adapt.out={tmp_path}", "adapt.validate_every=1"]
+    assert command.adapt(*tiny(*given))
     _, run = tiny(*given)
     base: Any = load_reader(run.model)
     trained = checkpoint.load(tmp_path / CHECKPOINT)["trained"]["model"]
@@ -511,6 +514,15 @@ def test_the_decoder_is_trained_beside_a_copy_of_itself(tmp_path: Path) -> None:
     found = dict(again.model.named_parameters())
     best = checkpoint.load(tmp_path / BEST)["trained"]["model"]
     assert all(torch.equal(found[name], tensor) for name, tensor in best.items())
+    # The same command, done already, writes it once more: a quarter of the size.
+    whole = (tmp_path / "decoder.safetensors").stat().st_size
+    assert command.adapt(*tiny(*given, "adapt.store=int8"))
+    assert (tmp_path / "decoder.safetensors").stat().st_size < 0.27 * whole
+    close: Any = load_reader(replace(run.model, adapter=str(tmp_path)))
+    found = dict(close.model.named_parameters())
+    for name, tensor in best.items():
+        changed = (tensor - own[name]).abs().max()
+        torch.testing.assert_close(found[name], tensor, rtol=0, atol=float(changed) / 250)
 
 
 def test_the_compressor_alone_is_trained_for_the_reader_as_it_is(
