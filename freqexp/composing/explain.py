@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import HydraException
-from omegaconf import BooleanNode, DictConfig, EnumNode, FloatNode, IntegerNode
+from omegaconf import BooleanNode, DictConfig, EnumNode, FloatNode, IntegerNode, ListConfig
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from freqexp.composing.command import Command
@@ -28,6 +29,7 @@ from freqexp.composing.overrides import (
     PRIMARY,
     compose_raw,
     normalize,
+    text_keys,
     to_run,
 )
 from freqexp.config.check import check, unknown_key
@@ -167,7 +169,7 @@ def _override_fault(text: str, options: list[str], base: DictConfig, error: Exce
     if override.is_delete():
         return one_line(error)
     if override.is_sweep_override():
-        return f"{label([text])}: several values need -m (--multirun)"
+        return f"{label([text])}: several values need -m (--multirun){_in_quotes(text)}"
     value = override.value()
     if text.startswith(PLACE):
         key = override.package or key
@@ -189,7 +191,8 @@ def _value_fault(key: str, value: Any, base: DictConfig) -> str | None:
     for depth, part in enumerate(path):
         known = [str(name) for name in parent if name != "hydra"]
         if part not in known:
-            return unknown_key("".join(f"{name}." for name in path[:depth]), part, known)
+            prefix = "".join(f"{name}." for name in path[:depth])
+            return unknown_key(prefix, part, known, _ending_in(base, key))
         node = parent._get_node(part)
         if depth == len(path) - 1:
             return fault(key, value, _allowed(node))
@@ -197,6 +200,31 @@ def _value_fault(key: str, value: Any, base: DictConfig) -> str | None:
             return fault(key, value, f"nothing, {'.'.join(path[: depth + 1])} has no keys below it")
         parent = node
     return None
+
+
+def _in_quotes(text: str) -> str:
+    """How one value with commas in it is typed, for keys of text."""
+    key, _, value = label([text]).partition("=")
+    if key not in text_keys() or value[:1] == '"':
+        return ""
+    quoted = shlex.quote(f'{key}="{value}"')
+    return f"; one value with commas: {quoted}"
+
+
+def _ending_in(base: DictConfig, key: str) -> list[str]:
+    """Keys of sections that end as this one does, or begin with a section's own name."""
+    found = []
+    sections = [("", base)]
+    for prefix, section in sections:
+        for name in section:
+            node = section._get_node(name)
+            if isinstance(node, DictConfig) and not node._is_none() and name != "hydra":
+                sections.append((f"{prefix}{name}.", node))
+                if prefix and key.startswith(f"{name}."):
+                    found.append(f"{prefix}{key}")
+            elif f"{prefix}{name}".endswith(f".{key}"):
+                found.append(f"{prefix}{name}")
+    return found
 
 
 def _allowed(node: object) -> str:
@@ -210,4 +238,6 @@ def _allowed(node: object) -> str:
         return "a number"
     if isinstance(node, DictConfig):
         return f"a value for one of its keys: {', '.join(str(name) for name in node)}"
+    if isinstance(node, ListConfig):
+        return "a list, as in [a,b]"
     return "text"

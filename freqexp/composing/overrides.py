@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
@@ -94,7 +95,8 @@ def normalize(overrides: Sequence[str]) -> list[str]:
     `render@model.render=x` (the group's place in the configuration), and `codec=x` and `token=x`
     become `compressor@compressor.codec=x` and so on (a place in `compressor=combined`). A key of a
     free form, as `cluster.extra.reservation`, is added where it is not there. What is typed for a
-    key of text, such as output_dir=2026_11_25 or model.path=~/a b, is that text.
+    key of text, such as output_dir=2026_11_25 or model.path=~/a b, is that text; commas divide it
+    unless there is a file of that name.
     """
     return [_normalized(override) for override in overrides]
 
@@ -106,7 +108,8 @@ def _normalized(override: str) -> str:
     if key.lstrip("+").startswith(FREE_FORM):
         key = f"++{key.lstrip('+')}"
     if key.lstrip("+") in text_keys() and value[:1] not in ("'", '"', "[", "{"):
-        parts = [value] if key == "notes" else value.split(",")
+        whole = key == "notes" or os.path.exists(os.path.expanduser(value))
+        parts = [value] if whole else value.split(",")
         value = ",".join(map(_as_text, parts))
     if key == "render":
         key = "render@model.render"

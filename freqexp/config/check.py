@@ -95,10 +95,12 @@ def unknown_keys(section: object, prefix: str = "") -> list[str]:
     return faults
 
 
-def unknown_key(prefix: str, key: str, known: Sequence[str]) -> str:
-    """The fault of a key that `prefix` ("" or "group.") does not have."""
-    close = difflib.get_close_matches(key, known, n=1)
-    hint = f", did you mean {prefix}{close[0]}" if close else ""
+def unknown_key(prefix: str, key: str, known: Sequence[str], others: Sequence[str] = ()) -> str:
+    """The fault of a key that `prefix` ("" or "group.") does not have. others: keys elsewhere that
+    may have been meant.
+    """
+    close = [f"{prefix}{name}" for name in difflib.get_close_matches(key, known, n=1)]
+    hint = f", did you mean {' or '.join(others or close)}" if others or close else ""
     return f"{prefix}{key}: no such key{hint}; known: {', '.join(known)}"
 
 

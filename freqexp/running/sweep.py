@@ -30,6 +30,7 @@ from freqexp.running.plan import Point, plan
 from freqexp.running.progress import Progress, make_progress
 from freqexp.running.sweep_file import (
     SWEEP,
+    check_one_sweep,
     check_same_sweep,
     check_writable,
     sweep_name,
@@ -81,13 +82,13 @@ def run_points(
     observers_factory: the observers of one run, called once for each. overrides: for each point
     what the command set, and arguments: the command as it was typed, kept in sweep.json. watcher:
     is told of each run around everything else.
-    Raises UserError before any work when the output folder cannot be written, PointsError at the
-    end when a point failed.
+    Raises UserError before any work when the output folder cannot be written, ConfigError when
+    points name several, PointsError at the end when a point failed.
     """
     session = Session() if session is None else session
     progress = make_progress() if progress is None else progress
-    for folder in dict.fromkeys(cfg.output_dir for cfg in points):
-        check_writable(Path(folder))
+    check_one_sweep(points)
+    check_writable(Path(points[0].output_dir))
     runs = plan(points, session, overrides)
     name = sweep_name(points, runs)
     root = Path(points[0].output_dir)

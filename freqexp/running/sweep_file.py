@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from freqexp.errors import UserError, fault
+from freqexp.errors import ConfigError, UserError, fault
 from freqexp.files import read_json, write_json, write_text
 from freqexp.results.provenance import command
 from freqexp.running.execute import baseline_of
@@ -37,6 +37,20 @@ def check_writable(folder: Path) -> None:
         raise UserError(
             fault("output_dir", str(folder), f"a folder that can be written ({error.strerror})")
         ) from None
+
+
+def check_one_sweep(points: Sequence[RunConfig], *more: str) -> None:
+    """Raise ConfigError when points differ in what a sweep has one of: where results go, its name,
+    and `more`.
+    """
+    faults = []
+    for name in (*more, "output_dir", "sweep_name"):
+        values = list(dict.fromkeys(repr(getattr(cfg, name)) for cfg in points))
+        if len(values) > 1:
+            listed = ", ".join(values) if name not in more else f"{len(values)} different ones"
+            faults.append(f"{name}: got {listed}, allowed: one value for all points of a sweep")
+    if faults:
+        raise ConfigError(faults)
 
 
 def sweep_name(points: Sequence[RunConfig], runs: Sequence[Point]) -> str:

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 from freqexp.answering.session import Session
 from freqexp.codecs.external.settings import with_files
 from freqexp.config.cluster import Executor
-from freqexp.errors import ConfigError, fault
 from freqexp.paths import BUNDLED
 from freqexp.running.plan import plan
-from freqexp.running.sweep_file import check_same_sweep, sweep_name
+from freqexp.running.sweep_file import check_one_sweep, check_same_sweep, sweep_name
 from freqexp_cluster import dry_run, slurm, workers
 from freqexp_cluster.todo import Sweep
 
@@ -47,14 +46,7 @@ def launch(points: Sequence[compose.Point], asked: compose.Asked | None = None) 
 def make_sweep(points: Sequence[compose.Point], asked: compose.Asked | None = None) -> Sweep:
     """The sweep of these points. Raises ConfigError for points that can't go out together."""
     configs = [absolute(point.config) for point in points]
-    faults = []
-    for name in ("cluster", "output_dir", "sweep_name"):
-        values = list(dict.fromkeys(repr(getattr(cfg, name)) for cfg in configs))
-        if len(values) > 1:
-            allowed = "one value for all points of a sweep that is submitted"
-            faults.append(fault(name, f"{len(values)} different ones", allowed))
-    if faults:
-        raise ConfigError(faults)
+    check_one_sweep(configs, "cluster")
     session = Session()
     runs = plan(configs, session, [point.overrides for point in points])
     name = sweep_name(configs, runs)

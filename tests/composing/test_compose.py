@@ -132,6 +132,32 @@ def test_what_is_typed_becomes_what_hydra_takes(typed: str, understood: str) -> 
         (["keep_ratio=${nowhere}"], ["keep_ratio: Interpolation key 'nowhere' not found"]),
         (["keep_ratio=???"], ["keep_ratio: got None, allowed: a value, this one is missing"]),
         (["compressor.name=token"], ["compressor.name: got 'token', allowed: block_dct"]),
+        (
+            ["output_dir=a,b", "model.path=a b,c"],
+            [
+                "output_dir=a,b: several values need -m (--multirun); one value with commas: "
+                "'output_dir=\"a,b\"'",
+                "model.path=a b,c: several values need -m (--multirun); one value with commas: "
+                "'model.path=\"a b,c\"'",
+            ],
+        ),
+        (
+            ["dtype=float16", "render.font=x", "columns=3", "quantize=true", "zzz=1"],
+            [
+                "dtype: no such key, did you mean model.dtype;",
+                "render: no such key, did you mean model.render.font;",
+                "columns: no such key, did you mean model.render.columns;",
+                "quantize: no such key; known",
+                "zzz: no such key; known",
+            ],
+        ),
+        (
+            ["compressor=external", "compressor.encode=cat", "compressor.files=x"],
+            [
+                "compressor.encode: got 'cat', allowed: a list, as in [a,b]",
+                "compressor.files: got 'x', allowed: a list, as in [a,b]",
+            ],
+        ),
         (["foo=1"], ["foo: no such key; known: model, compressor, profile"]),
         (["+foo=1", "+compressor.blok=1"], ["foo: no such key", "compressor.blok: no such key"]),
         (["kep_ratio=1"], ["kep_ratio: no such key, did you mean keep_ratio;"]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from freqexp.composing.compose import collect, compose
@@ -40,3 +42,14 @@ def test_a_range_has_the_numbers_that_it_says() -> None:
     points = collect(["-m", "compressor=token", "keep_ratio=range(0.3,0.8,0.2)"])
     assert [point.config.keep_ratio for point in points] == [0.3, 0.5, 0.7]
     assert compose(["compressor=token", "keep_ratio=0.123456789012"]).keep_ratio == 0.123456789012
+
+
+def test_commas_divide_no_name_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep over the two halves of a path is nothing that anybody means."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one, two.jsonl").write_text("{}")
+    for typed in ("one, two.jsonl", str(tmp_path / "one, two.jsonl")):
+        (point,) = collect(["-m", f"needles.path={typed}"])
+        assert point.config.needles.path == typed
+    points = collect(["-m", "output_dir=one,three"])
+    assert [point.config.output_dir for point in points] == ["one", "three"]

@@ -210,7 +210,7 @@ def test_without_slurm_it_is_said_what_to_do(
 
 def test_points_go_out_together(point: Callable[..., compose.Point], composed: RunConfig) -> None:
     other = replace(composed.cluster, time="5")
-    with pytest.raises(ConfigError, match="cluster: got '2 different ones', allowed: one value"):
+    with pytest.raises(ConfigError, match="cluster: got 2 different ones, allowed: one value"):
         submit.make_sweep([point(), point(cluster=other)])
 
 

@@ -10,7 +10,7 @@ import pytest
 import run_fakes
 from run_fakes import Counting
 
-from freqexp.errors import UserError
+from freqexp.errors import ConfigError, UserError
 from freqexp.running.execute import execute, run_folder
 from freqexp.running.plan import plan
 from freqexp.running.progress import Lines
@@ -127,8 +127,23 @@ def test_a_folder_that_cannot_be_written_stops_before_any_work(
 ) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"output_dir: got .* allowed: a folder"):
-        run([config(), config(output_dir=str(tmp_path / "file" / "below"))], counting)
+        run([config(output_dir=str(tmp_path / "file" / "below"))], counting)
     assert (counting.loaded, counting.data_loaded) == ([], 0)
+
+
+def test_points_of_several_folders_or_names_are_no_sweep(
+    config: Any, counting: Counting, tmp_path: Path
+) -> None:
+    """A run in the second folder would be taken for the one in the first, and left out."""
+    points = [config(), config(output_dir=str(tmp_path / "b"), sweep_name="other")]
+    with pytest.raises(ConfigError) as caught:
+        run(points, counting)
+    assert list(caught.value.faults) == [
+        f"output_dir: got '{tmp_path / 'outputs'}', '{tmp_path / 'b'}', allowed: one value for all "
+        "points of a sweep",
+        "sweep_name: got None, 'other', allowed: one value for all points of a sweep",
+    ]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_sweep_json_lists_runs_and_overrides(
