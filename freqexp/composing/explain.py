@@ -216,7 +216,7 @@ def _ending_in(base: DictConfig, key: str) -> list[str]:
     found = []
     sections = [("", base)]
     for prefix, section in sections:
-        for name in section:
+        for name in map(str, section):
             node = section._get_node(name)
             if isinstance(node, DictConfig) and not node._is_none() and name != "hydra":
                 sections.append((f"{prefix}{name}.", node))

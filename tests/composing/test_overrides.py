@@ -47,9 +47,9 @@ def test_a_range_has_the_numbers_that_it_says() -> None:
 def test_commas_divide_no_name_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sweep over the two halves of a path is nothing that anybody means."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "one, two.jsonl").write_text("{}")
-    for typed in ("one, two.jsonl", str(tmp_path / "one, two.jsonl")):
-        (point,) = collect(["-m", f"needles.path={typed}"])
-        assert point.config.needles.path == typed
+    (tmp_path / "one, two").mkdir()
+    for typed in ("one, two", str(tmp_path / "one, two")):
+        (point,) = collect(["-m", f"output_dir={typed}"])
+        assert point.config.output_dir == typed
     points = collect(["-m", "output_dir=one,three"])
     assert [point.config.output_dir for point in points] == ["one", "three"]
