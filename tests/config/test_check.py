@@ -61,7 +61,7 @@ def test_an_adapter_is_a_folder_with_its_files(cfg: RunConfig, tmp_path: Path) -
 
     assert faults("bundled") == []
     assert (
-        "allowed: null, bundled, bundled_text or a folder that exists"
+        "allowed: null, bundled, bundled_half, bundled_text or a folder that exists"
         in faults(str(tmp_path / "none"))[0]
     )
     (found,) = faults(str(tmp_path))
