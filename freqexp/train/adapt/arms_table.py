@@ -15,6 +15,7 @@ from freqexp.files import read_json
 from freqexp.published.layout import Table, aligned, markdown_lines
 from freqexp.results import table
 from freqexp.results.intervals import changes, interval, scores
+from freqexp.results.mix import EXACT, kind
 from freqexp.results.record import Record, mean
 from freqexp.running.execute import run_folder
 from freqexp.tokens.trained.weights import FILE
@@ -107,7 +108,7 @@ def exact(record: Record) -> float:
     """1 for an answer that is right to the letter, else 0: the score is a similarity, and hardly
     sees a few wrong characters.
     """
-    return float(record.score == 1)
+    return float(kind(record) == EXACT)
 
 
 def arms_table(title: str, arms: Sequence[Arm]) -> Table:
