@@ -146,7 +146,8 @@ def test_every_table_stands_below_its_command_and_is_filled(page: str) -> None:
     assert len(tables) == len(OPENING.findall(text))
     for table in tables:
         assert re.search(r"commit [0-9a-f]{7}, torch ", table)
-        assert table.count("\n| none |") + table.count("| none |") >= 1
+        # What others are to be held against: the baseline, or of some arms the best control.
+        assert "| none |" in table or "To beat at half of the tokens: " in table
 
 
 def test_the_readme_says_what_the_results_say() -> None:
