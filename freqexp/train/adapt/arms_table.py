@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,9 @@ from freqexp.train.adapt.output import PROVENANCE
 HEADS = (
     *("arm", "vision tokens", "bytes a page + codebook", "as it was [95 %]", "adapted [95 %]"),
     *("same reader, all tokens [95 %]", "held out", "lead of the best learned [95 %]"),
+    *("exact [95 %]", "its lead in exact answers [95 %]"),
 )
+Value = Callable[[Record], float]
 HALF = 0.5
 
 
@@ -96,6 +98,18 @@ def best_learned(arms: Sequence[Arm]) -> Arm | None:
     return max(halved, key=lambda arm: arm.held or 0.0, default=None)
 
 
+def score(record: Record) -> float:
+    """The score of a record that has one."""
+    return record.score or 0.0
+
+
+def exact(record: Record) -> float:
+    """1 for an answer that is right to the letter, else 0: the score is a similarity, and hardly
+    sees a few wrong characters.
+    """
+    return float(record.score == 1)
+
+
 def arms_table(title: str, arms: Sequence[Arm]) -> Table:
     """A row an arm, in their order."""
     best = best_learned(arms)
@@ -155,18 +169,22 @@ def markdown(tables: Sequence[tuple[Table, str | None]]) -> str:
 
 def _row(arm: Arm, best: Arm | None) -> list[str]:
     tokens = table.change(arm.mean("vision_tokens_in"), arm.mean("vision_tokens_out"), table.count)
-    lead = "-"
+    leads = ["-", "-"]
     if arm is best:
-        lead = "the best learned"
+        leads = ["the best learned"] * 2
     elif best is not None and best.adapted is not None and arm.adapted is not None:
-        lead = table.interval(*_lead(best, arm.adapted), sign=True)
+        leads = [
+            table.interval(*_lead(best, arm.adapted, value), sign=True) for value in (score, exact)
+        ]
     return [
         arm.name,
         tokens,
         _bytes(arm),
         *(_accuracy(run) for run in (arm.before, arm.adapted, arm.whole)),
         table.number(arm.held, 3),
-        lead,
+        leads[0],
+        _accuracy(arm.adapted, exact),
+        leads[1],
     ]
 
 
@@ -180,16 +198,16 @@ def _bytes(arm: Arm) -> str:
     return f"{own} + {shared / pages:,.0f}" if shared else own
 
 
-def _lead(ours: Arm, other: Run) -> tuple[float, float, float]:
+def _lead(ours: Arm, other: Run, value: Value = score) -> tuple[float, float, float]:
     """The paired difference of the means with its interval."""
     assert ours.adapted is not None
     pairs, _ = shared_pairs(ours.adapted, other)
-    differences = changes([a.score or 0.0 for a, _ in pairs], [b.score or 0.0 for _, b in pairs])
+    differences = changes([value(a) for a, _ in pairs], [value(b) for _, b in pairs])
     return mean(differences.values) or 0.0, *interval(differences)
 
 
-def _accuracy(run: Run | None) -> str:
-    found = [record.score for record in _scored(run) if record.score is not None]
+def _accuracy(run: Run | None, value: Value = score) -> str:
+    found = [value(record) for record in _scored(run)]
     if len(found) < 2:
         return table.number(mean(found), 3)
     return table.interval(mean(found), *interval(scores(found)))

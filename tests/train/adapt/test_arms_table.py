@@ -74,6 +74,12 @@ def test_a_row_says_what_an_arm_costs_and_reaches(tmp_path: Path) -> None:
     assert row["lead of the best learned [95 %]"] == "the best learned"
     lead = cells(control, [ours, control])["lead of the best learned [95 %]"]
     assert lead.startswith("+0.350 [+0.3")
+    # Half of ours are right to the letter, none of the control's.
+    assert row["exact [95 %]"].startswith("0.500 [0.3")
+    assert row["its lead in exact answers [95 %]"] == "the best learned"
+    other = cells(control, [ours, control])
+    assert other["exact [95 %]"].startswith("0.000 [0.000, ")
+    assert other["its lead in exact answers [95 %]"].startswith("+0.500 [+0.3")
 
 
 def test_the_best_is_chosen_by_what_was_held_out_and_not_by_the_scores(tmp_path: Path) -> None:
