@@ -81,8 +81,9 @@ def _has_parameters(file: Path) -> bool:
 
 
 def _run(cfg: RunConfig) -> Run | None:
+    """A run that has all samples that are asked for: means over fewer are not to stand beside it."""
     run = load_run(run_folder(cfg, run_id(cfg)), cfg.samples)
-    return run if run is not None and run.scored else None
+    return run if run is not None and run.scored and len(run.records) == cfg.samples else None
 
 
 def best_learned(arms: Sequence[Arm]) -> Arm | None:

@@ -178,3 +178,7 @@ def test_runs_of_the_reader_as_it_was_are_found(tmp_path: Path, count: int) -> N
     row = dict(zip(HEADS, table.rows[0], strict=True))
     assert row["as it was [95 %]"].startswith("0.500 [")
     assert row["adapted [95 %]"] == "-"
+    # One that has fewer samples than are asked for is a dash.
+    ((table, _),) = arms.tables(replace(config, samples=4), ["pool"])
+    row = dict(zip(HEADS, table.rows[0], strict=True))
+    assert row["as it was [95 %]"] == "-"
