@@ -18,7 +18,7 @@ from freqexp.train.adapt.config import load
 FILE = conf_dir() / "train" / "arms.yaml"
 ARMS = (
     *("none", "random", "pool", "block_mean", "downsample", "token"),
-    *("blank_prune", "pixel_prune", "pool_needed", "merge", "merge_needed"),
+    *("blank_prune", "pixel_prune", "pool_needed", "pool_and_detail", "merge", "merge_needed"),
     *("merge_codes", "codes"),
 )
 
