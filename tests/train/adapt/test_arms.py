@@ -67,8 +67,8 @@ def test_arms_differ_in_what_stands_in_the_loop_alone(started: Started) -> None:
         assert config == configs[0]
     runs = [run for _, run in trained]
     assert len({repr(run.model) for run in runs}) == 1
-    # merge stands three times, token_vq twice.
-    assert len({run.compressor.title for run in runs}) == len(ARMS) - 3
+    # merge stands four times, token_vq twice.
+    assert len({run.compressor.title for run in runs}) == len(ARMS) - 4
 
 
 @pytest.mark.parametrize("name", ["none", "pool", "downsample"])
