@@ -20,6 +20,7 @@ _LOOKS: Mapping[str, tuple[str, str]] = {
     "symbols": (ORANGE, "*"),
     "block_vq": (ORANGE, "o"),
     "block_dct": (BLUE, "D"),
+    "block_copy": (BLUE, "*"),
     "posterize": ("#009E73", "s"),
     "png": ("#56B4E9", "P"),
     "webp_lossless": ("#56B4E9", "v"),

@@ -8,7 +8,7 @@ from freqexp.codecs.base import Codec
 from freqexp.composing.compose import compose
 from freqexp.errors import ConfigError
 
-OURS = ("symbols", "block_vq", "block_dct")
+OURS = ("symbols", "block_vq", "block_dct", "block_copy")
 LEVELS = (2, 4, 8, 16, 256)
 
 SETTINGS: dict[str, tuple[str, ...]] = {
@@ -22,6 +22,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
         "keep_ratio=0.01 compressor.codebook=false",
     ),
     "block_dct": tuple(f"keep_ratio=1 compressor.step={s}" for s in (16, 64)),
+    "block_copy": tuple(f"compressor.step={s}" for s in (14, 42)),
     "strips": (
         *(f"compressor.levels={n}" for n in LEVELS),
         *(f"compressor.levels={n} compressor.coder=xz" for n in (2, 256)),
@@ -36,7 +37,10 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "posterize": tuple(f"compressor.levels={n}" for n in (2, 3, 4, 8, 16)),
     "jpeg": tuple(f"compressor.quality={q}" for q in (20, 75)),
     "webp": ("compressor.quality=20",),
-    "avif": tuple(f"compressor.quality={q}" for q in (20, 40, 60, 65, 80)),
+    "avif": (
+        *(f"compressor.quality={q}" for q in (20, 30, 40, 60, 65, 80)),
+        *(f"compressor.quality={q} compressor.speed=4 compressor.tune=psnr" for q in (25, 48)),
+    ),
     "jxl": tuple(f"compressor.distance={d}" for d in (1, 3, 6, 10, 15)),
     "jpeg2000": (
         *(f"compressor.psnr_db={d} compressor.resolutions=1" for d in (25, 30)),

@@ -39,13 +39,17 @@ class ImageCodec(Codec):
         """The page of `shape` in a file. Raises BitstreamError for anything else."""
 
 
-def quality_of(keep_ratio: float, quality: int | None) -> int:
-    """`quality` (1 to 100), or 100 keep_ratio rounded, at least 1. Raises ConfigError."""
+def quality_of(keep_ratio: float, quality: int | None, *others: str) -> int:
+    """`quality` (1 to 100), or 100 keep_ratio rounded, at least 1.
+
+    others: faults of other settings. Raises ConfigError naming all values out of range.
+    """
     faults = []
     if not 0 < keep_ratio <= 1:
         faults.append(fault("keep_ratio", keep_ratio, "above 0, at most 1"))
     if quality is not None and not 1 <= quality <= 100:
         faults.append(fault("quality", quality, "an integer from 1 to 100"))
+    faults += others
     if faults:
         raise ConfigError(faults)
     return max(1, math.floor(100 * keep_ratio + 0.5)) if quality is None else quality

@@ -6,6 +6,7 @@ import functools
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from freqexp.errors import ConfigError, fault
 from freqexp.nouns.page import Pixels
@@ -65,11 +66,16 @@ def kept_in_sight(page: Pixels, levels: int, contrast: int) -> bool:
     """Whether nothing vanishes from a page [H, W] at so many levels: every pixel that differs from
     the ground by `contrast` or more has one within two pixels that still differs from it.
     """
-    from scipy.ndimage import maximum_filter
-
     ground = background(page)
     numbers = numbers_of(levels)
     distance = np.abs(page.astype(np.int16) - ground)
-    shown = numbers[page] != numbers[ground]
-    near = maximum_filter(shown.view(np.uint8), 2 * _NEAR + 1)
-    return not bool(((distance >= contrast) & (near == 0)).any())
+    shown = near(numbers[page] != numbers[ground])
+    return not bool(((distance >= contrast) & ~shown).any())
+
+
+def near(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Where on a page [H, W] a flag is set within two pixels."""
+    from scipy.ndimage import maximum_filter
+
+    found: npt.NDArray[np.bool_] = maximum_filter(flags.view(np.uint8), 2 * _NEAR + 1) > 0
+    return found

@@ -22,6 +22,10 @@ class Coder:
         """Code `value` (decoding: None); returns it. weights: int64 [n], each above 0."""
         raise NotImplementedError
 
+    def symbols(self, weights: Integers, values: Integers | None, count: int) -> Integers:
+        """Code `count` values (decoding: None), all with the same weights; returns them."""
+        raise NotImplementedError
+
 
 class Writer(Coder):
     """Range encoder."""
@@ -38,6 +42,13 @@ class Writer(Coder):
         table = self._model.Categorical(weights.astype(np.float64), perfect=False)
         self._coder.encode(value, table)
         return value
+
+    def symbols(self, weights: Integers, values: Integers | None, count: int) -> Integers:
+        """See `Coder`."""
+        assert values is not None
+        table = self._model.Categorical(weights.astype(np.float64), perfect=False)
+        self._coder.encode(values.astype(np.int32), table)
+        return values
 
     def data(self) -> bytes:
         """All that was coded."""
@@ -60,12 +71,16 @@ class Reader(Coder):
 
     def symbol(self, weights: Integers, value: int | None) -> int:
         """See `Coder`. Raises BitstreamError for what no encoder writes."""
-        self._left -= 1
+        return int(self.symbols(weights, None, 1)[0])
+
+    def symbols(self, weights: Integers, values: Integers | None, count: int) -> Integers:
+        """See `Coder`. Raises BitstreamError for what no encoder writes."""
+        self._left -= count
         if self._left < 0:
             raise BitstreamError("indices: more symbols than its bytes can hold")
         table = self._model.Categorical(weights.astype(np.float64), perfect=False)
         try:
-            return int(self._coder.decode(table))
+            return np.asarray(self._coder.decode(table, count), dtype=np.int64)
         except AssertionError as error:
             raise BitstreamError("indices: no range encoder writes these bytes") from error
 

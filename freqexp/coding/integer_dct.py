@@ -38,7 +38,7 @@ def forward(planes: Pixels | Ints, block: int, step: int) -> Ints:
     [H/block, block, W/block, block]; dimensions 1 and 3 are the frequencies, 0 and 2 the blocks.
     """
     height, width = planes.shape
-    basis = _basis(block)
+    basis = basis_of(block)
     across = np.ascontiguousarray(basis.T)
     levels = np.empty((height // block, block, width // block, block), dtype=np.int16)
     for chunk, values, half in _chunks(len(levels), block, width):
@@ -58,7 +58,7 @@ def inverse(levels: Ints, step: int) -> Pixels:
     levels: as `forward` returns them, at most `highest_level`.
     """
     block, width = levels.shape[1], levels.shape[2] * levels.shape[3]
-    basis = _basis(block)
+    basis = basis_of(block)
     # The step and the scale go into one of the factors: both products stay exact.
     down = np.ascontiguousarray(basis.T) * (step / _SCALE**2)
     page = np.empty((len(levels), block, width), dtype=np.uint8)
@@ -73,6 +73,14 @@ def inverse(levels: Ints, step: int) -> Pixels:
     return page.reshape(-1, width)
 
 
+def differences(levels: Ints, step: int) -> Ints:
+    """As `inverse`, but with a sign: int16 [H, W], nearest integers, halves away from 0, limited to
+    -255 to 255.
+    """
+    # Each inverse clips to 0 to 255: one holds what is lighter, the other what is darker.
+    return inverse(levels, step).astype(np.int16) - inverse(-levels, step)
+
+
 def _chunks(rows: int, block: int, width: int) -> Iterator[tuple[slice, Floats, Floats]]:
     """Ranges of block rows, in order, each with two buffers [rows, block, width]: the same memory
     every time, so that little of it comes fresh from the system.
@@ -85,8 +93,8 @@ def _chunks(rows: int, block: int, width: int) -> Iterator[tuple[slice, Floats, 
 
 
 @functools.lru_cache(maxsize=16)
-def _basis(block: int) -> Floats:
-    """Rounded DCT-II basis [block, block], row u holds frequency u."""
+def basis_of(block: int) -> Floats:
+    """Rounded DCT-II basis [block, block] in units of 2^-14, row u holds frequency u."""
     frequency = np.arange(block)[:, np.newaxis]
     phase = (2 * np.arange(block) + 1) * frequency % (4 * block)
     basis = np.cos(phase * (np.pi / (2 * block))) * np.sqrt(2 / block)

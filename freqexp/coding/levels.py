@@ -75,10 +75,15 @@ class Tables:
         return tables
 
 
-def encode_levels(levels: Ints) -> CodedLevels:
-    """Code levels, int16 [rows, block, columns, block] (see `integer_dct.forward`)."""
+def encode_levels(levels: Ints, predicted: bool = False) -> CodedLevels:
+    """Code levels, int16 [rows, block, columns, block] (see `integer_dct.forward`).
+
+    predicted: blocks are what a prediction leaves, so DCs are coded as they are, not as differences
+    to the block before.
+    """
     signed = _block_major(levels)
-    signed[0, 0] = np.diff(signed[0, 0], prepend=0)
+    if not predicted:
+        signed[0, 0] = np.diff(signed[0, 0], prepend=0)
     smallest, excess = excess_of(signed)
     lengths = bit_length(excess)
     steps = list(_encoder_steps(lengths))
@@ -99,7 +104,9 @@ def encode_levels(levels: Ints) -> CodedLevels:
     return CodedLevels(smallest, masks.data(), varint(len(coded)) + coded + raw, tables.pack())
 
 
-def decode_levels(coded: CodedLevels, shape: tuple[int, int, int, int], highest: int) -> Ints:
+def decode_levels(
+    coded: CodedLevels, shape: tuple[int, int, int, int], highest: int, predicted: bool = False
+) -> Ints:
     """Inverse of `encode_levels`: int16 of `shape` = (rows, block, columns, block).
 
     Raises BitstreamError for what no encoder writes, a level beyond `highest` included.
@@ -127,7 +134,8 @@ def decode_levels(coded: CodedLevels, shape: tuple[int, int, int, int], highest:
     signed[sizes.places[sizes.places >= rows * columns]] += coded.smallest - 1
     signed[sizes.places[negative > 0]] *= -1
     planes = signed.reshape(lengths.shape)
-    planes[0, 0] = np.cumsum(planes[0, 0])
+    if not predicted:
+        planes[0, 0] = np.cumsum(planes[0, 0])
     if int(np.abs(planes).max()) > highest:
         raise BitstreamError(f"values: a level beyond {highest}, the highest of a page")
     by_row = planes.astype(np.int16).reshape(block, block, rows, columns)

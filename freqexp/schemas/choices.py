@@ -166,6 +166,13 @@ class StripCoder(Enum):
     xz = "xz"
 
 
+class AvifTune(Enum):
+    """What libaom optimises: what it does by default, or the squared error."""
+
+    default = "default"
+    psnr = "psnr"
+
+
 class MergeForm(Enum):
     """What makes one vision token of a group, see `freqexp.tokens.merge.Merge`."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from freqexp.errors import fault
 from freqexp.schemas import ranges
-from freqexp.schemas.choices import Fit, Threshold
+from freqexp.schemas.choices import AvifTune, Fit, Threshold
 from freqexp.schemas.method import CompressorConfig, StageName
 from freqexp.schemas.profile import ProfileConfig
 from freqexp.schemas.section import option_name
@@ -163,15 +163,22 @@ class WebpConfig(QualityConfig):
 
 @dataclass
 class AvifConfig(QualityConfig):
-    """AVIF. quality: 1 to 100; null: 100 keep_ratio."""
+    """AVIF. quality: 1 to 100; null: 100 keep_ratio. speed: 0, the most thorough, to 10. tune:
+    default, or psnr for the least squared error.
+    """
 
     name: str = "avif"
     control: ClassVar[str] = "AVIF"
+    speed: int = 6
+    tune: AvifTune = AvifTune.default
+
+    def check(self, prefix: str) -> list[str]:
+        return super().check(prefix) + ranges.integers(self, prefix, ("speed",), 0, 10)
 
     def build(self, keep_ratio: float, profile: ProfileConfig) -> Codec:
         from freqexp.codecs.avif import Avif
 
-        return Avif(keep_ratio=keep_ratio, quality=self.quality)
+        return Avif(keep_ratio, self.quality, self.speed, self.tune.value)
 
 
 @dataclass
@@ -234,3 +241,26 @@ class BlockVqConfig(CodecConfig):
         from freqexp.codecs.block_vq.codec import BlockVq
 
         return BlockVq(keep_ratio=keep_ratio, block=self.block, codebook=self.codebook)
+
+
+@dataclass
+class BlockCopyConfig(CodecConfig):
+    """Blocks copied from before on the page, and the block DCT of what they leave.
+
+    step: of the quantiser, in gray levels, 1 to 255; null: 255 ** (1 - keep_ratio).
+    """
+
+    name: str = "block_copy"
+    step: int | None = None
+
+    @property
+    def uses_keep_ratio(self) -> bool:
+        return self.step is None
+
+    def check(self, prefix: str) -> list[str]:
+        return ranges.integers(self, prefix, ("step",), 1, 255)
+
+    def build(self, keep_ratio: float, profile: ProfileConfig) -> Codec:
+        from freqexp.codecs.block_copy.codec import BlockCopy
+
+        return BlockCopy(keep_ratio=keep_ratio, step=self.step)

@@ -22,7 +22,7 @@ from freqexp.codecs.block_vq.parse import Parsed, parse_page, render_lines
 from freqexp.codecs.block_vq.symbols import decode_lines, encode_lines, flat_odds
 from freqexp.codecs.planes import planes_of, restored_page
 from freqexp.coding.bitstream import Bitstream, BitstreamError, Cursor, varint
-from freqexp.coding.integer_dct import MAX_STEP, Ints, forward, highest_level, inverse
+from freqexp.coding.integer_dct import MAX_STEP, Ints, differences, forward, highest_level
 from freqexp.coding.levels import CodedLevels, decode_levels, encode_levels
 from freqexp.coding.share import page_share
 from freqexp.errors import ConfigError, fault
@@ -137,10 +137,9 @@ def _add_residual(page: Pixels, block: int, step: int, coded: CodedLevels) -> Pi
     rows, columns = -(-height // block), -(-width // block)
     shape = (rows, block, columns, block)
     levels = decode_levels(coded, shape, highest_level(block, step))
-    # Each inverse clips to 0 to 255: one holds what is lighter, the other what is darker.
-    lighter, darker = inverse(levels, step), inverse(-levels, step)
-    whole = lighter[:height, :width].astype(np.int16) - darker[:height, :width]
-    return np.clip(page + whole, 0, 255).astype(np.uint8)
+    residual = differences(levels, step)[:height, :width]
+    whole: Pixels = np.clip(page + residual, 0, 255).astype(np.uint8)
+    return whole
 
 
 def _padded(values: npt.NDArray[np.int16], block: int) -> npt.NDArray[np.int16]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from freqexp.codecs import columns
-from freqexp.codecs.base import Codec, Payload, check_page
+from freqexp.codecs.base import Codec, Payload
 from freqexp.codecs.levels import (
     evenly,
     grid_of,
@@ -19,16 +19,17 @@ from freqexp.codecs.lossless import read_file, thorough_file
 from freqexp.codecs.planes import planes_of, restored_page
 from freqexp.codecs.symbols.known import NAME_BYTES, NOTHING, Known, Prior
 from freqexp.codecs.symbols.page import PageCode, cut, decode, encode
+from freqexp.codecs.symbols.pictured import pictured, read_pictured
 from freqexp.codecs.symbols.priors import bundled_priors, named_prior
 from freqexp.coding.bitstream import Bitstream, BitstreamError, Cursor, varint
 from freqexp.coding.share import page_share
 from freqexp.errors import fault
 from freqexp.nouns.page import Pixels
 
-SYMBOLS, IMAGE, STRIPS = range(3)
+SYMBOLS, IMAGE, STRIPS, COPIES = range(4)
 
 _MANY_NEW = 0.05
-"""Pages of which more than this share is in shapes of their own are tried as an image, too."""
+"""Pages of which more than this share is in shapes of their own are tried as pictures, too."""
 
 _HELPS = 0.85
 """Pages that a prior makes smaller than this share are not tried as strips."""
@@ -67,9 +68,10 @@ class Symbols(Codec):
     4. prior: what a page of examples knows already, shapes and strings; the bitstream names it, and
        a page counts a hundredth of its file (`page_share`). It is used where it saves more.
     5. Where that is shorter, the levels are stored as `strips` does in place of all that, or, of a
-       page that is no text, as an image file.
+       page that is no text, as an image file; or that page is stored as `block_copy` does, no
+       farther off than the levels are (see `limited`).
 
-    Everything is lossless but the rounding.
+    Otherwise everything is lossless but the rounding.
     """
 
     code = 16
@@ -97,8 +99,8 @@ class Symbols(Codec):
         file.
         """
         planes = planes_of(pixels)
-        levels = self._levels_for(planes)
-        planes = evenly(planes, levels)
+        asked, seen = self._levels_for(planes), planes
+        planes = evenly(planes, asked)
         levels, count = grid_of(planes), len(planes) // pixels.shape[0]
         page = numbers_of(levels)[planes]
         coded = self._coded(page, planes, levels)
@@ -111,12 +113,11 @@ class Symbols(Codec):
         if best is None or best.code.new_pixels > _MANY_NEW * page.size:
             index, data = thorough_file(evenly(pixels, levels))
             found.append((len(data), Payload(varint(IMAGE) + varint(index), (b"", data))))
+            least = min(size for size, _ in found)
+            copies = pictured(seen, asked, self._contrast, count)
+            if copies is not None and len(copies) < least:
+                return Payload(varint(COPIES) + copies.head, copies.sections)
         return min(found, key=lambda one: one[0])[1]
-
-    def restored(self, pixels: Pixels) -> Pixels:
-        """See `Codec`."""
-        check_page(pixels)
-        return evenly(pixels, self._levels_for(planes_of(pixels)))
 
     def _levels_for(self, planes: Pixels) -> int:
         """As many as are asked for, or more, so that nothing vanishes."""
@@ -167,6 +168,10 @@ class Symbols(Codec):
         way = cursor.varint()
         if way in (IMAGE, STRIPS) and stream.sections[0]:
             raise BitstreamError("symbols: a script where there are no symbols")
+        if way == COPIES:
+            head = cursor.take(len(stream.parameters) - cursor.at)
+            page = read_pictured(head, stream.sections, stream.shape)
+            return restored_page(page, stream.shape)
         if way == STRIPS:
             head = cursor.take(len(stream.parameters) - cursor.at)
             page, levels = columns.read(head, stream.sections[1], stream.shape)

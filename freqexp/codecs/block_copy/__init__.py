@@ -1,0 +1,1 @@
+"""Pages as copied blocks and the DCT of what they leave."""
