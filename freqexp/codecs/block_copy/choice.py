@@ -116,11 +116,12 @@ def _best(
         nearest = np.floor(size + (1 - _NEAREST))
         kept = np.where((far > most)[:, np.newaxis, np.newaxis], nearest, kept)
         far = ((size - kept) ** 2).sum(axis=(1, 2))
-    bits = _BITS_A_LEVEL * np.count_nonzero(kept, axis=(1, 2))
-    bits = bits + _BITS_A_DOUBLING * np.log2(1 + kept).sum(axis=(1, 2))
-    bits += [_BITS_A_MODE[mode] for mode, _ in ways]
-    costs = far + _WORTH * bits
-    chosen = int(np.argmin(np.where(far > most, np.inf, costs))) if len(ways) > 1 else 0
+    chosen = 0
+    if len(ways) > 1:
+        bits = _BITS_A_LEVEL * np.count_nonzero(kept, axis=(1, 2))
+        bits = bits + _BITS_A_DOUBLING * np.log2(1 + kept).sum(axis=(1, 2))
+        bits += [_BITS_A_MODE[mode] for mode, _ in ways]
+        chosen = int(np.argmin(np.where(far > most, np.inf, far + _WORTH * bits)))
     levels = np.copysign(kept[chosen], coefficients[chosen])
     # As `differences` has it.
     left = basis.T @ levels @ basis * (step / _UNIT)
