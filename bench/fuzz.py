@@ -29,6 +29,7 @@ import torch
 from bench.mutations import mutated
 from freqexp.codecs.avif import Avif
 from freqexp.codecs.base import Codec, decode
+from freqexp.codecs.block_copy.codec import BlockCopy
 from freqexp.codecs.block_dct import BlockDct
 from freqexp.codecs.block_vq.codec import BlockVq
 from freqexp.codecs.columns import CODERS
@@ -117,6 +118,7 @@ def seeds() -> list[bytes]:
         Downsample(),
         External(),
         *(Strips(levels=4, coder=coder) for coder in CODERS),
+        BlockCopy(step=40),
     ]
     # Three lines are enough to find the codebook's group.
     text = GlyphRenderer(width=120, height=70, font_pt=14, line_height_pt=16, crop=False)
@@ -131,8 +133,8 @@ def seeds() -> list[bytes]:
 
 def _symbols(words: Pixels) -> Iterator[bytes]:
     """Text at two levels and at 256, in one plane and three, with a prior and without; noise, whose
-    shapes are coded otherwise; and pages that are stored as a picture, and as strips, in one plane
-    and three.
+    shapes are coded otherwise; and pages that are stored as a picture, as copied blocks, and as
+    strips, in one plane and three.
     """
     glyph = GlyphRenderer(width=220, height=70, font_pt=14, line_height_pt=16, crop=False)
     page = glyph.render_text("out over the lamps\nlean water; the\nwater leans")[0].pixels
@@ -154,6 +156,10 @@ def _symbols(words: Pixels) -> Iterator[bytes]:
     specks = np.where(rng.random((40, 60, 3)) < 0.1, rng.integers(0, 255, (40, 60, 3)), 255)
     for given in (words, specks.astype(np.uint8)):
         yield Symbols(levels=16, priors=()).encode(given)
+    grain = rng.normal(0, 12, (*words.shape, 3))
+    grained = np.clip(words[..., np.newaxis] / 2 + 60 + grain, 0, 255).astype(np.uint8)
+    for given in (grained[..., 0], grained):
+        yield Symbols(levels=8, priors=()).encode(np.ascontiguousarray(given))
 
 
 def installed() -> list[type[TwoLevelCodec]]:

@@ -8,21 +8,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.codec_pages import scanned, text_pages
 from bench.codec_texts import GREEK, prose
 from freqexp.benchmarks.generate import generate
 from freqexp.codecs import columns
 from freqexp.codecs.base import decode
 from freqexp.codecs.levels import background, evenly, grid_of, kept_in_sight, numbers_of
-from freqexp.codecs.lossless import smallest_file
+from freqexp.codecs.lossless import smallest_file, thorough_file
+from freqexp.codecs.planes import planes_of
 from freqexp.codecs.posterize import Posterize
 from freqexp.codecs.reference import lossless_size_bytes
 from freqexp.codecs.strips import Strips
 from freqexp.codecs.symbols import shapes
 from freqexp.codecs.symbols.book import Book, Entry
-from freqexp.codecs.symbols.codec import IMAGE, STRIPS, SYMBOLS, Symbols
+from freqexp.codecs.symbols.codec import COPIES, IMAGE, STRIPS, SYMBOLS, Symbols
 from freqexp.codecs.symbols.known import NOTHING, Prior, known_of
 from freqexp.codecs.symbols.page import PageCode, cut, encode
 from freqexp.codecs.symbols.page import decode as decode_page
+from freqexp.codecs.symbols.pictured import pictured, read_pictured
 from freqexp.codecs.symbols.priors import BUNDLED, FOLDER, bundled_priors, load_prior
 from freqexp.codecs.symbols.script import cells, usual_gap, write
 from freqexp.codecs.symbols.segment import Cell, Shape, lines_of
@@ -328,6 +331,61 @@ def test_what_is_no_text_is_a_picture() -> None:
     assert result.stored_bytes is not None
     assert result.stored_bytes < lossless_size_bytes(noise) + 40
     assert "codebook" not in result.components
+
+
+@pytest.fixture(scope="module")
+def scan() -> Pixels:
+    """A part of a scanned page, 150 x 301."""
+    return scan_of(3)
+
+
+def scan_of(seed: int) -> Pixels:
+    page = text_pages(1, pitch=22)[0].pixels
+    return np.ascontiguousarray(scanned(page, seed)[:150, 80:381])
+
+
+@pytest.mark.parametrize("levels", [2, 8, 16])
+def test_a_scan_is_copied_blocks_no_farther_off_than_its_levels(scan: Pixels, levels: int) -> None:
+    codec = Symbols(levels=levels)
+    for page in (scan, np.stack([scan, scan_of(4), scan_of(5)], axis=2)):
+        data = codec.encode(page)
+        assert unpack(data).parameters[0] == COPIES
+        restored = decode(data)
+        assert np.array_equal(codec.restored(page), restored)
+        planes, shown = planes_of(page), planes_of(restored)
+        apart = (planes.astype(float) - shown)[: len(planes) // 8 * 8, :296]
+        blocks = (apart**2).reshape(-1, 8, 37, 8).mean(axis=(1, 3))
+        assert np.sqrt(blocks.max()) <= 255 / (levels - 1) / 2 + 0.5
+        # At two levels letters would vanish.
+        rounded = evenly(page, max(levels, 4))
+        assert len(data) < len(thorough_file(rounded)[1])
+    assert unpack(Symbols(levels=256).encode(scan)).parameters[0] == IMAGE
+
+
+def test_nothing_vanishes_from_copied_blocks() -> None:
+    page = np.full((40, 48), 230, dtype=np.uint8)
+    page[20:22, 20:22] = 170
+
+    def darkest(contrast: int) -> int:
+        code = pictured(page, 3, contrast, 1)
+        assert code is not None
+        return int(read_pictured(code.head, code.sections, page.shape).min())
+
+    assert darkest(61) > 215
+    assert darkest(60) <= 200
+    assert pictured(page, 129, 48, 1) is None
+
+
+def test_damage_of_copied_blocks_is_found(scan: Pixels) -> None:
+    data = Symbols(levels=16).encode(scan)
+    stream = unpack(data)
+    copies, rest = stream.sections
+    for sections in ((copies[:-4], rest), (copies, rest[:-1]), (copies, rest + b"x"), (b"", rest)):
+        with pytest.raises(BitstreamError):
+            decode(_resealed(data, sections=sections))
+    for parameters in (stream.parameters[:-1], stream.parameters + b"\0", bytes([COPIES])):
+        with pytest.raises(BitstreamError):
+            decode(_resealed(data, parameters=parameters))
 
 
 def test_strips_where_they_are_shorter() -> None:

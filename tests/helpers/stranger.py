@@ -52,6 +52,10 @@ def decode(data: bytes, files: dict[bytes, bytes] | None = None) -> Pixels:
         from stranger_symbols import symbols
 
         return symbols(page, files or {})
+    if page.code == 18:
+        from stranger_copy import block_copy
+
+        return block_copy(page)
     assert page.code == 17, page.code
     return strips(page)
 
@@ -78,9 +82,17 @@ def transformed(levels: Pixels, block: int, step: int) -> Pixels:
 
 
 def levels_of_blocks(
-    count: int, block: int, step: int, smallest: int, sections: list[bytes]
+    count: int,
+    block: int,
+    step: int,
+    smallest: int,
+    sections: list[bytes],
+    *,
+    differences: bool = True,
 ) -> Pixels:
-    """Levels int64 [count, block, block] of masks, values and scales."""
+    """Levels int64 [count, block, block] of masks, values and scales. differences: whether DCs are
+    stored as differences, or as they are.
+    """
     masks = RangeCoder(sections[0])
     fields = Fields(sections[1])
     values, bits = RangeCoder(fields.block()), Bits(fields.rest())
@@ -128,7 +140,8 @@ def levels_of_blocks(
         magnitude = excess[u, v, n] + (smallest - 1 if u or v else 0)
         levels[n, u, v] = -magnitude if bits.take(1) else magnitude
     bits.end()
-    levels[:, 0, 0] = np.cumsum(levels[:, 0, 0])
+    if differences:
+        levels[:, 0, 0] = np.cumsum(levels[:, 0, 0])
     assert np.abs(levels).max() <= 256 * block // step + 1
     return levels
 

@@ -12,6 +12,7 @@ import brotli
 import numpy as np
 from stranger import apart, decode, strips, values_of
 from stranger_base import Bits, Fields, Page, ppm, unzigzag
+from stranger_copy import block_copy
 from stranger_images import picture
 
 Pixels = np.ndarray[Any, Any]
@@ -34,6 +35,11 @@ def symbols(page: Page, priors: dict[bytes, bytes]) -> Pixels:
     """Code 16. priors: files by name."""
     fields = page.parameters
     way = fields.varint()
+    if way == 3:
+        blocks = Fields(page.sections[1])
+        others = [blocks.block() for _ in range(6)]
+        blocks.end()
+        return block_copy(replace(page, sections=[page.sections[0], *others]))
     assert way == 0 or not page.sections[0]
     if way == 2:
         return strips(replace(page, sections=page.sections[1:]))
