@@ -84,6 +84,28 @@ def test_the_encoder_sees_what_the_decoder_makes(scan: Pixels) -> None:
     assert np.array_equal(restored[:150, :301], BlockCopy(step=20).compress(scan).pixels)
 
 
+def test_places_take_what_their_model_says(scan: Pixels) -> None:
+    page = np.pad(scan, ((0, 2), (0, 3)), mode="edge").astype(np.int16)
+    copies, _ = choose(page, sources_of(page, 5.0), 20)
+    bits = 0.0
+    weights = np.ones((8, 4))
+    before = np.zeros(21, dtype=int)
+    for column in copies.modes.T:
+        seen = [4 * before[n] + 2 * before[n + 1] + before[n + 2] for n in range(19)]
+        for context, mode in zip(seen, column, strict=True):
+            bits -= np.log2(weights[context, mode] / weights[context].sum())
+        for context, mode in zip(seen, column, strict=True):
+            weights[context, mode] += 32
+        before[1:-1] = column > 0
+    rows = np.ones(152)
+    for number, up in enumerate(copies.ups):
+        if number % 64 == 0:
+            current = rows.copy()
+        bits -= np.log2(current[up] / current.sum()) - np.log2(297)
+        rows[up] += 4
+    assert bits <= 8 * len(encode_copies(copies)) < 1.02 * bits + 64
+
+
 def test_sources_come_before_their_block_and_look_like_it() -> None:
     rng = np.random.default_rng(1)
     page = np.full((64, 80), 255, dtype=np.int16)

@@ -39,16 +39,20 @@ def test_round_trip(seed: int, rows: int, block: int, columns: int, top: int) ->
     np.testing.assert_array_equal(decode_levels(coded, levels.shape, HIGHEST), levels)
 
 
-@pytest.mark.parametrize(("keep_ratio", "step"), [(0.1, 1), (0.5, 1), (1.0, 16), (0.3, 64)])
-def test_length_is_within_three_per_cent_of_the_entropy(
+@pytest.mark.parametrize(
+    ("keep_ratio", "step"), [(0.01, 1), (0.1, 1), (0.5, 1), (1.0, 16), (0.3, 64)]
+)
+def test_length_is_within_two_per_cent_of_the_entropy(
     text_page: Pixels, keep_ratio: float, step: int
 ) -> None:
     levels = forward(text_page[:840, :588], 14, step)
     keep_largest(levels, keep_ratio)
     coded = encode_levels(levels)
-    masks, values = entropy_bits(levels)
-    length = len(coded.masks) + len(coded.values) + len(coded.scales)
-    assert 0.999 < 8 * length / (masks + values) < 1.03
+    entropy = sum(entropy_bits(levels))
+    symbols = 8 * (len(coded.masks) + len(coded.values))
+    assert 0.999 < symbols / entropy < 1.005
+    # The tables of few levels weigh more: 2.4 % of 7 KiB.
+    assert symbols + 8 * len(coded.scales) < (1.02 if keep_ratio > 0.01 else 1.03) * entropy
 
 
 def test_contexts_beat_the_plain_entropy_of_the_levels(text_page: Pixels) -> None:
