@@ -122,6 +122,8 @@ def decode_levels(
     _decode_lengths(lengths, tables, masks, values)
     lengths[0, 0] = dc
     sizes = SizedBits(lengths.ravel())
+    if not tables.second[sizes.with_second].all():
+        raise BitstreamError("values: second bits of a length that has no table")
     probability = entropy.flag_probabilities(tables.second)[sizes.with_second]
     second = values.flags(probability)
     masks.end()

@@ -21,6 +21,7 @@ from torch import Tensor
 from bench.codec_texts import FRENCH, prose
 from freqexp.codecs.avif import Avif
 from freqexp.codecs.base import Codec, decode
+from freqexp.codecs.block_copy.codec import BlockCopy
 from freqexp.codecs.block_dct import BlockDct
 from freqexp.codecs.block_vq.codebook import DEFAULT
 from freqexp.codecs.block_vq.codec import BlockVq
@@ -78,8 +79,18 @@ def in_colour(page: Pixels) -> Pixels:
     return colour
 
 
+def noisy(page: Pixels) -> Pixels:
+    """A gray page as a camera may see it: blurred, with less contrast and noise."""
+    soft = page.astype(float)
+    for axis in (0, 1):
+        beside = [np.roll(soft, step, axis) for step in (-1, 1)]
+        soft = (2 * soft + beside[0] + beside[1]) / 4
+    noise = np.random.default_rng(0).normal(0, 3, page.shape)
+    return np.clip(np.rint(40 + 0.75 * soft + noise), 0, 255).astype(np.uint8)
+
+
 def test_the_stranger_knows_nothing_of_ours() -> None:
-    assert len(STRANGERS) == 6
+    assert len(STRANGERS) == 7
     ours = {path.stem for path in STRANGERS}
     for path in STRANGERS:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -211,6 +222,14 @@ def test_symbols_as_a_picture() -> None:
         assert same(Symbols(levels=256), given).parameters[0] == 1
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_symbols_as_copies(page: Pixels, channels: int) -> None:
+    given = noisy(page) if channels == 1 else in_colour(noisy(page))
+    stream = same(Symbols(levels=16, priors=()), given)
+    assert stream.parameters[0] == 3
+    assert stream.parameters[2] == channels
+
+
 @pytest.mark.parametrize("order", [3, 8, 16])
 def test_ppm_with_something_known(order: int) -> None:
     rng = np.random.default_rng(order)
@@ -264,6 +283,17 @@ def test_block_vq(page: Pixels) -> None:
     stream = same(BlockVq(0.3), text, files)
     assert next(iter(files)) in stream.parameters
     same(BlockVq(0.01, codebook=False), in_colour(page[:30, :90]))
+
+
+@pytest.mark.parametrize("step", [10, 60])
+def test_block_copy(page: Pixels, step: int) -> None:
+    codec, given = BlockCopy(keep_ratio=0.5, step=step), noisy(page)[:62, :150]
+    same(codec, given)
+    assert same(codec, in_colour(given)).parameters[1] == 3
+    assert same(codec, np.repeat(given[:20, :, None], 3, axis=2)).parameters[1] == 1
+    # One column of blocks, of more rows than a source may be above.
+    assert any(same(codec, np.tile(given[:, 40:47], (17, 1))).sections[4:])
+    assert not any(same(codec, np.full((30, 41), 255, dtype=np.uint8)).sections[4:])
 
 
 def tokens(dtype: torch.dtype, grid: tuple[int, int], channels: int, seed: int = 0) -> VisionTokens:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,7 @@ from freqexp.codecs.block_dct import keep_largest
 from freqexp.coding.bitstream import BitstreamError
 from freqexp.coding.entropy import pack_bits, unpack_bits
 from freqexp.coding.integer_dct import Ints, forward
-from freqexp.coding.levels import CodedLevels, decode_levels, encode_levels, entropy_bits
+from freqexp.coding.levels import CodedLevels, Tables, decode_levels, encode_levels, entropy_bits
 from freqexp.nouns.page import Pixels
 
 HIGHEST = 32000
@@ -79,6 +81,9 @@ def test_what_no_encoder_writes() -> None:
     refused("masks: longer than what it stores", masks=good.masks + b"\1\2\3\4\5\6\7\x08")
     refused("values: .* bytes where .* belong", values=good.values + b"\0")
     refused("values: truncated", values=good.values[:20])
+    tables = Tables.unpack(good.scales)
+    without = replace(tables, second=np.zeros_like(tables.second)).pack()
+    refused("values: second bits of a length that has no table", scales=without)
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 16)), max_size=6))

@@ -19,6 +19,7 @@ def block_copy(page: Page) -> Pixels:
     page.parameters.end()
     copies, *levels = page.sections
     assert 1 <= step <= 255
+    assert planes in (1, 3)
     assert len(levels) == 6
     height, width = planes * page.height, page.width
     down, across = -(-height // 8), -(-width // 8)
