@@ -63,7 +63,7 @@ ACTS = [
     ("--info defaults", 0),
     ("--info plugins", 0),
     ("--hydra-help", 0),
-    ("-m compressor=glob(block_*,exclude=block_v*)", 2),
+    ("-m compressor=glob(block_*,exclude=block_v*)", 3),
     ("-m seed=range(5)", 5),
     ("-m keep_ratio=choice(0.3,0.5)", 2),
     ("~experiment", 1),
