@@ -24,7 +24,7 @@ from freqexp.codecs.block_copy.copies import (
     encode_copies,
 )
 from freqexp.codecs.block_copy.rebuild import rebuilt
-from freqexp.codecs.block_copy.search import SOURCES, sources_of
+from freqexp.codecs.block_copy.search import MOST_ALIKE, SOURCES, not_too_often, sources_of
 from freqexp.codecs.block_dct import BlockDct
 from freqexp.coding.bitstream import BitstreamError, unpack
 from freqexp.coding.integer_dct import differences
@@ -120,6 +120,23 @@ def test_sources_come_before_their_block_and_look_like_it() -> None:
         assert len(sources) <= SOURCES
         for top, left in sources:
             assert top + 8 <= row or (top <= row and left + 8 <= column)
+
+
+def test_places_that_are_all_alike_are_few() -> None:
+    """A tree can't part them, and every query would go through all."""
+    rng = np.random.default_rng(4)
+    kinds = rng.integers(0, 1 << 40, (3, 10)).astype(float)
+    of = rng.integers(0, 3, 4000)
+    parts = (np.arange(4000) >= 2500).astype(np.int64)
+    kept = not_too_often(kinds[of], parts)
+    assert (np.diff(kept) > 0).all()
+    for part in (0, 1):
+        for kind in range(3):
+            alike = np.flatnonzero((of == kind) & (parts == part))
+            mine = [n for n in kept if of[n] == kind and parts[n] == part]
+            assert mine == alike[:MOST_ALIKE].tolist()
+    stripes = (np.arange(320) % 2 * 200).astype(np.int16)[np.newaxis].repeat(240, axis=0)
+    assert all(sources_of(stripes, 5.0)[row, 8] for row in range(8, 240, 8))
 
 
 def test_colour_and_small_pages() -> None:

@@ -24,6 +24,8 @@ _FREQUENCIES = ((0, 0), (0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (1, 2), (2, 1), 
 _NEAREST, _FIRST = 100, 16
 _APPROXIMATE = 1.0
 _MOST_PLACES = 1 << 19
+MOST_ALIKE = 256
+_MIX = np.uint64(6364136223846793005)
 _AT_ONCE = 1 << 14
 
 
@@ -43,8 +45,10 @@ def sources_of(page: npt.NDArray[np.int16], contrast: float) -> Mapping[Place, S
     blocks = BLOCK * np.argwhere(lively[::BLOCK, ::BLOCK])
     both = tuple(np.concatenate([places, blocks]).T)
     features = np.stack([one[both] for one in _coefficients(values)], axis=1)
-    tree = cKDTree(features[: len(places)], leafsize=24, balanced_tree=False, compact_nodes=False)
     wanted = features[len(places) :]
+    chosen = not_too_often(features[: len(places)], places[:, 0] // (REACH // 2))
+    places, features = places[chosen], features[: len(places)][chosen]
+    tree = cKDTree(features, leafsize=24, balanced_tree=False, compact_nodes=False)
     found: dict[Place, Sequence[Place]] = {}
     patches = sliding_window_view(page, (BLOCK, BLOCK))
     for start in range(0, len(blocks), _AT_ONCE):
@@ -53,6 +57,23 @@ def sources_of(page: npt.NDArray[np.int16], contrast: float) -> Mapping[Place, S
         _, near = tree.query(wanted[part], k=count, eps=_APPROXIMATE)
         found |= _best(patches, blocks[part], places, near.reshape(-1, count))
     return found
+
+
+def not_too_often(features: Floats, parts: Indices) -> Indices:
+    """Which places to keep, in their order: of those with the same coefficients in the same part of
+    the page the first MOST_ALIKE, as a tree can't tell them apart: on a page of stripes every
+    query would go through all of them.
+    """
+    mixed = parts.astype(np.uint64)
+    for one in features.T:
+        # Coefficients are integers. Two that happen to mix to the same number cost a place.
+        mixed = mixed * _MIX + one.astype(np.int64).astype(np.uint64)
+    order = np.argsort(mixed, kind="stable")
+    first = np.flatnonzero(np.append(True, np.diff(mixed[order]) != 0))
+    lengths = np.diff(np.append(first, len(order)))
+    rank = np.arange(len(order)) - np.repeat(first, lengths)
+    kept: Indices = np.sort(order[rank < MOST_ALIKE])
+    return kept
 
 
 def _variances(page: Floats) -> Floats:
