@@ -2,7 +2,7 @@
 
     python -m bench.codecs [--quick] [--out outputs/bench/codecs] [--pages 2] [--lines 100]
                            [--other-pages 1] [--other-lines 12] [--document-pages 20]
-                           [--codecs NAME,...] [--docs FILE...]
+                           [--codecs NAME,...] [--jobs N] [--docs FILE...]
 
 Pages are of twelve materials (`bench.codec_pages`): --pages of conversations of the eval split at
 14 px, from which no codebook or prior is made, and --other-pages of each other one. Readability is
@@ -13,38 +13,39 @@ those of bitstreams that were decoded again, the share of a codebook or prior (1
 counted, but for documents of up to 100 pages, which count it once (--document-pages are encoded).
 Codecs whose programs are not installed are left out, and a line says so.
 
-Every row goes into table.csv in --out as soon as it is measured; the same command goes on with what
-is there and computes nothing twice. Lines that were read once are in readings.jsonl, for rows of
-other code, too. Prints the tables and who leads on which material, writes figures to --out, and
-with --docs tables and figure into the documentation. --pages 20 --other-pages 5 takes hours.
+Several processes measure (--jobs, by default one for each core, four at most), each the materials
+that it takes. Every row goes into table.csv in --out as soon as it is measured; the same command
+goes on with what is there and computes nothing twice. Lines that were read once are in
+readings.jsonl, for rows of other code, too. Prints the tables and who leads on which material,
+writes figures to --out, and with --docs tables and figure into the documentation. --pages 20
+--other-pages 5 takes hours.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
+import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from bench import codec_figures, codec_pages, codec_report
 from bench.codec_documents import Document, document_table, measured_documents
 from bench.codec_leaders import leaders
+from bench.codec_measure import Task, in_processes, one_by_one
 from bench.codec_pages import Amount, Material, materials
-from bench.codec_quality import Figures, page_figures
-from bench.codec_reading import Readings, error_interval
+from bench.codec_reading import Readings
 from bench.codec_rows import ORIGIN, Row, Rows, by_material, origin
-from bench.codec_settings import SETTINGS, asked, built, not_built, shown
-from freqexp.codecs.base import decode
+from bench.codec_settings import SETTINGS, asked, not_built, shown
 from freqexp.errors import UserError
 from freqexp.files import read_json
 
 QUICK = ("none", "symbols", "jb2", "posterize", "block_vq")
 QUICK_MATERIALS = (codec_pages.FIRST, "cells 23.25")
-_WARM_ROWS = 80
+_MOST_JOBS = 4
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,7 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         since = origin(amount)
         kept = Rows(options.out, since)
         chosen = [m for m in materials(amount) if not options.quick or m.name in QUICK_MATERIALS]
-        measure(chosen, names, kept, Readings(options.out))
+        rows_of = partial(one_by_one, readings=Readings(options.out))
+        if options.jobs > 1:
+            rows_of = partial(in_processes, jobs=options.jobs, folder=options.out)
+        measure(chosen, names, kept, rows_of)
         documents: list[Document] = []
         if complete:
             count, measured = options.document_pages, since["measured"]
@@ -73,7 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"bench.codecs: {error}", file=sys.stderr)
         return 2
-    rows = list(filter(asked, kept.rows))
+    order = [where.name for where in chosen]
+    rows = sorted(filter(asked, kept.rows), key=lambda row: order.index(row.material))
     first = next(iter(by_material(rows).values()))
     print(*codec_report.tables(rows), sep="\n")
     print(*codec_report.comparison(first), sep="\n")
@@ -104,9 +109,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--document-pages", type=int, default=20, help="encoded for documents of up to 100 (20)"
     )
+    jobs = min(os.cpu_count() or 1, _MOST_JOBS)
+    parser.add_argument("--jobs", type=int, default=jobs, help=f"processes ({jobs})")
     options = parser.parse_args(arguments)
-    if min(options.pages, options.other_pages, options.document_pages) < 1:
-        parser.error("--pages, --other-pages, --document-pages: allowed: 1 or more")
+    if min(options.pages, options.other_pages, options.document_pages, options.jobs) < 1:
+        parser.error("--pages, --other-pages, --document-pages, --jobs: allowed: 1 or more")
     if min(options.lines, options.other_lines) < 2:
         parser.error("--lines, --other-lines: allowed: 2 or more")
     unknown = set(options.codecs or ()) - set(SETTINGS)
@@ -121,7 +128,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def measure(
-    material: Sequence[Material], codecs: Sequence[str], kept: Rows, readings: Readings
+    material: Sequence[Material],
+    codecs: Sequence[str],
+    kept: Rows,
+    rows_of: Callable[[Sequence[Task]], Iterable[Row]],
 ) -> None:
     """All settings of these codecs on all materials, but those that are there."""
     todo = [
@@ -132,56 +142,17 @@ def measure(
         if (where.name, name, shown(setting)) not in kept.keys
     ]
     terminal = sys.stderr.isatty()
-    for number, (where, name, setting) in enumerate(tqdm(todo, disable=not terminal), start=1):
-        row = measured(where, name, setting, readings)
+    found = tqdm(rows_of(todo), total=len(todo), disable=not terminal)
+    for number, row in enumerate(found, start=1):
         kept.add(row)
         if not terminal:
             figures = f"{row.bytes:,.0f} bytes, CER {row.cer_percent:.2f} %"
-            what = f"{name} {row.setting}".strip()
+            what = f"{row.codec} {row.setting}".strip()
             print(
                 f"{number}/{len(todo)} {row.material}, {what}: {figures}",
                 file=sys.stderr,
                 flush=True,
             )
-
-
-def measured(where: Material, name: str, setting: str, readings: Readings) -> Row:
-    """One row."""
-    codec = built(name, setting)
-    if codec is not None:
-        # What is loaded once is not part of a page's time.
-        decode(codec.encode(np.ascontiguousarray(where.pages[0].pixels[:_WARM_ROWS])))
-    figures = [page_figures(codec, page.pixels) for page in where.pages]
-    lines = [
-        line
-        for figure, boxes in zip(figures, where.boxes, strict=True)
-        for line in readings.errors(figure.decoded, boxes)
-    ]
-    low, high = error_interval(lines)
-
-    def mean(of: Callable[[Figures], float], digits: int) -> float:
-        return round(statistics.fmean(map(of, figures)), digits)
-
-    return Row(
-        material=where.name,
-        trained=where.trained,
-        codec=name,
-        setting=shown(setting),
-        pages=len(figures),
-        bytes=mean(lambda f: f.size, 1),
-        share_bytes=mean(lambda f: f.share, 1),
-        psnr_db=mean(lambda f: f.psnr_db, 2),
-        ssim=mean(lambda f: f.ssim, 5),
-        characters=sum(line.characters for line in lines),
-        errors=sum(line.errors for line in lines),
-        cer_low=round(100 * low, 4),
-        cer_high=round(100 * high, 4),
-        digits=sum(line.digits for line in lines),
-        digits_wrong=sum(line.digits_wrong for line in lines),
-        encode_ms=mean(lambda f: f.encode_ms, 1),
-        decode_ms=mean(lambda f: f.decode_ms, 1),
-        text_brotli_bytes=round(where.text_brotli_bytes, 1),
-    )
 
 
 def draw(rows: Sequence[Row], folder: Path) -> Iterator[Path]:

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from bench import codecs
 from bench.codec_documents import Document, break_even, document_table, measured_documents
 from bench.codec_figures import bd_rate, pareto, rate_figure
 from bench.codec_leaders import leaders, pairs, readable, smallest
+from bench.codec_measure import in_processes, one_by_one
 from bench.codec_pages import FIRST, Amount, Material, line_boxes, materials, scanned, text_pages
 from bench.codec_quality import counted_bytes
 from bench.codec_reading import LineErrors, Readings, error_interval, line_errors
@@ -29,7 +31,7 @@ from freqexp.codecs.base import decode
 from freqexp.codecs.symbols.priors import FOLDER, load_prior
 from freqexp.coding.adaptive import Adaptive, Integers, Writer
 from freqexp.coding.share import page_share
-from freqexp.errors import UserError
+from freqexp.errors import ConfigError, UserError
 from freqexp.nouns.page import Page, Pixels
 from freqexp.readers.recogniser.lines import line_input
 
@@ -132,7 +134,7 @@ def test_nothing_is_measured_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     where = small_material()
     rows = Rows(tmp_path, ORIGIN)
     blind: Any = Blind()
-    codecs.measure([where], tuple(settings), rows, blind)
+    codecs.measure([where], tuple(settings), rows, partial(one_by_one, readings=blind))
     assert len(rows.rows) == len(rows.keys) == 4
     assert rows.rows[0].bytes == where.pages[0].pixels.nbytes
     assert rows.rows[0].characters == 9 * len(where.boxes[0])
@@ -141,10 +143,37 @@ def test_nothing_is_measured_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert png.psnr_db == 99
     assert png.ssim == 1
     assert len({r.bytes for r in rows.rows}) == 4
-    monkeypatch.setattr(codecs, "measured", None)
-    codecs.measure([where], tuple(settings), Rows(tmp_path, ORIGIN), blind)
+    asked: list[Any] = []
+
+    def rows_of(todo: Sequence[Any]) -> Sequence[Any]:
+        asked.append(todo)
+        return []
+
+    codecs.measure([where], tuple(settings), Rows(tmp_path, ORIGIN), rows_of)
+    assert asked == [[]]
     assert load_rows(tmp_path) == rows.rows
     assert any("| block_vq |" in line for line in tables(rows.rows))
+
+
+def test_processes_measure_what_one_does(tmp_path: Path) -> None:
+    pytest.importorskip("skimage")
+    pytest.importorskip("rapidocr")
+    first = small_material()
+    todo = [
+        (where, codec, setting)
+        for where in (first, replace(first, name="the same"))
+        for codec, setting in (("none", ""), ("png", "posterized=2"), ("strips", ""))
+    ]
+    alone = list(one_by_one(todo, Readings(tmp_path)))
+    together = list(in_processes(todo, 2, tmp_path))
+
+    def of(rows: Sequence[Row]) -> set[Row]:
+        return {replace(row, encode_ms=0.0, decode_ms=0.0) for row in rows}
+
+    assert len(alone) == len(together) == 6
+    assert of(alone) == of(together)
+    with pytest.raises(ConfigError):
+        list(in_processes([(first, "strips", "compressor.levels=0")], 2, tmp_path))
 
 
 def small_material() -> Material:
