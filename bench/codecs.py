@@ -66,9 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         since = origin(amount)
         kept = Rows(options.out, since)
         chosen = [m for m in materials(amount) if not options.quick or m.name in QUICK_MATERIALS]
-        rows_of = partial(one_by_one, readings=Readings(options.out))
         if options.jobs > 1:
             rows_of = partial(in_processes, jobs=options.jobs, folder=options.out)
+        else:
+            rows_of = partial(one_by_one, readings=Readings(options.out))
         measure(chosen, names, kept, rows_of)
         documents: list[Document] = []
         if complete:

@@ -16,11 +16,11 @@ _STEP = 32
 
 
 class Coder:
-    """One symbol of given weights at a time, into bytes or out of them."""
+    """Symbols of given weights, into bytes or out of them."""
 
     def symbol(self, weights: Integers, value: int | None) -> int:
         """Code `value` (decoding: None); returns it. weights: int64 [n], each above 0."""
-        raise NotImplementedError
+        return int(self.symbols(weights, None if value is None else np.array([value]), 1)[0])
 
     def symbols(self, weights: Integers, values: Integers | None, count: int) -> Integers:
         """Code `count` values (decoding: None), all with the same weights; returns them."""
@@ -35,13 +35,6 @@ class Writer(Coder):
 
         self._model = constriction.stream.model
         self._coder = constriction.stream.queue.RangeEncoder()
-
-    def symbol(self, weights: Integers, value: int | None) -> int:
-        """See `Coder`."""
-        assert value is not None
-        table = self._model.Categorical(weights.astype(np.float64), perfect=False)
-        self._coder.encode(value, table)
-        return value
 
     def symbols(self, weights: Integers, values: Integers | None, count: int) -> Integers:
         """See `Coder`."""
@@ -68,10 +61,6 @@ class Reader(Coder):
         self._model = constriction.stream.model
         self._coder = constriction.stream.queue.RangeDecoder(words)
         self._left = most
-
-    def symbol(self, weights: Integers, value: int | None) -> int:
-        """See `Coder`. Raises BitstreamError for what no encoder writes."""
-        return int(self.symbols(weights, None, 1)[0])
 
     def symbols(self, weights: Integers, values: Integers | None, count: int) -> Integers:
         """See `Coder`. Raises BitstreamError for what no encoder writes."""

@@ -18,8 +18,8 @@ _UNIT = 2.0**28
 """Of coefficients: the basis has 2^14."""
 
 _LEAST_KEPT, _NEAREST = 0.7, 0.5
-"""In steps: from where on a coefficient is kept, and where blocks would be farther off than the
-other.
+"""In steps: what is less than the first is dropped, unless a block is then farther off than the
+second.
 """
 
 _BITS_A_MODE = {FLAT: 1.5, LEFT: 2.5, ABOVE: 2.5, NEW: 17.5}

@@ -52,8 +52,8 @@ class BlockCopy(Codec):
     def store(self, pixels: Pixels) -> Payload:
         """Step, planes and the smallest kept levels; copies, then levels of both kinds."""
         planes = planes_of(pixels)
-        head, code = Copier(planes, len(planes) // pixels.shape[0]).write(self._step)
-        return Payload(head, code.sections)
+        head, sections = Copier(planes, len(planes) // pixels.shape[0]).write(self._step)
+        return Payload(head, sections)
 
     @classmethod
     def restore(cls, stream: Bitstream) -> Pixels:

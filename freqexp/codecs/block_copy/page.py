@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -24,23 +23,6 @@ NONE = CodedLevels(1, b"", b"", b"")
 """Of no blocks."""
 
 
-@dataclass(frozen=True)
-class PageCode:
-    """copies: modes and sources. flat, copied: levels of blocks predicted by their border, and of
-    those copied: they have other odds.
-    """
-
-    copies: bytes
-    flat: CodedLevels
-    copied: CodedLevels
-
-    @property
-    def sections(self) -> tuple[bytes, ...]:
-        """All bytes: the copies, then masks, values and scales of both."""
-        parts = [(one.masks, one.values, one.scales) for one in (self.flat, self.copied)]
-        return (self.copies, *parts[0], *parts[1])
-
-
 class Copier:
     """A page [H, W], and what its blocks may be copied from, found once."""
 
@@ -51,15 +33,20 @@ class Copier:
         self._planes = planes
         self._sources = sources_of(self._whole, _LEAST_CONTRAST)
 
-    def write(self, step: int) -> tuple[bytes, PageCode]:
-        """Parameters and code at this step of the quantiser, as `block_copy` stores them."""
+    def write(self, step: int) -> tuple[bytes, tuple[bytes, ...]]:
+        """Parameters and sections at this step of the quantiser, as `block_copy` stores them: the
+        copies, then masks, values and scales of blocks predicted by their border, and of those that
+        are copied, as they have other odds.
+        """
         copies, levels = choose(self._whole, self._sources, step)
-        flat, copied = (
-            encode_levels(_of_blocks(levels, chosen), predicted=True) if chosen.any() else NONE
-            for chosen in _kinds(copies.modes)
-        )
-        numbers = (step, self._planes, flat.smallest, copied.smallest)
-        return b"".join(map(varint, numbers)), PageCode(encode_copies(copies), flat, copied)
+        numbers, sections = [step, self._planes], [encode_copies(copies)]
+        for chosen in _kinds(copies.modes):
+            coded = NONE
+            if chosen.any():
+                coded = encode_levels(_of_blocks(levels, chosen), predicted=True)
+            numbers.append(coded.smallest)
+            sections += [coded.masks, coded.values, coded.scales]
+        return b"".join(map(varint, numbers)), tuple(sections)
 
 
 def read(parameters: bytes, sections: Sequence[bytes], shape: tuple[int, ...]) -> Pixels:

@@ -69,7 +69,7 @@ class Symbols(Codec):
        a page counts a hundredth of its file (`page_share`). It is used where it saves more.
     5. Where that is shorter, the levels are stored as `strips` does in place of all that, or, of a
        page that is no text, as an image file; or that page is stored as `block_copy` does, no
-       farther off than the levels are (see `limited`).
+       farther off than the levels are (see `pictured`).
 
     Otherwise everything is lossless but the rounding.
     """
@@ -96,7 +96,7 @@ class Symbols(Codec):
 
     def store(self, pixels: Pixels) -> Payload:
         """Way, levels, planes and the prior's name; script and shapes, or nothing and strips or a
-        file.
+        file, or copies and what they leave.
         """
         planes = planes_of(pixels)
         asked, seen = self._levels_for(planes), planes
@@ -163,7 +163,7 @@ class Symbols(Codec):
 
     @classmethod
     def restore(cls, stream: Bitstream) -> Pixels:
-        """The page of script and shapes, of strips, or of the file."""
+        """The page of script and shapes, of copied blocks, of strips, or of the file."""
         cursor = Cursor(stream.parameters, "symbols")
         way = cursor.varint()
         if way in (IMAGE, STRIPS) and stream.sections[0]:

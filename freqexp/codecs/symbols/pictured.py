@@ -31,19 +31,19 @@ def pictured(page: Pixels, levels: int, contrast: int, planes: int) -> PictureCo
     that no block of 8 x 8 pixels is farther off than rounding to them can make it: half a step. A
     page of which something vanishes (see `kept_in_sight`) takes half the step, and so on.
 
-    planes: that the page has one below the other. None below 4 gray levels, where pictures take
-    less without loss.
+    planes: that the page has one below the other. None where the step would be below _LEAST_STEP:
+    there a file without loss but the rounding is smaller.
     """
     step = 255 // (levels - 1)
     if step < _LEAST_STEP:
         return None
     copier = Copier(page, planes)
     while step >= _LEAST_STEP:
-        head, code = copier.write(step)
+        head, sections = copier.write(step)
         shape = (len(page) // planes, page.shape[1], 3)
-        shown = read(head, code.sections, shape if planes == 3 else shape[:2])
+        shown = read(head, sections, shape if planes == 3 else shape[:2])
         if _in_sight(page, shown, contrast):
-            copies, *parts = code.sections
+            copies, *parts = sections
             packed = b"".join(varint(len(part)) + part for part in parts)
             return PictureCode(head, (copies, packed))
         step //= 2
